@@ -1,0 +1,48 @@
+"""Declare the CFFI modules: what C llamactl sees. CMake generates, compiles and links (native.cmake).
+
+Each function below returns the builder of one module; its name is the name of the module without
+the underscore and of its declarations in ``llamactl/native``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cffi import FFI
+
+NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
+
+ENGINE_PRELUDE = """
+#include "engine.h"
+#include "ggml-cpu.h"
+
+static void llamactl_py_log(int level, const char * text);
+static int log_min_level;
+static int log_last_level;
+
+/* GGML_LOG_LEVEL_CONT continues the line before it, at that line's level. */
+static void log_filtered(enum ggml_log_level level, const char * text, void * user_data) {
+    (void) user_data;
+    if (level != GGML_LOG_LEVEL_CONT) {
+        log_last_level = level;
+    }
+    if (log_last_level >= log_min_level) {
+        llamactl_py_log(level, text);
+    }
+}
+static void log_nothing(enum ggml_log_level level, const char * text, void * user_data) {
+    (void) level; (void) text; (void) user_data;
+}
+void llamactl_log_forward(int min_level) { log_min_level = min_level; llama_log_set(log_filtered, NULL); }
+void llamactl_log_discard(void) { llama_log_set(log_nothing, NULL); }
+static const char * llamactl_stamp(void) { return LLAMACTL_VERSION; }
+static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
+"""
+
+
+def engine() -> FFI:
+    """Return the builder of ``llamactl.engine._engine``, which links llama.cpp."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "engine.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.engine._engine", ENGINE_PRELUDE)
+    return ffi

@@ -1,0 +1,27 @@
+# Our own compiled parts, and where everything lands in the wheel.
+set(NATIVE_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../llamactl/native)
+set(FFI_BUILD ${CMAKE_CURRENT_SOURCE_DIR}/../ffi_build.py)
+
+# llamactl_cffi_module(NAME ROOM SOURCES…): one CFFI module in API mode, installed into its room.
+function(llamactl_cffi_module name room)
+  set(generated ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
+  add_custom_command(
+    OUTPUT ${generated}
+    COMMAND ${Python_EXECUTABLE} -m cffi.gen_src exec-python
+            --ffi-var=${name} ${FFI_BUILD} ${generated}
+    DEPENDS ${FFI_BUILD} ${NATIVE_DIR}/${name}.cdef.h
+    VERBATIM)
+  python_add_library(_${name} MODULE USE_SABI 3.10 WITH_SOABI ${generated} ${ARGN})
+  target_include_directories(_${name} PRIVATE ${NATIVE_DIR})
+  target_compile_definitions(_${name} PRIVATE
+    LLAMACTL_VERSION="${SKBUILD_PROJECT_VERSION}" ENGINE_COMMIT="${ENGINE_COMMIT}")
+  set_target_properties(_${name} PROPERTIES INSTALL_RPATH $ORIGIN/../lib CXX_STANDARD 17)
+  install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
+endfunction()
+
+llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_memory.cpp)
+target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
+target_link_libraries(_engine PRIVATE llama ggml)
+
+install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
+  LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)

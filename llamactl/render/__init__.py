@@ -1,0 +1,1 @@
+"""Facts into characters: text, tables, JSON."""

@@ -1,0 +1,1 @@
+"""One-shot generation: from a request to a report."""

@@ -1,0 +1,1 @@
+"""What is: this machine, a process, a file. Nothing here loads an inference engine."""
