@@ -1,0 +1,1 @@
+"""Performance: plan, measure, compare, gate."""

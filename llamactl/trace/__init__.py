@@ -1,0 +1,1 @@
+"""What happens: recorders, the capture file and the facts drawn from it."""

@@ -1,0 +1,1 @@
+"""The capture file: the contract between recording and reporting."""

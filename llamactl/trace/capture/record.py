@@ -1,0 +1,85 @@
+"""The fixed-size record of a capture: one row per event, 96 bytes, readable by numpy without copying."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Kind(IntEnum):
+    """What a record tells. The meaning of ``nr``, ``args`` and ``ret`` depends on it.
+
+    ========  ============================  =========================================  ===============
+    kind      nr                            args                                       ret
+    ========  ============================  =========================================  ===============
+    SYSCALL   system-call number            the six raw arguments                      raw result
+    FAULT     0 minor, 1 major              address, instruction pointer               -
+    MAP       prot bits                     address, length, offset, inode             -
+    SIGNAL    signal number                 sender's pid where known                   -
+    TASK      see :class:`Task`             child tid, child pid                       wait status
+    CALL      index in metadata functions   what that function's table row keeps       result
+    GIL       0 released, 1 waited for      call depth                                 -
+    PHASE     index in metadata phases      -                                          -
+    COUNTER   index in metadata counters    -                                          value
+    LOST      -                             -                                          how many records
+    FD        file descriptor               -                                          -
+    ========  ============================  =========================================  ===============
+    """
+
+    SYSCALL = 1
+    FAULT = 2
+    MAP = 3
+    SIGNAL = 4
+    TASK = 5
+    CALL = 6
+    GIL = 7
+    PHASE = 8
+    COUNTER = 9
+    LOST = 10
+    FD = 11
+
+
+class Task(IntEnum):
+    """The ``nr`` of a TASK record."""
+
+    CLONE = 1
+    FORK = 2
+    VFORK = 3
+    EXEC = 4
+    EXIT = 5
+    NAME = 6
+
+
+class Flag(IntEnum):
+    """Bits of ``flags``."""
+
+    NO_EXIT = 1
+    """The call never returned while it was recorded; ``duration`` and ``ret`` are unknown."""
+    NO_ENTRY = 2
+    """The call was entered before recording began; ``start`` is when recording saw it."""
+    TEXT_CUT = 4
+    """``text`` is only the beginning."""
+
+
+RECORD = np.dtype(
+    [
+        ("kind", "u1"),
+        ("flags", "u1"),
+        ("nr", "<u2"),
+        ("cpu", "<u2"),
+        ("arch", "<u2"),
+        ("tid", "<i4"),
+        ("pid", "<i4"),
+        ("start", "<u8"),
+        ("duration", "<u8"),
+        ("ret", "<i8"),
+        ("args", "<u8", (6,)),
+        ("text", "<u4"),
+        ("text2", "<u4"),
+    ]
+)
+"""``start`` and ``duration`` are nanoseconds of CLOCK_MONOTONIC; ``text`` and ``text2`` are offsets into
+the capture's strings plus one, 0 for none; ``arch`` is 0 for x86-64, 1 for aarch64, 2 for i386."""
+
+assert RECORD.itemsize == 96
