@@ -29,7 +29,7 @@ class Guarded:
             return None
         try:
             return self._function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - kept, and raised in raise_failure
+        except BaseException as error:
             self.failure = error
             return None
 

@@ -25,7 +25,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - slow to import
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
@@ -52,7 +52,7 @@ def render(template: str, messages: Sequence[Message], **variables: Any) -> str:
     Raises:
         UsageError: The template is broken, refuses the messages, or tries what the sandbox forbids.
     """
-    from jinja2 import TemplateError  # noqa: PLC0415 - slow to import
+    from jinja2 import TemplateError
 
     try:
         pieces = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,9 +16,11 @@ from llamactl.engine.log import captured, last_error
 from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
 from llamactl.engine.parameters import ContextParameters
-from llamactl.engine.views import FloatView, Epoch
+from llamactl.engine.views import Epoch, FloatView
 from llamactl.errors import LlamactlError
 
+KV_CACHE_LINE = re.compile(r"K \((\w+)\):.*V \((\w+)\):")
+FLASH_LINE = re.compile(r"Flash Attention (enabled|not supported)|flash_attn\s*= (enabled|disabled)")
 NO_KV_SLOT, ABORTED, INVALID_BATCH = 1, 2, -1
 
 
@@ -54,12 +57,30 @@ class BufferMemory:
     compute_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What the engine logged when it made the context; ``None`` for what it didn't say.
+
+    Attributes:
+        type_k: Type of the K cache.
+        type_v: Type of the V cache.
+        flash_attention: Whether flash attention is used.
+    """
+
+    type_k: str | None
+    type_v: str | None
+    flash_attention: bool | None
+
+
 class Context:
     """A ``llama_context``. Use it as a context manager, close it, or let it go.
 
     Args:
         model: Stays loaded as long as the context lives.
         parameters: Sizes, threads, types.
+
+    Attributes:
+        in_force: What the engine made of the parameters.
 
     Raises:
         LlamactlError: The engine can't make it: no memory, or parameters that don't fit the model.
@@ -76,6 +97,7 @@ class Context:
                 f"can't make a context of {self.parameters.n_ctx or model.n_ctx_train} tokens: {reason}",
                 "Ask for a smaller context (-c) or a smaller KV type (-ctk, -ctv).",
             )
+        self.in_force = _in_force([line for _, line in lines])
         self._epoch = Epoch()
         self._handle = Handle(self, "context", pointer, lib.llama_free, (model,))
         self._abort: Guarded | None = None
@@ -249,3 +271,12 @@ class Context:
             )
             for row in (rows[i] for i in range(n))
         )
+
+
+def _in_force(lines: list[str]) -> InForce:
+    types = next((match for line in lines if (match := KV_CACHE_LINE.search(line))), None)
+    flash = None
+    for line in lines:
+        if match := FLASH_LINE.search(line):
+            flash = "enabled" in match.groups()
+    return InForce(types[1] if types else None, types[2] if types else None, flash)

@@ -39,7 +39,7 @@ def interruptible() -> Iterator[None]:
     """
     seen = 0
 
-    def count(number: int, frame: FrameType | None) -> None:
+    def count(_number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         seen += 1
         if seen > 1:

@@ -154,13 +154,9 @@ class Model:
     @property
     def metadata(self) -> Mapping[str, str]:
         """The scalar metadata of the GGUF as text, as the engine read it."""
-        return dict(
-            (
-                self._indexed(lib.llama_model_meta_key_by_index, i),
-                self._indexed(lib.llama_model_meta_val_str_by_index, i),
-            )
-            for i in range(lib.llama_model_meta_count(self.pointer))
-        )
+        key, value = lib.llama_model_meta_key_by_index, lib.llama_model_meta_val_str_by_index
+        count = lib.llama_model_meta_count(self.pointer)
+        return {self._indexed(key, i): self._indexed(value, i) for i in range(count)}
 
     def _indexed(self, function: Any, index: int) -> str:
         size = 256

@@ -31,13 +31,14 @@ class Epoch:
 
     def __init__(self) -> None:
         self.number = 0
-        self._memoryviews: list[memoryview] = []
+        self._memoryviews: list[Any] = []
 
     def lend(self, buffer: Any) -> memoryview:
         """Return a read-only memoryview of floats that :meth:`advance` releases."""
-        view = memoryview(buffer).cast("B").cast("f").toreadonly()
+        view: Any = memoryview(buffer).cast("B").cast("f").toreadonly()
         self._memoryviews.append(view)
-        return view
+        lent: memoryview = view
+        return lent
 
     def advance(self) -> None:
         """End all views.
@@ -124,7 +125,7 @@ class FloatView(Sequence[float]):
 
     def numpy(self) -> npt.NDArray[np.float32]:
         """Return a read-only array of shape ``(len(self),)``, which refuses use after the next decode."""
-        from llamactl.engine.numpy_view import guarded_array  # noqa: PLC0415 - numpy is slow to import
+        from llamactl.engine.numpy_view import guarded_array
 
         return guarded_array(self._buffer(), self)
 

@@ -119,7 +119,9 @@ def _quota_of(directory: Path, name: str) -> float | None:
     words = _read(directory / name).split()
     if not words or words[0] in {"max", "-1"}:
         return None
-    period = int(words[1]) if len(words) > 1 else int(_read(directory / "cpu.cfs_period_us") or DEFAULT_PERIOD_US)
+    period = (
+        int(words[1]) if len(words) > 1 else int(_read(directory / "cpu.cfs_period_us") or DEFAULT_PERIOD_US)
+    )
     return int(words[0]) / period if period else None
 
 

@@ -31,8 +31,8 @@ class ProcessMemory:
     Attributes:
         resident_bytes: All that is in memory.
         peak_resident_bytes: The most it ever was (``VmHWM``).
-        private_bytes: In memory and shared with nobody.
-        file_mapped_bytes: In memory through mappings of files.
+        private_bytes: Of that, anonymous pages: heap, stacks, buffers, what was written in a private mapping.
+        file_mapped_bytes: Of that, pages of mapped files, which the kernel can drop and read again.
         locked_bytes: Locked.
         files: Of the files asked for.
     """
@@ -58,7 +58,7 @@ def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path
     """
     process = root / "proc" / ("self" if pid is None else str(pid))
     wanted = {path.encode("utf-8", "surrogateescape") for path in files}
-    own = dict.fromkeys((b"Rss", b"Private_Clean", b"Private_Dirty", b"Locked"), 0)
+    own = dict.fromkeys((b"Rss", b"Anonymous", b"Locked"), 0)
     of_files, file_mapped = {b"Size": 0, b"Rss": 0, b"Locked": 0}, 0
     is_file = is_wanted = False
     for line in (process / "smaps").read_bytes().splitlines():
@@ -71,14 +71,14 @@ def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path
         if key in own:
             size = _kib(value)
             own[key] += size
-            if key == b"Rss" and is_file:
-                file_mapped += size
+            if is_file and key != b"Locked":
+                file_mapped += size if key == b"Rss" else -size
         if is_wanted and key in of_files:
             of_files[key] += _kib(value)
     return ProcessMemory(
         resident_bytes=own[b"Rss"],
         peak_resident_bytes=_peak(process),
-        private_bytes=own[b"Private_Clean"] + own[b"Private_Dirty"],
+        private_bytes=own[b"Anonymous"],
         file_mapped_bytes=file_mapped,
         locked_bytes=own[b"Locked"],
         files=FileMemory(of_files[b"Size"], of_files[b"Rss"], of_files[b"Locked"]),
