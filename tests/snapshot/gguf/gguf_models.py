@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,12 +105,3 @@ def small_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 def llama_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one with a vocabulary, merges, a chat template and quantised tensors."""
     return write_model(tmp_path_factory.mktemp("llama") / "llama.gguf", "llama")
-
-
-@pytest.fixture(scope="session")
-def default_model() -> Path:
-    """The default model; ``LLAMACTL_TEST_MODEL`` names it."""
-    named = os.environ.get("LLAMACTL_TEST_MODEL")
-    if not named or not Path(named).is_file():
-        pytest.skip("LLAMACTL_TEST_MODEL doesn't name the default model")
-    return Path(named)
