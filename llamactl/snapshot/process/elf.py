@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
-_DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 6, 14, 15, 29
+_DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 6, 10, 14, 15, 29
 _DT_GNU_HASH = 0x6FFFFEF5
 _NT_GNU_BUILD_ID = 3
 _MACHINE_X86_64 = 62
@@ -21,8 +21,9 @@ _MACHINE_X86_64 = 62
 class Elf:
     """A 64-bit little-endian ELF file.
 
-    ``segments`` are (address, file offset, bytes in the file) of what is loaded; ``rpath`` and
-    ``runpath`` are as written in the file, so still with ``$ORIGIN``.
+    ``segments`` are (address, file offset, bytes in the file) of what is loaded; ``zeroed_bytes`` is
+    what the last of them takes in memory beyond its pages in the file; ``rpath`` and ``runpath`` are as
+    written in the file, so still with ``$ORIGIN``.
     """
 
     data: mmap.mmap = field(repr=False)
@@ -30,6 +31,7 @@ class Elf:
     segments: tuple[tuple[int, int, int], ...]
     dynamic: tuple[tuple[int, int], ...]
     build_id: str | None
+    zeroed_bytes: int
 
     def at(self, address: int, size: int) -> bytes:
         """Return what is loaded at ``address`` (relative to the library); empty if nothing is."""
@@ -99,6 +101,16 @@ class Elf:
         same = self.string(self._tag(_DT_STRTAB) + name_at) == name
         return (address, size) if same and section else None
 
+    def contains(self, text: bytes) -> bool:
+        """Tell whether the file holds this text anywhere."""
+        return self.data.find(text) >= 0
+
+    def exports_python(self) -> bool:
+        """Tell whether the file is an extension module: it has a function that makes a Python module."""
+        names = self._tag(_DT_STRTAB)
+        size = self._tag(_DT_STRSZ)
+        return b"\0PyInit_" in self.at(names, size)
+
     def returned_string(self, name: str) -> str | None:
         """Return the text of a function that does nothing but return one (x86-64 only).
 
@@ -155,16 +167,24 @@ def _parse(data: mmap.mmap) -> Elf:
     segments: list[tuple[int, int, int]] = []
     dynamic: tuple[tuple[int, int], ...] = ()
     build_id = None
+    zeroed = 0
     for index in range(header_count):
-        kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", data, headers_at + index * header_size)
+        kind, _, offset, address, _, size, in_memory = struct.unpack_from(
+            "<IIQQQQQ", data, headers_at + index * header_size
+        )
         if kind == _PT_LOAD:
             segments.append((address, offset, size))
+            zeroed = max(_pages_up(address + in_memory) - _pages_up(address + size), 0)
         elif kind == _PT_DYNAMIC:
             whole = data[offset : offset + size // 16 * 16]
             dynamic = tuple(pair for pair in struct.iter_unpack("<QQ", whole) if pair[0])
         elif kind == _PT_NOTE and build_id is None:
             build_id = _build_id(data[offset : offset + size])
-    return Elf(data, machine, tuple(segments), dynamic, build_id)
+    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed)
+
+
+def _pages_up(address: int) -> int:
+    return (address + 4095) & ~4095
 
 
 def _build_id(notes: bytes) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llamactl.snapshot.process.cgroup import CpuGroup, MemoryGroup, read_cgroups
+from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup, read_groups
 from llamactl.snapshot.process.proc import ProcessDir
 
 _NAMES = {
@@ -38,11 +38,7 @@ class Limits:
 
 def read_limits(process: ProcessDir) -> Limits:
     """Return the limits of a process."""
-    try:
-        memory, cpu = read_cgroups(process)
-    except OSError as error:
-        process.refuse("limits", error, "control groups")
-        memory = cpu = None
+    memory, cpu = read_groups(process.pid)
     try:
         resources = tuple(_resources(process.text("limits")))
     except OSError as error:

@@ -17,7 +17,11 @@ Role = tuple[str, str]
 
 
 def find_roles(
-    maps: Smaps, program: str, is_model: Callable[[int], bool], stacks: dict[int, int]
+    maps: Smaps,
+    program: str,
+    is_model: Callable[[int], bool],
+    zeroed_bytes: Callable[[str], int],
+    stacks: dict[int, int],
 ) -> list[Role]:
     """Return role and detail of every mapping.
 
@@ -25,6 +29,7 @@ def find_roles(
         maps: The mappings.
         program: The file that the process executes.
         is_model: Tells from a mapping's index whether its file is a GGUF.
+        zeroed_bytes: Tells how much memory a library or program takes beyond its file.
         stacks: Thread by index of the mapping that is its stack.
     """
     known: dict[str, Role] = {}
@@ -37,7 +42,7 @@ def find_roles(
         elif index in stacks:
             role = ("stack", f"thread {stacks[index]}")
         else:
-            role = _anonymous(maps, index, roles)
+            role = _anonymous(maps, index, roles, zeroed_bytes)
         roles.append(role)
     return roles
 
@@ -64,13 +69,13 @@ def _named(path: str, program: str, is_model: Callable[[], bool]) -> Role:
     return ("program", "") if plain == program.removesuffix(DELETED) else ("file", "")
 
 
-def _anonymous(maps: Smaps, index: int, roles: list[Role]) -> Role:
+def _anonymous(maps: Smaps, index: int, roles: list[Role], zeroed_bytes: Callable[[str], int]) -> Role:
     permissions = maps.permissions[index]
     if permissions == "---p":
         return "reserved", ""
     if b" ht" in maps.flags[index]:
         return "huge pages", ""
-    if _is_bss(maps, index):
+    if _is_zeroed_data(maps, index, zeroed_bytes):
         return roles[index - 1][0], "zeroed data"
     if _is_arena(maps, index):
         return "heap", "malloc arena of a thread"
@@ -78,16 +83,17 @@ def _anonymous(maps: Smaps, index: int, roles: list[Role]) -> Role:
     return "anonymous", name or ("executable" if "x" in permissions else "")
 
 
-def _is_bss(maps: Smaps, index: int) -> bool:
-    """Tell whether a mapping continues a file's data: the part of it that the file doesn't hold."""
-    return (
-        index > 0
-        and maps.permissions[index] == "rw-p"
-        and maps.end[index - 1] == maps.start[index]
-        and maps.inode[index - 1] > 0
-        and maps.permissions[index - 1] in ("rw-p", "r--p")
-        and (is_library(maps.path[index - 1].rpartition("/")[2]) or maps.permissions[index - 1] == "rw-p")
-    )
+def _is_zeroed_data(maps: Smaps, index: int, zeroed_bytes: Callable[[str], int]) -> bool:
+    """Tell whether a mapping is the part of a file's data that the file doesn't hold.
+
+    An allocation that happens to lie next to it merges with it: the larger part decides.
+    """
+    before = index - 1
+    if before < 0 or maps.end[before] != maps.start[index] or not maps.inode[before]:
+        return False
+    if maps.permissions[index] != "rw-p" or maps.permissions[before] not in ("rw-p", "r--p"):
+        return False
+    return 2 * zeroed_bytes(maps.path[before]) > maps.end[index] - maps.start[index]
 
 
 def _is_arena(maps: Smaps, index: int) -> bool:

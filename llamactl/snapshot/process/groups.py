@@ -5,11 +5,10 @@ Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.snapshot.cgroup import hierarchy
 
 _NO_LIMIT_V1 = 1 << 60  # v1 writes a number near 2**63 for "no limit"
 
@@ -44,59 +43,13 @@ class CpuGroup:
     throttled_ns: int | None
 
 
-def read_cgroups(process: ProcessDir) -> tuple[MemoryGroup | None, CpuGroup | None]:
-    """Return the memory and CPU groups; None for a controller that isn't mounted.
-
-    Raises:
-        OSError: The process's list of groups can't be read.
-    """
-    groups = _groups(process.text("cgroup"))
-    mounts = _mounts()
-    memory = [_memory(level, version) for level, version in _levels("memory", groups, mounts)]
-    cpu = [_cpu(level, version) for level, version in _levels("cpu", groups, mounts)]
-    return _tightest_memory(memory), _tightest_cpu(cpu)
-
-
-def _groups(text: str) -> dict[str, str]:
-    """Return path by controller; the unified hierarchy (v2) has an empty name."""
-    groups: dict[str, str] = {}
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        groups.update((name, path) for name in controllers.split(","))
-    return groups
-
-
-def _mounts() -> dict[str, tuple[Path, str]]:
-    """Return mount point and root of each hierarchy (proc_pid_mountinfo(5)), by controller."""
-    mounts: dict[str, tuple[Path, str]] = {}
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        front, _, back = line.partition(" - ")
-        part, kind = front.split(), back.split()
-        place = (Path(part[4]), part[3])
-        if kind[0] == "cgroup2":
-            mounts[""] = place
-        elif kind[0] == "cgroup":
-            mounts.update((name, place) for name in kind[-1].split(","))
-    return mounts
-
-
-def _levels(
-    controller: str, groups: dict[str, str], mounts: dict[str, tuple[Path, str]]
-) -> Iterator[tuple[Path, int]]:
-    """Yield the directories of a controller from the process's group up to the mount, and the version."""
-    name, version = (controller, 1) if controller in mounts and controller in groups else ("", 2)
-    if name not in mounts or name not in groups:
-        return
-    mount, root = mounts[name]
-    path = groups[name]
-    inside = path.removeprefix(root) if root != "/" else path
-    place = mount / inside.lstrip("/")
-    while True:
-        if place.is_dir():
-            yield place, version
-        if place == mount or mount not in place.parents:
-            return
-        place = place.parent
+def read_groups(pid: int) -> tuple[MemoryGroup | None, CpuGroup | None]:
+    """Return the memory and CPU groups of a process; None for a controller that isn't mounted."""
+    memory, cpu = hierarchy("memory", pid), hierarchy("cpu", pid)
+    return (
+        _tightest_memory([_memory(place, memory.version) for place in memory.upwards()]) if memory else None,
+        _tightest_cpu([_cpu(place, cpu.version) for place in cpu.upwards()]) if cpu else None,
+    )
 
 
 def _number(path: Path) -> int | None:
