@@ -39,13 +39,17 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One large allocation. ``role`` is ``kv``, ``weights`` or ``unknown``; ``evidence`` says why."""
+    """One large allocation.
+
+    ``role`` is ``kv``, ``weights`` or ``unknown``; ``evidence`` says why, ``model`` of which file.
+    """
 
     address: int
     size_bytes: int
     mapping: int
     role: str
     evidence: str
+    model: str | None
 
 
 def find_buffers(
@@ -76,15 +80,16 @@ def _allocations(memory: TargetMemory, start: int, end: int) -> Iterator[tuple[i
             misses += 1
 
 
-def _role(size: int, models: Sequence[ModelSize]) -> tuple[str, str]:
+def _role(size: int, models: Sequence[ModelSize]) -> tuple[str, str, str | None]:
     for model in models:
         # Every tensor is padded to 32 bytes.
         if model.tensor_bytes < size <= model.tensor_bytes + 32 * model.tensor_count + _SLACK:
-            return "weights", f"as large as the {model.tensor_count} tensors of the model together"
+            evidence = f"as large as the {model.tensor_count} tensors of the model together"
+            return "weights", evidence, model.path
     for model in models:
         if tokens := _cache_tokens(size, model):
-            return "kv", f"as large as a KV cache of {tokens[0]} tokens in {tokens[1]}"
-    return "unknown", ""
+            return "kv", f"as large as a KV cache of {tokens[0]} tokens in {tokens[1]}", model.path
+    return "unknown", "", None
 
 
 def _cache_tokens(size: int, model: ModelSize) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ _FEATURES = (
     "amx_int8", "bmi2", "fma", "f16c", "neon", "arm_fma", "dotprod", "matmul_int8", "sve", "sme", "vsx", "vxe",
     "riscv_v", "wasm_simd", "llamafile",
 )  # fmt: skip
+_SMALLEST_ENGINE = 1 << 20
 _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/")
 
 
@@ -61,7 +62,8 @@ def _holds_engine(elf: Elf) -> bool:
     """Tell whether a file contains llama.cpp itself: by a function it exports or a line it would log."""
     if elf.symbol("llama_decode") is not None:
         return True
-    return elf.exports_python() and elf.contains(b"llama_model_loader: loaded meta data")
+    large = len(elf.data) >= _SMALLEST_ENGINE
+    return large and elf.exports_python() and elf.contains(b"llama_model_loader: loaded meta data")
 
 
 def _describe(

@@ -40,24 +40,32 @@ class Reading:
     wait: Wait | None
 
 
-def read_threads(process: ProcessDir, seconds: float = SAMPLE_SECONDS) -> list[Reading]:
-    """Return the threads by number, sampled twice, ``seconds`` apart.
-
-    The process runs on in between; a thread that ends meanwhile is left out.
+class ThreadSample:
+    """A first reading of all threads, to be followed by a second one.
 
     Raises:
         OSError: The list of threads can't be read.
     """
-    numbers = sorted(map(int, process.list("task")))
-    before = {number: _schedule(process, number) for number in numbers}
-    if seconds:
-        time.sleep(seconds)
-    readings = (_read_one(process, number, before[number]) for number in numbers)
-    found = [reading for reading in readings if reading]
-    if any(reading.wait is None and reading.state == "S" for reading in found) and _refused(process, numbers[0]):
-        error = PermissionError(13, "Permission denied")
-        process.refuse("threads", error, "what threads wait on (/proc/PID/task/TID/syscall)")
-    return found
+
+    def __init__(self, process: ProcessDir) -> None:
+        self._process = process
+        self.numbers = sorted(map(int, process.list("task")))
+        self._before = {number: _schedule(process, number) for number in self.numbers}
+        self._begun = time.monotonic()
+
+    def finish(self, seconds: float = SAMPLE_SECONDS) -> list[Reading]:
+        """Return the threads by number, read again at least ``seconds`` after the first reading.
+
+        The process runs on in between; a thread that ends meanwhile is left out.
+        """
+        time.sleep(max(seconds - (time.monotonic() - self._begun), 0.0))
+        process = self._process
+        found = [r for number in self.numbers if (r := _read_one(process, number, self._before[number]))]
+        asleep = [reading for reading in found if reading.wait is None and reading.state == "S"]
+        if asleep and _refused(process, asleep[0].thread):
+            error = PermissionError(13, "Permission denied")
+            process.refuse("threads", error, "what threads wait on (/proc/PID/task/TID/syscall)")
+        return found
 
 
 def _refused(process: ProcessDir, thread: int) -> bool:
