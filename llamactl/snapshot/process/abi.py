@@ -147,8 +147,9 @@ def find_layouts(version: str, ggml_version: str, commit: str) -> dict[str, Any]
 def compare_layouts(binding: Mapping[str, Layout], engine: Mapping[str, Layout]) -> tuple[StructCheck, ...]:
     """Return a check of every struct that both sides have."""
     return tuple(
-        StructCheck(name, binding[name]["size"], engine[name]["size"], tuple(_differences(binding[name], engine[name])))
+        StructCheck(name, ours["size"], theirs["size"], tuple(_differences(ours, theirs)))
         for name in sorted(binding.keys() & engine.keys())
+        for ours, theirs in [(binding[name], engine[name])]
     )
 
 
@@ -156,13 +157,13 @@ def _differences(binding: Layout, engine: Layout) -> list[str]:
     found = []
     if binding["size"] != engine["size"]:
         found.append(f"size: {binding['size']} bytes in the binding, {engine['size']} in the engine")
-    ours, theirs = engine["fields"], binding["fields"]
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
-        if name not in theirs:
+    right, asked = engine["fields"], binding["fields"]
+    for name in [*right, *(name for name in asked if name not in right)]:
+        if name not in asked:
             found.append(f"{name}: missing in the binding")
-        elif name not in ours:
+        elif name not in right:
             found.append(f"{name}: not in the engine")
-        elif list(ours[name]) != list(theirs[name]):
-            offset, size = theirs[name]
-            found.append(f"{name}: offset {offset}, {size} bytes in the binding; {ours[name][0]}, {ours[name][1]} in the engine")
+        elif list(right[name]) != list(asked[name]):
+            places = [f"offset {offset}, {size} bytes" for offset, size in (asked[name], right[name])]
+            found.append(f"{name}: {places[0]} in the binding; {places[1]} in the engine")
     return found

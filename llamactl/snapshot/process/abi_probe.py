@@ -7,9 +7,10 @@ itself as memory, and its fields know their places; CFFI is asked through the mo
 import importlib
 import json
 import sys
+from typing import Any
 
 
-def from_classes(module):  # type: ignore[no-untyped-def]
+def from_classes(module: Any) -> Any:
     """Return the layouts of the module's structs that are classes with ``_fields_``."""
     found = {}
     for name, kind in vars(module).items():
@@ -20,7 +21,7 @@ def from_classes(module):  # type: ignore[no-untyped-def]
     return found
 
 
-def from_ffi(ffi, names):  # type: ignore[no-untyped-def]
+def from_ffi(ffi: Any, names: Any) -> Any:
     """Return the layouts of the structs that a CFFI module declares."""
     found = {}
     for name in names:
@@ -28,12 +29,12 @@ def from_ffi(ffi, names):  # type: ignore[no-untyped-def]
             kind = ffi.typeof("struct " + name)
             fields = {field: [place.offset, ffi.sizeof(place.type)] for field, place in kind.fields or ()}
             found[name] = {"size": ffi.sizeof(kind), "fields": fields}
-        except Exception:  # noqa: BLE001, S112, PERF203 - not declared there, or opaque
+        except Exception:  # noqa: S112, PERF203 - not declared there, or opaque
             continue
     return found
 
 
-def libraries():  # type: ignore[no-untyped-def]
+def libraries() -> Any:
     """Return the files of the engine that importing the binding has mapped."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:  # noqa: PTH123
         paths = {line.split(None, 5)[5].rstrip("\n") for line in maps if line.count("/") > 0}
@@ -41,14 +42,14 @@ def libraries():  # type: ignore[no-untyped-def]
     return sorted(path for path in paths if path.rpartition("/")[2].startswith(names))
 
 
-def main():  # type: ignore[no-untyped-def]
+def main() -> None:
     """Import the modules one after the other and print what the first of them tells."""
     names, modules = sys.argv[1].split(","), sys.argv[2:]
     errors = []
     for module_name in modules:
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:  # noqa: BLE001, PERF203 - whatever a foreign module does
+        except Exception as error:
             errors.append("%s: %s" % (module_name, error))  # noqa: UP031 - for old interpreters
             continue
         structs = from_classes(module)

@@ -96,7 +96,8 @@ def _at_run_time(
 ) -> Binding:
     """Tell a binding that opened the engine with dlopen: by the packages it could be and what is mapped."""
     names = {PurePosixPath(path).name.split(".")[0] for path in libraries}
-    interfaces = [text for text, module in (("ctypes", "_ctypes"), ("CFFI ABI", "_cffi_backend")) if module in names]
+    both = (("ctypes", "_ctypes"), ("CFFI ABI", "_cffi_backend"))
+    interfaces = [text for text, module in both if module in names]
     interface = " or ".join(interfaces) or "dlopen"
     files = tuple(file.path for file in engine if library_role(PurePosixPath(file.path).name) == "engine")
     for package, distribution in _RUNTIME_PACKAGES:
@@ -109,7 +110,8 @@ def _at_run_time(
                 else f"nothing links the engine, {' and '.join(interfaces)} loaded, {package} is installed"
             )
             return Binding(distribution.replace("_", "-"), "ctypes", version, files, proof)
-    return Binding("unknown", interface, None, files, "nothing in the process links the engine: it was opened by dlopen")
+    proof = "nothing in the process links the engine: it was opened by dlopen"
+    return Binding("unknown", interface, None, files, proof)
 
 
 def _installed(site_packages: Iterable[Path], package: str) -> str | None:

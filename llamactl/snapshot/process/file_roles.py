@@ -41,12 +41,14 @@ class RoleFinder:
         name = path.rpartition("/")[2]
         if self._is_model(fd, name, status):
             return "model weights"
+        if fd in (1, 2) and mode != "r":
+            return "log"
         if kind == "memfd" or path.startswith(self.temporary):
             return "temporary file"
         if is_library(name):
             role = library_role(name)
             return "library" if role == "library" else f"library ({role})"
-        if name.endswith(".log") or path.startswith("/var/log/") or (fd in (1, 2) and mode != "r"):
+        if name.endswith(".log") or path.startswith("/var/log/"):
             return "log"
         return "Python" if name.endswith(_PYTHON_ENDINGS) else ""
 

@@ -15,6 +15,7 @@ from llamactl.snapshot.process.sockets import Socket, read_sockets
 _DELETED = " (deleted)"
 # The texts of anonymous inodes that have a better-known name; the others keep their own.
 _ANONYMOUS = {"eventpoll": "epoll", "bpf-prog": "bpf", "bpf-map": "bpf", "perf_event": "perf event"}
+_INFO_BYTES = 4096  # the first lines are all that is needed; an epoll's list of files can be long
 _PEERED = ("pipe", "socket")
 
 
@@ -70,13 +71,13 @@ def _read_one(links: int, infos: int, fd: int, roles: RoleFinder) -> OpenFile | 
     if status is None:
         kind, detail = _anonymous(target, info)
         return OpenFile(fd, kind, mode, None, None, None, False, target, "", detail, None, _inode(target), ())
-    return _on_file_system(fd, target, mode, offset, status, roles)
+    return _on_file_system((fd, mode), target, offset, status, roles)
 
 
 def _read_small(directory: int, name: str) -> bytes:
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        return os.read(descriptor, 4096)
+        return os.read(descriptor, _INFO_BYTES)
     finally:
         os.close(descriptor)
 
@@ -101,21 +102,26 @@ def _anonymous(target: str, info: bytes) -> tuple[str, str]:
     if kind in _PEERED:
         return kind, ""
     name = rest.strip("[]")
-    detail = {
-        "eventpoll": lambda: f"watches {info.count(b'tfd:')}" if len(info) < 4096 else "",
-        "eventfd": lambda: f"count {_field(info, b'eventfd-count:')}",
-        "pidfd": lambda: f"process {_field(info, b'Pid:')}",
-    }.get(name, str)
-    return _ANONYMOUS.get(name, name or kind), detail()
+    return _ANONYMOUS.get(name, name or kind), _anonymous_detail(name, info)
+
+
+def _anonymous_detail(name: str, info: bytes) -> str:
+    if name == "eventpoll":
+        return f"watches {info.count(b'tfd:')}" if len(info) < _INFO_BYTES else ""
+    if name == "eventfd":
+        return f"count {_field(info, b'eventfd-count:')}"
+    return f"process {_field(info, b'Pid:')}" if name == "pidfd" else ""
 
 
 def _field(info: bytes, name: bytes) -> str:
-    return next((line[len(name) :].strip().decode() for line in info.split(b"\n") if line.startswith(name)), "?")
+    found = (line[len(name) :] for line in info.split(b"\n") if line.startswith(name))
+    return next(found, b"?").strip().decode()
 
 
 def _on_file_system(
-    fd: int, target: str, mode: str, offset: int, status: os.stat_result, roles: RoleFinder
+    place: tuple[int, str], target: str, offset: int, status: os.stat_result, roles: RoleFinder
 ) -> OpenFile:
+    fd, mode = place
     kind = _kind(status.st_mode)
     deleted = status.st_nlink == 0 and target.endswith(_DELETED)
     if deleted:

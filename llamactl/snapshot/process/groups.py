@@ -73,12 +73,12 @@ def _memory(place: Path, version: int) -> MemoryGroup:
     if version == 2:
         current, limit = _number(place / "memory.current"), _number(place / "memory.max")
         high, swap = _number(place / "memory.high"), _number(place / "memory.swap.max")
-        names = ("active_file", "inactive_file", "slab_reclaimable")
+        names = ["active_file", "inactive_file", "slab_reclaimable"]
         kills = _table(place / "memory.events").get("oom_kill")
     else:
         current, limit = _number(place / "memory.usage_in_bytes"), _number(place / "memory.limit_in_bytes")
         high, swap = _number(place / "memory.soft_limit_in_bytes"), None
-        names = ("total_active_file", "total_inactive_file")
+        names = ["total_active_file", "total_inactive_file"]
         kills = _table(place / "memory.oom_control").get("oom_kill")
     reclaimable = sum(stat.get(name, 0) for name in names) if stat else None
     headroom = limit - (current - (reclaimable or 0)) if limit is not None and current is not None else None

@@ -47,7 +47,7 @@ def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
                 mode = os.lstat(f"{directory}/{number}").st_mode
                 holder = Holder(pid, int(number), bool(mode & stat.S_IRUSR), bool(mode & stat.S_IWUSR))
                 found.setdefault(target, []).append(holder)
-        except OSError:  # closed in the meantime
+        except OSError:
             continue
 
 

@@ -43,7 +43,8 @@ def build_mappings(maps: Smaps, roles: list[Role]) -> list[Mapping]:
     """Join the columns of smaps with the roles."""
     measures = maps.measures
     deleted = [path.endswith(DELETED) for path in maps.path]
-    huge = map(sum, zip(measures[b"AnonHugePages"], measures[b"Shared_Hugetlb"], measures[b"Private_Hugetlb"]))
+    huge_kinds = (measures[name] for name in (b"AnonHugePages", b"Shared_Hugetlb", b"Private_Hugetlb"))
+    huge = map(sum, zip(*huge_kinds, strict=True))
     columns = zip(
         maps.start, maps.end, maps.permissions, maps.offset, maps.device, maps.inode,
         [path.removesuffix(DELETED) for path in maps.path], deleted,

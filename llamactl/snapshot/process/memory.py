@@ -132,21 +132,27 @@ def _by_role(mappings: Sequence[Mapping]) -> list[RoleTotal]:
     groups: dict[str, list[Mapping]] = {}
     for mapping in mappings:
         groups.setdefault(mapping.role, []).append(mapping)
-    totals = [
-        RoleTotal(
-            role, len(group), sum(m.size_bytes for m in group), sum(m.resident_bytes for m in group),
-            sum(m.pss_bytes for m in group), sum(map(_private, group)), sum(m.swap_bytes for m in group),
-        )  # fmt: skip
-        for role, group in groups.items()
-    ]
+    totals = [_total(role, group) for role, group in groups.items()]
     return sorted(totals, key=lambda total: (-total.resident_bytes, total.role))
+
+
+def _total(role: str, group: Sequence[Mapping]) -> RoleTotal:
+    return RoleTotal(
+        role=role,
+        count=len(group),
+        size_bytes=sum(m.size_bytes for m in group),
+        resident_bytes=sum(m.resident_bytes for m in group),
+        pss_bytes=sum(m.pss_bytes for m in group),
+        private_bytes=sum(map(_private, group)),
+        swap_bytes=sum(m.swap_bytes for m in group),
+    )
 
 
 def _model(pid: int, model: ModelFile, mappings: Sequence[Mapping], buffers: Sequence[Buffer]) -> ModelMemory:
     own = [mapping for mapping in mappings if mapping.path == model.path and mapping.role == "weights"]
     size, cached, source = _cached(model.readable)
     copies = [
-        b.size_bytes for b in buffers if b.role == "weights" and model.header and b.model == model.header.size.path
+        buffer.size_bytes for buffer in buffers if buffer.role == "weights" and buffer.model == model.path
     ]
     return ModelMemory(
         path=model.path,

@@ -66,9 +66,8 @@ def read_model(shown: str, readable: str) -> ModelHeader | None:
     if file.data_offset is None:
         return None
     base = file.data_offset
-    tensors = [
-        (base + tensor.offset, base + tensor.offset + (tensor.nbytes or 0), tensor.name) for tensor in file.tensors
-    ]
+    begins = ((base + tensor.offset, tensor) for tensor in file.tensors)
+    tensors = [(begin, begin + (tensor.nbytes or 0), tensor.name) for begin, tensor in begins]
     total = sum(end - begin for begin, end, _ in tensors)
     context = _number(file, "context_length")
     size = ModelSize(shown, total, len(tensors), _cache_elements(file), context)

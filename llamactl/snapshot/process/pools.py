@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-SETTINGS = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "GGML_", "LLAMA_", "CUDA_", "HIP_", "ROCR_")
+SETTINGS = (
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "OPENBLAS_",
+    "MKL_",
+    "BLIS_",
+    "GGML_",
+    "LLAMA_",
+    "CUDA_",
+    "HIP_",
+    "ROCR_",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(environment.items())
-        if name.startswith(SETTINGS) and not any(word in name for word in ("TOKEN", "KEY", "SECRET", "PASSWORD"))
+        if name.startswith(SETTINGS)
+        and not any(word in name for word in ("TOKEN", "KEY", "SECRET", "PASSWORD"))
     }
 
 

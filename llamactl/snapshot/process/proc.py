@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,8 @@ class ProcessDir:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of ``/proc/PID/name``. Raises OSError."""
-        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.descriptor), "rb", buffering=0) as file:
-            return file.read()
+        with io.FileIO(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.descriptor)) as file:
+            return file.readall()
 
     def text(self, name: str) -> str:
         """Return ``/proc/PID/name`` as text; bytes that aren't UTF-8 become lone surrogates."""
@@ -71,7 +72,7 @@ class ProcessDir:
         """Return the names in ``/proc/PID/name``. Raises OSError."""
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.descriptor)
         try:
-            return os.listdir(descriptor)
+            return os.listdir(descriptor)  # noqa: PTH208 - of a descriptor
         finally:
             os.close(descriptor)
 

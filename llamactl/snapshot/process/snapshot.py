@@ -15,6 +15,7 @@ from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.binding import Binding, find_binding
 from llamactl.snapshot.process.engine_files import EngineFile, engine_files
 from llamactl.snapshot.process.files import OpenFile, read_files
+from llamactl.snapshot.process.gpu_use import GpuUse, find_gpu_use
 from llamactl.snapshot.process.identity import Identity, read_environment, read_identity
 from llamactl.snapshot.process.limits import Limits, read_limits
 from llamactl.snapshot.process.mappings import Mapping as MemoryMapping
@@ -25,8 +26,8 @@ from llamactl.snapshot.process.python import Python, find_python
 from llamactl.snapshot.process.thread_table import ThreadTable, build_table
 from llamactl.snapshot.process.threads import ThreadSample
 
-SECTIONS = ("files", "mappings", "memory", "threads", "binding", "abi", "python", "limits")
-_NEED_ADDRESSES = frozenset({"mappings", "memory", "threads", "binding", "abi", "python"})
+SECTIONS = ("files", "mappings", "memory", "threads", "binding", "abi", "python", "gpu", "limits")
+_NEED_ADDRESSES = frozenset({"mappings", "memory", "threads", "binding", "abi", "python", "gpu"})
 _ENDED = "the process ended while it was read; what had been read until then is shown"
 
 Part = TypeVar("Part")
@@ -48,12 +49,16 @@ class ProcessSnapshot:
     binding: Binding | None
     abi: AbiCheck | None
     python: Python | None
+    gpu: GpuUse | None
     limits: Limits | None
     notes: tuple[Note, ...]
 
 
 def inspect_process(
-    pid: int, sections: Collection[str] = SECTIONS, interpreter: str | None = None, modules: Sequence[str] = MODULES
+    pid: int,
+    sections: Collection[str] = SECTIONS,
+    interpreter: str | None = None,
+    modules: Sequence[str] = MODULES,
 ) -> ProcessSnapshot:
     """Look at a process without stopping it.
 
@@ -81,7 +86,8 @@ class _Inspection:
         self.space: AddressSpace | None = None
 
     def run(self, interpreter: str | None, modules: Sequence[str]) -> ProcessSnapshot:
-        sample = self._try("threads", lambda: ThreadSample(self.process), needed={"threads", *_NEED_ADDRESSES})
+        needed = {"threads", *_NEED_ADDRESSES}
+        sample = self._try("threads", lambda: ThreadSample(self.process), needed)
         if self.sections & _NEED_ADDRESSES:
             numbers = set(sample.numbers) if sample else set()
             self.space = self._try(
@@ -94,6 +100,8 @@ class _Inspection:
         python = self._try("python", self._python, needed={"python", "binding", "abi"})
         engine, binding = self._engine(python)
         threads = self._try("threads", lambda: self._threads(sample, engine))
+        kinds = [file.kind for file in engine or ()]
+        gpu = self._try("gpu", lambda: find_gpu_use(self.process.pid, kinds))
         limits = self._try("limits", lambda: read_limits(self.process))
         abi = self._abi(python, binding, interpreter, modules) if "abi" in self.sections else None
         if self.space:
@@ -103,7 +111,8 @@ class _Inspection:
             time.time(), tuple(name for name in SECTIONS if name in shown), self.identity, self._ended(),
             files, mappings if "mappings" in shown else None, memory if "memory" in shown else None, threads,
             tuple(engine) if engine is not None and "binding" in shown else None,
-            binding if "binding" in shown else None, abi, python if "python" in shown else None, limits,
+            binding if "binding" in shown else None, abi, python if "python" in shown else None,
+            gpu, limits,
             tuple(dict.fromkeys(self.process.notes)),
         )  # fmt: skip
 
@@ -159,7 +168,7 @@ class _Inspection:
         return find_python(self.process, identity.executable, identity.command, paths, self.environment)
 
     def _engine(self, python: Python | None) -> tuple[list[EngineFile] | None, Binding | None]:
-        if self.space is None or not self.sections & {"binding", "abi", "threads"}:
+        if self.space is None or not self.sections & {"binding", "abi", "threads", "gpu"}:
             return None, None
         libraries = self.space.libraries()
         engine = engine_files(libraries, self.environment)
@@ -172,7 +181,9 @@ class _Inspection:
         root = self.process.path(python.prefix)
         return [place for lib in ("lib", "lib64") for place in root.glob(f"{lib}/python3*/*-packages")]
 
-    def _threads(self, sample: ThreadSample | None, engine: Sequence[EngineFile] | None) -> ThreadTable | None:
+    def _threads(
+        self, sample: ThreadSample | None, engine: Sequence[EngineFile] | None
+    ) -> ThreadTable | None:
         if sample is None:
             return None
         readings = sample.finish()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from llamactl.snapshot.process.proc import ProcessDir
 
@@ -114,14 +114,13 @@ def _with_loopback_peers(found: dict[int, Socket]) -> dict[int, Socket]:
 def _unix_peers(process: ProcessDir) -> dict[int, int]:
     """Ask the kernel which unix sockets are connected (sock_diag(7)); it answers for our namespace only."""
     try:
-        if process.link("ns/net") != os.readlink("/proc/self/ns/net"):
+        if process.link("ns/net") != str(Path("/proc/self/ns/net").readlink()):
             return {}
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
             link.settimeout(1.0)
             request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _UDIAG_SHOW_PEER, 0, 0)
-            link.send(
-                struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP_REQUEST, 1, 0) + request
-            )
+            kind = (_SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP_REQUEST)
+            link.send(struct.pack("=IHHII", 16 + len(request), *kind, 1, 0) + request)
             return dict(_diag_answers(link))
     except OSError:  # without the module unix_diag, or refused by a sandbox
         return {}

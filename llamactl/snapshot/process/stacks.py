@@ -84,7 +84,8 @@ def _stack(memory: TargetMemory, maps: Smaps, index: int, thread: int, descripto
         if path:
             started_in, argument = path, following
             break
-    return Stack(thread, index, started_in, _maker(memory, maps, argument) if "libstdc++" in started_in else "")
+    maker = _maker(memory, maps, argument) if "libstdc++" in started_in else ""
+    return Stack(thread, index, started_in, maker)
 
 
 def _maker(memory: TargetMemory, maps: Smaps, argument: int) -> str:

@@ -64,7 +64,7 @@ def build_table(
 
 def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: str) -> tuple[str, str]:
     if space is None:
-        return role_of(pid, reading, None, lambda address: "", engine)
+        return role_of(pid, reading, None, _no_owner, engine)
     maps = space.maps
     return role_of(pid, reading, space.stacks.get(reading.thread), lambda at: code_file(maps, at), engine)
 
@@ -72,9 +72,12 @@ def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: str) -
 def _waits_on(process: ProcessDir, reading: Reading, space: AddressSpace | None) -> str:
     if reading.wait is None:
         return reading.kernel_place
-    return describe(
-        reading.wait, lambda fd: _open_file(process, fd), space.futex_owner if space else lambda address: ""
-    )
+    owner = space.futex_owner if space else _no_owner
+    return describe(reading.wait, lambda fd: _open_file(process, fd), owner)
+
+
+def _no_owner(_address: int) -> str:
+    return ""
 
 
 def _open_file(process: ProcessDir, fd: int) -> str:

@@ -20,7 +20,7 @@ class Reading:
     """One thread as the kernel tells it (proc_pid_stat(5), proc_pid_status(5), schedstat).
 
     Times are of the thread's whole life; ``busy`` is the part of the sample in which it ran, from 0
-    to 1. What may not be read is None.
+    to 1, ``runnable`` the part in which it ran or waited for a CPU. What may not be read is None.
     """
 
     thread: int
@@ -30,6 +30,7 @@ class Reading:
     system_ns: int
     run_delay_ns: int | None
     busy: float | None
+    runnable: float | None
     voluntary_switches: int | None
     involuntary_switches: int | None
     affinity: str
@@ -114,7 +115,7 @@ def _read_one(process: ProcessDir, thread: int, before: _Schedule | None) -> Rea
     kernel_place = _quietly(lambda: process.text(place + "wchan"))
     return Reading(
         thread, name, stat[0], int(stat[11]) * _NS_PER_TICK, int(stat[12]) * _NS_PER_TICK,
-        after.delay_ns if after else None, _busy(before, after),
+        after.delay_ns if after else None, *_rates(before, after),
         _number(status.get("voluntary_ctxt_switches")), _number(status.get("nonvoluntary_ctxt_switches")),
         status.get("Cpus_allowed_list", ""), int(stat[36]), int(stat[7]), int(stat[9]),
         "" if kernel_place == "0" else kernel_place,
@@ -122,10 +123,12 @@ def _read_one(process: ProcessDir, thread: int, before: _Schedule | None) -> Rea
     )  # fmt: skip
 
 
-def _busy(before: _Schedule | None, after: _Schedule | None) -> float | None:
+def _rates(before: _Schedule | None, after: _Schedule | None) -> tuple[float | None, float | None]:
+    """Return the parts of the time between two readings in which a thread ran, and in which it could have."""
     if before is None or after is None or after.at_ns <= before.at_ns:
-        return None
-    return min(1.0, (after.run_ns - before.run_ns) / (after.at_ns - before.at_ns))
+        return None, None
+    elapsed, ran = after.at_ns - before.at_ns, after.run_ns - before.run_ns
+    return min(1.0, ran / elapsed), min(1.0, (ran + after.delay_ns - before.delay_ns) / elapsed)
 
 
 def _number(text: str | None) -> int | None:
