@@ -35,13 +35,13 @@ class ViewOptions:
     only: Annotated[
         str | None,
         Option("--only", metavar="SECTION,…",
-               help="Only these sections; of a process: files, mappings, memory, threads, binding, abi, python, "
-                    "gpu, limits. files and mappings then show every line."),
+               help="Only these sections; of a process: files, mappings, memory, threads, binding, abi, "
+                    "python, gpu, limits. files and mappings then show every line."),
     ] = None  # fmt: skip
     json: Annotated[bool, Option("--json", help="One JSON document instead of text.")] = False
     watch: Annotated[
         float | None,
-        Option("--watch", metavar="SECONDS", help="Look again every so many seconds, until Ctrl-C."),
+        Option("--watch", metavar="SECONDS", help="Look again and again, until Ctrl-C."),
     ] = None
     diff: Annotated[
         tuple[str, str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -22,10 +23,8 @@ def show(subject: Subject, watch_s: float | None, *, as_json: bool) -> int:
     if watch_s is None:
         sys.stdout.write(_rendered(subject, as_json=as_json, indent=2))
         return 0
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         _watch(subject, watch_s, as_json=as_json)
-    except KeyboardInterrupt:
-        pass
     return 0
 
 
@@ -91,4 +90,5 @@ def _load(path: str) -> dict[str, Any]:
         or found.get("schema_version") != 1
     ):
         raise UsageError(f"{path} isn't a document of llamactl inspect, version 1", hint)
-    return found
+    document: dict[str, Any] = found
+    return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,10 +45,8 @@ class ProcessSubject:
         modules = self.modules or MODULES
         found = [inspect_process(self.pid, sections, self.python, modules)]
         for child in descendants(self.pid) if self.children else ():
-            try:
+            with contextlib.suppress(UsageError):  # it has ended since the list was made
                 found.append(inspect_process(child, sections, None, modules))
-            except UsageError:  # it has ended since the list was made
-                continue
         return found
 
     def text(self) -> str:

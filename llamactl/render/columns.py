@@ -25,12 +25,12 @@ def columns(
         rows: The cells.
         right: One character per column, ``r`` for those aligned to the right; the rest is to the left.
         indent: Spaces before each line.
-        width: Most characters in a line.
+        width: Most characters in a line; 0 for no bound, where lines are for searching too.
     """
     table = [list(header), *([safe_text(cell) for cell in row] for row in rows)]
     widths = [max(len(row[at]) for row in table) for at in range(len(header))]
     room = width - indent - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    widths[-1] = min(widths[-1], max(room, _LEAST))
+    widths[-1] = min(widths[-1], max(room, _LEAST)) if width else widths[-1]
     return [_line(row, widths, right, indent) for row in table]
 
 

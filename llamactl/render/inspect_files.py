@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from llamactl.render.columns import columns, wrapped
+from llamactl.render.columns import WIDTH, columns, wrapped
 from llamactl.render.units import size
 from llamactl.snapshot.process.files import OpenFile
 
@@ -30,7 +30,7 @@ def file_lines(files: Sequence[OpenFile] | None, *, full: bool) -> list[str]:
         return lines
     cut = shown if full else shown[:_MOST]
     header = ("fd", "mode", "type", "offset", "size", "role", "target")
-    lines += columns(header, [_row(entry) for entry in cut], right="rllrrll")
+    lines += columns(header, [_row(entry) for entry in cut], right="rllrrll", width=0 if full else WIDTH)
     if len(cut) < len(shown):
         lines.append(f"  … and {len(shown) - len(cut)} more; --only files shows all")
     return lines

@@ -25,9 +25,8 @@ def limit_lines(
     lines += wrapped(", ".join(map(_resource, limits.resources)))
     lines += _against(limits, models, n_files)
     if limits.oom_score is not None:
-        lines += wrapped(
-            f"killed for memory with score {limits.oom_score} (adjusted by {limits.oom_score_adjustment})"
-        )
+        adjusted = f"(adjusted by {limits.oom_score_adjustment})"
+        lines += wrapped(f"killed for memory with score {limits.oom_score} {adjusted}")
     return lines
 
 
@@ -37,8 +36,8 @@ def _against(limits: Limits, models: Sequence[ModelMemory], n_files: int | None)
     for model in models:
         locked = soft.get("memlock")
         if locked is not None and model.size_bytes is not None and locked < model.size_bytes:
-            text = f"memlock {size(locked)} is too small to lock the model's {size(model.size_bytes)} without CAP_IPC_LOCK"
-            lines += wrapped(text)
+            needed = f"the model's {size(model.size_bytes)} without CAP_IPC_LOCK"
+            lines += wrapped(f"memlock {size(locked)} is too small to lock {needed}")
     if n_files is not None and soft.get("nofile"):
         lines += wrapped(f"{n_files} of {soft['nofile']} file descriptors are open")
     return lines
@@ -59,9 +58,10 @@ def _cpu(group: CpuGroup | None) -> str:
     if group is None:
         return "CPU: no control group"
     quota = "no quota" if group.cpus is None else f"{group.cpus:g} CPUs"
-    throttled = "" if not group.throttled_periods else (
-        f", stopped in {group.throttled_periods} of {group.periods} periods, {seconds(group.throttled_ns)} in all"
-    )  # fmt: skip
+    throttled = ""
+    if group.throttled_periods:
+        periods = f"{group.throttled_periods} of {group.periods} periods"
+        throttled = f", stopped in {periods}, {seconds(group.throttled_ns)} in all"
     return f"CPU: {quota}{throttled} ({group.path})"
 
 

@@ -25,8 +25,8 @@ def memory_lines(memory: Memory | None, *, brief: bool = False) -> list[str]:
     sums += [f"{size(memory.locked_bytes)} locked"] if memory.locked_bytes else []
     sums += [f"{size(memory.huge_bytes)} in huge pages"] if memory.huge_bytes else []
     rows = [
-        (total.role, str(total.count), size(total.size_bytes), size(total.resident_bytes), size(total.private_bytes),
-         size(total.pss_bytes))
+        (total.role, str(total.count), size(total.size_bytes), size(total.resident_bytes),
+         size(total.private_bytes), size(total.pss_bytes))
         for total in memory.roles
         if total.resident_bytes or not brief
     ]  # fmt: skip
@@ -95,4 +95,4 @@ def mapping_lines(mappings: Sequence[Mapping] | None) -> list[str]:
         for m in mappings
     ]  # fmt: skip
     header = ("address", "mode", "size", "resident", "role", "file or detail")
-    return [f"{len(rows)} mappings", *columns(header, rows, right="llrrll")]
+    return [f"{len(rows)} mappings", *columns(header, rows, right="llrrll", width=0)]

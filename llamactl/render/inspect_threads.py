@@ -59,7 +59,10 @@ def _row(thread: Thread) -> tuple[str, ...]:
     )  # fmt: skip
     return (
         str(reading.thread), shorten(role, 20), reading.state, busy, str(reading.last_cpu),
-        seconds(reading.user_ns) if reading.user_ns else "0", seconds(reading.system_ns) if reading.system_ns else "0",
-        switches,
+        _time(reading.user_ns), _time(reading.system_ns), switches,
         "spinning" if thread.spinning else thread.waits_on,
     )  # fmt: skip
+
+
+def _time(ns: int) -> str:
+    return seconds(ns) if ns else "0"

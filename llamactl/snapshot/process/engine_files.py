@@ -12,8 +12,8 @@ from llamactl.snapshot.process.libraries import library_role
 
 _FEATURES = (
     "sse3", "ssse3", "avx", "avx_vnni", "avx2", "avx512", "avx512_vbmi", "avx512_vnni", "avx512_bf16",
-    "amx_int8", "bmi2", "fma", "f16c", "neon", "arm_fma", "dotprod", "matmul_int8", "sve", "sme", "vsx", "vxe",
-    "riscv_v", "wasm_simd", "llamafile",
+    "amx_int8", "bmi2", "fma", "f16c", "neon", "arm_fma", "dotprod", "matmul_int8", "sve", "sme", "vsx",
+    "vxe", "riscv_v", "wasm_simd", "llamafile",
 )  # fmt: skip
 _SMALLEST_ENGINE = 1 << 20
 _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/")

@@ -36,7 +36,7 @@ def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:
         yield Finding(
             "threads-over-budget",
             f"{table.compute_threads} threads compute where {budget} can run at once",
-            f"Start it with -t {budget.threads} (n_threads={budget.threads}); more threads wait for each other.",
+            f"Start it with -t {budget.threads} (n_threads={budget.threads}); more wait for each other.",
         )
     spinning = [thread for thread in table.threads if thread.spinning]
     if spinning:
@@ -60,7 +60,7 @@ def _model(model: ModelMemory) -> Iterator[Finding]:
             yield Finding(
                 "model-not-in-memory",
                 f"{missing // _MIB} of {model.size_bytes // _MIB} MiB of {model.path} aren't in memory",
-                "They are read from disk when they are used; more free memory or --load-mode mlock keeps them.",
+                "They are read from disk when used; more free memory or --load-mode mlock keeps them.",
             )
     if model.deleted:
         yield Finding(
@@ -71,7 +71,7 @@ def _model(model: ModelMemory) -> Iterator[Finding]:
     if model.private_copy_bytes and model.mapped_bytes:
         yield Finding(
             "weights-twice",
-            f"{model.path} is mapped and also copied to {model.private_copy_bytes // _MIB} MiB of private memory",
+            f"{model.path} is mapped and has a private copy of {model.private_copy_bytes // _MIB} MiB",
             "Repacked weights are a copy; the mapped pages can be dropped by the kernel.",
         )
 
@@ -96,7 +96,7 @@ def _abi(snapshot: ProcessSnapshot) -> Iterator[Finding]:
         if check.differences:
             yield Finding(
                 "abi-mismatch",
-                f"{snapshot.abi.module} lays out {check.name} otherwise than the engine: {check.differences[0]}",
+                f"{snapshot.abi.module} has another {check.name} than the engine: {check.differences[0]}",
                 "Use the version of the binding that belongs to this engine.",
             )
 
@@ -119,13 +119,13 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"{memory.oom_kills} processes of the group were killed for memory",
             "Raise its limit.",
         )
-    if memory and memory.headroom_bytes is not None and memory.limit_bytes:
-        if memory.headroom_bytes < memory.limit_bytes * (1 - _NEARLY):
-            yield Finding(
-                "memory-nearly-full",
-                f"{memory.headroom_bytes // _MIB} MiB are left below the group's limit",
-                "The model's pages in the page cache are dropped first; then the process is killed.",
-            )
+    left, limit = (memory.headroom_bytes, memory.limit_bytes) if memory else (None, None)
+    if left is not None and limit and left < limit * (1 - _NEARLY):
+        yield Finding(
+            "memory-nearly-full",
+            f"{left // _MIB} MiB are left below the group's limit",
+            "The model's pages in the page cache are dropped first; then the process is killed.",
+        )
 
 
 def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:

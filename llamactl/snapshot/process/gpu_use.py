@@ -60,14 +60,7 @@ def find_gpu_use(pid: int, kinds: Iterable[str]) -> GpuUse:
             for user in device.processes
             if user.pid == pid and user.memory_bytes is not None
         ]
-        devices.append(
-            DeviceUse(
-                device.vendor,
-                device.name,
-                sum(own) if own else None,
-                device.used_bytes,
-                device.total_bytes,
-                device.only_device_total,
-            )  # fmt: skip
-        )
+        total = sum(own) if own else None
+        sizes = (total, device.used_bytes, device.total_bytes)
+        devices.append(DeviceUse(device.vendor, device.name, *sizes, device.only_device_total))
     return GpuUse(tuple(devices), driver_files(pid), backends, report.reasons)

@@ -41,14 +41,25 @@ def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
     except OSError:  # ended, or another user's
         return
     for number in numbers:
-        try:
-            target = os.readlink(f"{directory}/{number}")  # noqa: PTH115
-            if target in wanted:
-                mode = os.lstat(f"{directory}/{number}").st_mode
-                holder = Holder(pid, int(number), bool(mode & stat.S_IRUSR), bool(mode & stat.S_IWUSR))
-                found.setdefault(target, []).append(holder)
-        except OSError:
-            continue
+        target = _target(f"{directory}/{number}")
+        if target in wanted and (mode := _mode(f"{directory}/{number}")):
+            holder = Holder(pid, int(number), bool(mode & stat.S_IRUSR), bool(mode & stat.S_IWUSR))
+            found.setdefault(target, []).append(holder)
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115
+    except OSError:  # closed in the meantime
+        return ""
+
+
+def _mode(link: str) -> int:
+    """Return the permissions of the link, which show for what the descriptor is open."""
+    try:
+        return os.lstat(link).st_mode
+    except OSError:
+        return 0
 
 
 def process_name(pid: int) -> str:

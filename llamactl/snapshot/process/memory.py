@@ -182,7 +182,7 @@ def _part(mapping: Mapping, header: ModelHeader | None) -> MappedPart:
 def _cached(path: str) -> tuple[int | None, int | None, str]:
     """Return size, bytes in the page cache and who told."""
     # Imported here: it loads a compiled module, which only a process with a model needs.
-    from llamactl.snapshot.kernel import page_cache  # noqa: PLC0415
+    from llamactl.snapshot.kernel import page_cache
 
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -30,9 +30,9 @@ _ARM64 = {
 }  # fmt: skip
 _CALLS = {"x86_64": _X86_64, "aarch64": _ARM64}.get(platform.machine(), {})
 _ON_DESCRIPTOR = frozenset({
-    "read", "write", "pread64", "readv", "ioctl", "accept", "accept4", "connect", "sendto", "recvfrom", "sendmsg",
-    "recvmsg", "recvmmsg", "fcntl", "flock", "fsync", "fdatasync", "epoll_wait", "epoll_pwait", "epoll_pwait2",
-    "io_uring_enter",
+    "read", "write", "pread64", "readv", "ioctl", "accept", "accept4", "connect", "sendto", "recvfrom",
+    "sendmsg", "recvmsg", "recvmmsg", "fcntl", "flock", "fsync", "fdatasync", "epoll_wait", "epoll_pwait",
+    "epoll_pwait2", "io_uring_enter",
 })  # fmt: skip
 
 
