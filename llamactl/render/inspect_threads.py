@@ -33,8 +33,8 @@ def thread_lines(table: ThreadTable | None, most: int | None = None, *, brief: b
     places = {thread.reading.affinity for thread in table.threads}
     if len(places) == 1:
         lines += wrapped(f"all may run on CPUs {places.pop()}")
-    header = ("thread", "role", "state", "CPU", "on", "user", "system", "switches", "waits on")
-    lines += columns(header, [_row(thread) for thread in shown], right="rllrrrrrl")
+    header = ("thread", "role", "state", "CPU@on", "user", "system", "switches", "waits on")
+    lines += columns(header, [_row(thread) for thread in shown], right="rllrrrrl")
     if len(places) > 1:
         lines += [
             line
@@ -58,7 +58,7 @@ def _row(thread: Thread) -> tuple[str, ...]:
         f"{reading.voluntary_switches}+{reading.involuntary_switches}"
     )  # fmt: skip
     return (
-        str(reading.thread), shorten(role, 20), reading.state, busy, str(reading.last_cpu),
+        str(reading.thread), shorten(role, 16), reading.state, f"{busy}@{reading.last_cpu}",
         _time(reading.user_ns), _time(reading.system_ns), switches,
         "spinning" if thread.spinning else thread.waits_on,
     )  # fmt: skip

@@ -77,7 +77,7 @@ class Elf:
         table = self._tag(_DT_GNU_HASH)
         try:
             return self._look_up(table, name) if table else None
-        except struct.error:  # the tables point outside of the file
+        except (struct.error, ZeroDivisionError):  # the tables point outside of the file
             return None
 
     def _look_up(self, table: int, name: str) -> tuple[int, int] | None:
@@ -158,7 +158,7 @@ def read_elf(path: Path) -> Elf | None:
         return None
     try:
         return _parse(data)
-    except struct.error:
+    except (struct.error, OverflowError):
         return None
 
 
