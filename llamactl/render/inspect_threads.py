@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from llamactl.render.columns import columns, shorten, wrapped
-from llamactl.render.units import seconds
+from llamactl.render.safe import safe_text
 from llamactl.snapshot.process.thread_roles import Thread
 from llamactl.snapshot.process.thread_table import ThreadTable
 
@@ -33,7 +33,7 @@ def thread_lines(table: ThreadTable | None, most: int | None = None, *, brief: b
     places = {thread.reading.affinity for thread in table.threads}
     if len(places) == 1:
         lines += wrapped(f"all may run on CPUs {places.pop()}")
-    header = ("thread", "role", "state", "CPU@on", "user", "system", "switches", "waits on")
+    header = ("thread", "role", "state", "CPU@on", "user s", "sys s", "switches", "waits on")
     lines += columns(header, [_row(thread) for thread in shown], right="rllrrrrl")
     if len(places) > 1:
         lines += [
@@ -58,11 +58,11 @@ def _row(thread: Thread) -> tuple[str, ...]:
         f"{reading.voluntary_switches}+{reading.involuntary_switches}"
     )  # fmt: skip
     return (
-        str(reading.thread), shorten(role, 16), reading.state, f"{busy}@{reading.last_cpu}",
-        _time(reading.user_ns), _time(reading.system_ns), switches,
+        str(reading.thread), shorten(safe_text(role), 14), reading.state, f"{busy}@{reading.last_cpu}",
+        _seconds(reading.user_ns), _seconds(reading.system_ns), switches,
         "spinning" if thread.spinning else thread.waits_on,
     )  # fmt: skip
 
 
-def _time(ns: int) -> str:
-    return seconds(ns) if ns else "0"
+def _seconds(ns: int) -> str:
+    return f"{ns / 1e9:.2f}"
