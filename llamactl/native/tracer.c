@@ -11,6 +11,8 @@
 #include "tracer_api.h"
 #include "tracer_texts.h"
 
+#define HOLD_STEP_US 200
+
 static void on_wake(int signal) { (void)signal; }
 
 /* The signal by which a request gets the thread out of waitpid; its handler does nothing. */
@@ -45,6 +47,11 @@ static bool begin_launch(struct tracer *tracer) {
         kill(tracer->root, SIGKILL);
         waitpid(tracer->root, NULL, __WALL);
         return fail(tracer, STAGE_SEIZE, error);
+    }
+    for (int one = 1; atomic_load(&tracer->hold);) {
+        atomic_compare_exchange_strong(&tracer->hold, &one, 2);
+        one = 1;
+        usleep(HOLD_STEP_US);
     }
     if (!tracer->launch.path) {
         atomic_store(&tracer->started, 1);
@@ -128,6 +135,12 @@ int tracer_attach(struct tracer *tracer, int pid) {
     tracer->root = pid;
     return start_thread(tracer);
 }
+
+void tracer_hold(struct tracer *tracer) { atomic_store(&tracer->hold, 1); }
+
+int tracer_held(struct tracer *tracer) { return atomic_load(&tracer->hold) == 2; }
+
+void tracer_release(struct tracer *tracer) { atomic_store(&tracer->hold, 0); }
 
 int tracer_started(struct tracer *tracer) { return atomic_load(&tracer->started); }
 

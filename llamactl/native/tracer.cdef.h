@@ -30,6 +30,10 @@ int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *c
 int tracer_attach(tracer_t *tracer, int pid);
 /* 0 not yet, 1 recording, 2 failed (see the state). */
 int tracer_started(tracer_t *tracer);
+/* Before the launch: let the child wait, seized, until it is released. */
+void tracer_hold(tracer_t *tracer);
+int tracer_held(tracer_t *tracer);
+void tracer_release(tracer_t *tracer);
 struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
 void tracer_give_back(tracer_t *tracer, struct sink_block *block);
 /* 1 record no more, 2 detach, 3 kill; returns when the request was heard. */
@@ -41,3 +45,32 @@ int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *
 uint32_t tracer_audit_arch(void);
 void *tracer_block_records(struct sink_block *block);
 void *tracer_block_strings(struct sink_block *block);
+
+typedef struct perf perf_t;
+/* Rings of ring_bytes per CPU; ids of the tracepoints, 0 for no system calls; tasks: births and deaths. */
+perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+/* A file descriptor of a tracefs mounted for us alone, or -errno. */
+int perf_tracefs(void);
+/* 0, or -errno and the stage; the filters must live as long as the recorder. */
+int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
+int perf_start(perf_t *perf, int enable);
+struct sink_block *perf_take(perf_t *perf, int timeout_ms);
+void perf_give_back(perf_t *perf, struct sink_block *block);
+void perf_stop(perf_t *perf);
+int perf_done(perf_t *perf);
+uint64_t perf_lost(perf_t *perf);
+int perf_stage(perf_t *perf);
+uint64_t perf_ring_bytes(perf_t *perf);
+void perf_free(perf_t *perf);
+
+/* A child that waits before its exec until the gate is opened. */
+struct launched {
+    int pid;
+    int gate;
+    int report;
+};
+int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
+                 const char *cwd, uint32_t loops);
+int launch_open_gate(struct launched *child);
+int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
+void launch_end(struct launched *child);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tracer_api.h"
 #include "tracer_arch.h"
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
@@ -50,12 +51,6 @@ struct launch {
     uint32_t loops;
 };
 
-struct launched {
-    pid_t pid;
-    int gate;    /* write a byte to let the child go on */
-    int report;  /* the child's complaint, nothing after a successful exec */
-};
-
 struct tracer {
     struct sink sink;
     struct task_table tasks;
@@ -78,6 +73,7 @@ struct tracer {
     atomic_int request;
     atomic_int started;  /* 0 not yet, 1 running, 2 failed */
     atomic_int done;
+    atomic_int hold;     /* 1 asked for, 2 the child waits to be released */
     int stage;
     int error;
     atomic_ullong stops;

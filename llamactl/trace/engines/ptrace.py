@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 BLOCKS = 16
 REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL = 1, 2, 3
 START_STEP_S = 0.0005
-LOOP_FILLER = Command(("getppid loop",))
 
 
 class PtraceEngine(Engine):
@@ -41,29 +40,50 @@ class PtraceEngine(Engine):
         if self._tracer == ffi.NULL:
             raise MemoryError("no memory for the recorder")
         self._block: Any = None
+        self._keep: tuple[Any, ...] = ()
+        self._program = ""
         self._attached = False
+
+    @property
+    def tracer(self) -> Any:
+        """The C recorder, for the engine that records path calls through this one."""
+        return self._tracer
 
     def start(self, command: Command) -> None:
         """See :meth:`Engine.start`; raises what the refusal says."""
+        self.launch(command)
+        self.finish_start(command)
+
+    def launch(self, command: Command) -> None:
+        """Let the recording thread fork and exec; :meth:`finish_start` must follow."""
         selection = self._options.selection
-        program = "" if self._options.loops else find_program(command)
-        arguments = Arguments(command, program)
+        self._program = "" if self._options.loops else find_program(command)
+        arguments = Arguments(command, self._program)
         code = b"" if selection is None else encode(build_filter(selection, lib.tracer_audit_arch()))
-        rights = refusal.read_rights()
+        filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
+        self._keep = (arguments, code, filter_bytes)
         lib.tracer_launch(
             self._tracer,
             ffi.NULL if self._options.loops else arguments.path,
             arguments.argv,
             arguments.envp,
             arguments.cwd,
-            ffi.from_buffer(code) if code else ffi.NULL,
+            filter_bytes,
             len(code) // 8,
-            not rights.has(refusal.CAP_SYS_ADMIN),
+            not refusal.read_rights().has(refusal.CAP_SYS_ADMIN),
             self._options.loops,
         )
+
+    def finish_start(self, command: Command) -> None:
+        """Wait until the program runs; raises what was refused."""
         state = self._await_start()
         if state.started == 2:
-            raise self._failure(state, program, command.cwd, rights)
+            raise self._failure(state, self._program, command.cwd, refusal.read_rights())
+
+    def kill_held(self) -> None:
+        """End a child that waits to be released."""
+        os.kill(self.state().pid, 9)
+        lib.tracer_release(self._tracer)
 
     def attach(self, pid: int) -> None:
         """See :meth:`Engine.attach`; without a filter, each call of the program is stopped at."""
@@ -137,4 +157,4 @@ class PtraceEngine(Engine):
         stage = STAGES[state.stage]
         if stage == "seize":
             return refusal.start_refused(state.error, rights)
-        return refusal.launch_failed(stage, state.error, program or os.fspath("llamactl's loop"), cwd)
+        return refusal.launch_failed(stage, state.error, program or "the calibration loop", cwd)
