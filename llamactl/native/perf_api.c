@@ -159,19 +159,3 @@ void perf_free(struct perf *perf) {
     free(perf->major_ids);
     free(perf);
 }
-
-int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
-                 const char *cwd, uint32_t loops) {
-    struct launch launch = { path, argv, envp, cwd, NULL, 0, false, loops };
-    sigset_t mask;
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    return launch_fork(&launch, &mask, child) ? 0 : -errno;
-}
-
-int launch_open_gate(struct launched *child) { return write(child->gate, "", 1) == 1 ? 0 : -errno; }
-
-int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
-    return launch_report(child, stage, error, loop_ns);
-}
-
-void launch_end(struct launched *child) { launch_close(child); }

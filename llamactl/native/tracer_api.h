@@ -69,7 +69,10 @@ uint64_t perf_ring_bytes(struct perf *perf);
 void perf_free(struct perf *perf);
 
 int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
-                 const char *cwd, uint32_t loops);
+                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
+                 uint32_t loops);
+/* Stops one thread by SIGSTOP. */
+int launch_stop_thread(int pid, int tid);
 int launch_open_gate(struct launched *child);
 int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
 void launch_end(struct launched *child);

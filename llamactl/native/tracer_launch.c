@@ -134,3 +134,24 @@ void launch_close(struct launched *child) {
     child->gate = -1;
     child->report = -1;
 }
+
+int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
+                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
+                 uint32_t loops) {
+    struct launch launch = { path, argv, envp, cwd, filter, (uint16_t)filter_length, no_new_privs != 0, loops };
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    return launch_fork(&launch, &mask, child) ? 0 : -errno;
+}
+
+int launch_open_gate(struct launched *child) { return write(child->gate, "", 1) == 1 ? 0 : -errno; }
+
+int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
+    return launch_report(child, stage, error, loop_ns);
+}
+
+void launch_end(struct launched *child) { launch_close(child); }
+
+int launch_stop_thread(int pid, int tid) {
+    return syscall(SYS_tgkill, pid, tid, SIGSTOP) == 0 ? 0 : -errno;
+}

@@ -44,7 +44,7 @@ class PerfEngine(Engine):
     name: ClassVar[str] = "perf"
     blind: ClassVar[tuple[str, ...]] = (
         "system calls of 32-bit programs are recorded with 32-bit numbers and can't be told apart",
-        "addresses of sockets are seen for connect and bind only",
+        "structures that arguments point to, other than paths, addresses and pairs of descriptors, aren't kept",
     )
 
     def __init__(self, options: Options, with_strings: bool = True) -> None:
@@ -186,7 +186,7 @@ class PerfEngine(Engine):
         arguments = Arguments(command, program)
         child = ffi.new("struct launched *")
         path = ffi.NULL if loops else arguments.path
-        code = lib.launch_start(child, path, arguments.argv, arguments.envp, arguments.cwd, loops)
+        code = lib.launch_start(child, path, arguments.argv, arguments.envp, arguments.cwd, ffi.NULL, 0, 0, loops)
         if code:
             raise refusal.launch_failed("fork", -code, program, command.cwd)
         self._child = child

@@ -43,9 +43,13 @@ def rule_of(number: int) -> tuple[Part, Part] | None:
 
 @cache
 def numbers_with_paths() -> frozenset[int]:
-    """Native system calls that take a string or an address to be read when they are entered."""
-    kinds = {TextKind.STRING, TextKind.VECTOR}
+    """Native system calls that name a file, a program or a socket, or make a pair of descriptors."""
+    names = {TextKind.STRING, TextKind.VECTOR}
+    addresses = {Part(TextKind.SIZED, 1, 2), Part(TextKind.OUT_SIZED, 1, 2)}
+    pairs = {Part(TextKind.OUT_BYTES, 0, 8), Part(TextKind.OUT_BYTES, 3, 8)}
     rules = {number: rule_of(number) for number in range(HIGHEST)}
-    paths = {number for number, rule in rules.items() if rule and (rule[0].kind in kinds)}
-    addresses = {number for number, rule in rules.items() if rule and rule[0] == Part(TextKind.SIZED, 1, 2)}
-    return frozenset(paths | addresses)
+    return frozenset(
+        number
+        for number, rule in rules.items()
+        if rule and (rule[0].kind in names or rule[0] in addresses | pairs)
+    )
