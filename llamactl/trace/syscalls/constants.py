@@ -19,7 +19,9 @@ _OPEN_ARM = {0o40000: "O_DIRECTORY", 0o100000: "O_NOFOLLOW", 0o200000: "O_DIRECT
 # O_TMPFILE contains O_DIRECTORY, whose bit is another one on aarch64.
 _TMPFILE_ARM = {0o20040000: "O_TMPFILE"}
 OPEN_X86 = BitSet({**_OPEN, **_OPEN_X86}, 3, _ACCESS)
-OPEN_ARM = BitSet({**_TMPFILE_ARM, **{k: v for k, v in _OPEN.items() if v != "O_TMPFILE"}, **_OPEN_ARM}, 3, _ACCESS)
+OPEN_ARM = BitSet(
+    {**_TMPFILE_ARM, **{k: v for k, v in _OPEN.items() if v != "O_TMPFILE"}, **_OPEN_ARM}, 3, _ACCESS
+)
 
 PROT = BitSet(
     {1: "PROT_READ", 2: "PROT_WRITE", 4: "PROT_EXEC", 8: "PROT_SEM", 0x01000000: "PROT_GROWSDOWN",

@@ -1,0 +1,135 @@
+"""A piece of a capture, its columns laid out for fast work; every analysis reads pieces of this kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.capture.record import Flag, Kind
+
+if TYPE_CHECKING:
+    from llamactl.trace.capture.reader import Capture
+
+PIECE = 65536
+"""Records worked on at once: 6 MB, so that the memory needed doesn't grow with the capture."""
+
+CODES = 1024
+"""Codes per architecture: see :attr:`View.code`."""
+
+ARCHITECTURES = 3
+
+IntArray = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+LARGEST_ERROR = 4095
+
+
+class View:
+    """Columns of up to ``PIECE`` records; computed when first asked for.
+
+    Attributes:
+        records: The records themselves, dtype ``RECORD``.
+        first: Index of the first record in the capture.
+    """
+
+    def __init__(self, records: NDArray[np.void], first: int) -> None:
+        self.records = records
+        self.first = first
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @cached_property
+    def kind(self) -> NDArray[np.uint8]:
+        """The kinds."""
+        return np.ascontiguousarray(self.records["kind"])
+
+    @cached_property
+    def calls(self) -> IntArray:
+        """Positions of the SYSCALL records in this piece."""
+        return np.flatnonzero(self.kind == Kind.SYSCALL)
+
+    @cached_property
+    def call_records(self) -> NDArray[np.void]:
+        """The SYSCALL records; a view without a copy where a piece has no others."""
+        return self.records if len(self.calls) == len(self.records) else self.records[self.calls]
+
+    @cached_property
+    def code(self) -> IntArray:
+        """Number of each SYSCALL record's call: ``arch * CODES + nr``; numbers from CODES on share one."""
+        nr = np.minimum(self.call_records["nr"], CODES - 1).astype(np.int64)
+        arch = np.minimum(self.call_records["arch"], ARCHITECTURES - 1)
+        return nr + arch.astype(np.int64) * CODES
+
+    @cached_property
+    def start(self) -> IntArray:
+        """Start of each SYSCALL record, ns."""
+        return self.call_records["start"].astype(np.int64)
+
+    @cached_property
+    def finished(self) -> Mask:
+        """Which SYSCALL records have a result and a duration."""
+        return (self.call_records["flags"] & int(Flag.NO_EXIT)) == 0
+
+    @cached_property
+    def duration(self) -> IntArray:
+        """Duration of each SYSCALL record, ns; 0 for calls that never returned."""
+        return np.where(self.finished, self.call_records["duration"].astype(np.int64), 0)
+
+    @cached_property
+    def ret(self) -> IntArray:
+        """Result of each SYSCALL record."""
+        return np.ascontiguousarray(self.call_records["ret"])
+
+    @cached_property
+    def failed(self) -> Mask:
+        """Which SYSCALL records returned an error."""
+        return (self.ret < 0) & (self.ret >= -LARGEST_ERROR) & self.finished
+
+    @cached_property
+    def tid(self) -> IntArray:
+        """Thread of each SYSCALL record."""
+        return self.call_records["tid"].astype(np.int64)
+
+    @cached_property
+    def pid(self) -> IntArray:
+        """Process of each SYSCALL record."""
+        return self.call_records["pid"].astype(np.int64)
+
+    def of_kind(self, kind: Kind) -> NDArray[np.void]:
+        """Return the records of one kind."""
+        return self.records[self.kind == kind]
+
+
+def pieces(capture: Capture) -> Iterator[View]:
+    """Yield the capture's records in pieces of at most ``PIECE``."""
+    first = 0
+    for chunk in capture.chunks():
+        for begin in range(0, len(chunk), PIECE):
+            records = chunk[begin : begin + PIECE]
+            yield View(records, first)
+            first += len(records)
+
+
+def codes_of(wanted: frozenset[str] | set[str]) -> Mask:
+    """Return a table by code that is true for the named calls, on every architecture."""
+    from llamactl.trace.syscalls.table import ARCH_NAMES, numbers
+
+    table = np.zeros(ARCHITECTURES * CODES, dtype=bool)
+    for arch in range(len(ARCH_NAMES)):
+        for name in wanted:
+            number = numbers(arch).get(name)
+            if number is not None:
+                table[arch * CODES + number] = True
+    return table
+
+
+def name_of(code: int) -> str:
+    """Return the name of a code's call."""
+    from llamactl.trace.syscalls.table import call_of
+
+    return call_of(code // CODES, code % CODES).name
