@@ -10,8 +10,8 @@ from llamactl.trace.analysis.phases import OUTSIDE, Phases
 from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of, name_of
 from llamactl.trace.capture.record import Kind
 
-_READS = frozenset("read pread64 readv preadv preadv2".split())
-_WRITES = frozenset("write pwrite64 writev pwritev pwritev2".split())
+_READS = frozenset(["read", "pread64", "readv", "preadv", "preadv2"])
+_WRITES = frozenset(["write", "pwrite64", "writev", "pwritev", "pwritev2"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,26 @@ class CallRow:
 
 
 TRANSFERS = frozenset(
-    "read pread64 readv preadv preadv2 recvfrom recvmsg write pwrite64 writev pwritev pwritev2 sendto sendmsg"
-    " sendfile copy_file_range splice getrandom".split()
+    {  # fmt: skip
+        "read",
+        "pread64",
+        "readv",
+        "preadv",
+        "preadv2",
+        "recvfrom",
+        "recvmsg",
+        "write",
+        "pwrite64",
+        "writev",
+        "pwritev",
+        "pwritev2",
+        "sendto",
+        "sendmsg",
+        "sendfile",
+        "copy_file_range",
+        "splice",
+        "getrandom",
+    }
 )
 
 

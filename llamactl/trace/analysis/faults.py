@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,10 +81,8 @@ class FaultTable:
         address = faults["args"][order, 0].astype(np.int64)
         when, major = faults["start"][order].astype(np.int64), faults["nr"][order] == 1
         placed = np.zeros(len(order), dtype=bool)
-        for index in self._candidates(pid, address, int(when.min()), int(when.max())):
+        for index, low, high in self._candidates(pid, address, int(when.min()), int(when.max())):
             mapping = self._mappings[index]
-            begin, end = np.searchsorted(pid, [mapping.pid, mapping.pid + 1])
-            low, high = begin + np.searchsorted(address[begin:end], [mapping.start, mapping.end])
             inside = (when[low:high] >= mapping.begin_ns) & (when[low:high] <= self._until[index])
             inside &= ~placed[low:high]
             placed[low:high] |= inside
@@ -134,13 +132,21 @@ class FaultTable:
             total[3] += row.length_bytes
         return [TensorRow(name, t[0] + t[1], t[0], t[1], t[2], t[3]) for name, t in sums.items()]
 
-    def _candidates(self, pid: IntArray, address: IntArray, first: int, last: int) -> IntArray:
-        """Return the mappings that any fault of the piece may lie in."""
-        touched = np.isin(self._pid, np.unique(pid)) & (self._since <= last) & (self._until >= first)
-        touched &= (self._end > address.min()) & (self._start <= address.max())
-        pages = np.sort(address)
-        touched &= np.searchsorted(pages, self._end) > np.searchsorted(pages, self._start)
-        return np.flatnonzero(touched)
+    def _candidates(
+        self, pid: IntArray, address: IntArray, first: int, last: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield the mappings with faults at their addresses: index, and the faults' range.
+
+        ``pid`` and ``address`` are sorted, addresses within each process; ``first`` and ``last`` are moments.
+        """
+        alive = (self._since <= last) & (self._until >= first)
+        for process in np.unique(pid):
+            begin, end = np.searchsorted(pid, [process, process + 1])
+            mine = np.flatnonzero(alive & (self._pid == process))
+            low = begin + np.searchsorted(address[begin:end], self._start[mine])
+            high = begin + np.searchsorted(address[begin:end], self._end[mine])
+            hit = high > low
+            yield from zip(mine[hit].tolist(), low[hit].tolist(), high[hit].tolist(), strict=True)
 
     def _place_in_file(self, mapping: Mapping, address: IntArray, major: NDArray[np.bool_]) -> None:
         found, hits = self._tensors[mapping.name], self._hits[mapping.name]

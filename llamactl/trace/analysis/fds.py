@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.names import NO_NAME, Names
-from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of
+from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of, distinct, name_of
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.syscalls.sockets import address_text
 from llamactl.trace.syscalls.table import ARCH_NAMES, calls
@@ -48,7 +48,8 @@ def _positions() -> IntArray:
 
 def _makers() -> dict[str, set[str]]:
     """Return the calls that return a descriptor: those named by their path, and all others."""
-    named, unnamed = set(), set()
+    named: set[str] = set()
+    unnamed: set[str] = set()
     for arch in range(len(ARCH_NAMES)):
         for call in calls(arch).values():
             if call.result == "newfd" and call.name not in _DUPLICATES:
@@ -174,10 +175,10 @@ class FdTable:
 
     def _kinds(self, code: IntArray) -> IntArray:
         """Name descriptors that have no path after the call that made them."""
-        distinct, inverse = np.unique(code, return_inverse=True)
-        from llamactl.trace.analysis.view import name_of
-
-        numbers = np.array([self._names.number(_kind_name(name_of(int(c)))) for c in distinct], np.int64)
+        values, inverse = distinct(code)
+        numbers = np.array(
+            [self._names.number(_kind_name(name_of(value))) for value in values.tolist()], np.int64
+        )
         return numbers[inverse] if len(numbers) else np.zeros(0, np.int64)
 
     def _addresses(self, references: NDArray[np.unsignedinteger]) -> IntArray:

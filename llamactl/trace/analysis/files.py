@@ -16,7 +16,7 @@ _O_DIRECT = (0o40000, 0o200000)
 
 _MAP_ANONYMOUS = 0x20
 
-_TEMPORARY = (b"/tmp/", b"/var/tmp/", b"/dev/shm/")  # noqa: S108 - places to look for, not to write to
+_TEMPORARY = (b"/tmp/", b"/var/tmp/", b"/dev/shm/")
 
 _COLUMNS = (
     "opens", "open_errors", "calls", "read_bytes", "written_bytes", "mapped_bytes", "direct_opens", "creates",

@@ -9,7 +9,7 @@ import numpy as np
 from llamactl.trace.analysis.phases import OUTSIDE, Phases
 
 _ENDS = ("sample", "decode", "prefill")
-"""The first token is there when its sampling ends; without sampling in the capture, when the prompt is read."""
+"""The first token is there when its sampling ends; where none was seen, when the prompt is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Futex time by what is waited for: the GIL, a barrier of the compute threads, a malloc arena, other locks."""
+"""Futex time by what is waited for: the GIL, a barrier of compute threads, a malloc arena, other."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ WORDS = 65536
 
 _COMPUTING = ("prefill", "decode")
 _PRIVATE_AND_CLOCK = 128 | 256
+_ADDRESS_BITS = 48
+"""User addresses are shorter on both architectures, but for 52-bit addresses that a program must ask for."""
+
 _WAITS = (0, 6, 9, 11, 13)
 """FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2."""
 
@@ -57,22 +60,26 @@ class FutexTable:
         command = records["args"][:, 1].astype(np.int64) & ~_PRIVATE_AND_CLOCK & 0xFFFFFFFF
         waits = np.isin(command, _WAITS) | self._wait[view.code[rows]]
         computing = self._computing[self._phases.of(view.start[rows])]
-        word = np.empty(len(rows), dtype=[("pid", "<i8"), ("address", "<u8")])
-        word["pid"], word["address"] = view.pid[rows], records["args"][:, 0]
-        distinct, inverse = np.unique(word, return_inverse=True)
-        size = len(distinct)
+        words, inverse = np.unique(
+            records["args"][:, 0].astype(np.int64) | (view.pid[rows] << _ADDRESS_BITS), return_inverse=True
+        )
+        size = len(words)
         sums = (
             np.bincount(inverse, minlength=size),
             np.bincount(inverse[waits], minlength=size),
             np.bincount(inverse[waits], view.duration[rows][waits], minlength=size),
             np.bincount(inverse[computing], minlength=size),
         )
-        columns = zip(distinct.tolist(), *(column.astype(np.int64).tolist() for column in sums), strict=True)
+        keys = [self._key(word) for word in words.tolist()]
+        columns = zip(keys, *(column.astype(np.int64).tolist() for column in sums), strict=True)
         for key, *values in columns:
-            self._add_word(key, values)
-        pairs = np.unique(inverse * (1 << 32) + view.tid[rows])
-        for pair in pairs.tolist():
-            self._tids.setdefault(self._kept(distinct[pair >> 32].item()), set()).add(pair & 0xFFFFFFFF)
+            total = self._words.setdefault(key, [0, 0, 0, 0])
+            for index, value in enumerate(values):
+                total[index] += value
+        tids, thread = view.threads
+        _, first = np.unique(inverse * len(tids) + thread[rows], return_index=True)
+        for index in first.tolist():
+            self._tids.setdefault(keys[inverse[index]], set()).add(int(tids[thread[rows[index]]]))
 
     def rows(
         self, mappings: MappingTable, names: Names, regions: dict[str, list[tuple[int, int]]]
@@ -102,15 +109,10 @@ class FutexTable:
         ]
         return sorted(rows, key=lambda row: -row.waited_ns)
 
-    def _kept(self, key: tuple[int, int]) -> tuple[int, int]:
-        return key if key in self._words else (0, 0)
-
-    def _add_word(self, key: tuple[int, int], values: list[int]) -> None:
-        if key not in self._words and len(self._words) >= WORDS:
-            key = (0, 0)
-        total = self._words.setdefault(key, [0, 0, 0, 0])
-        for index, value in enumerate(values):
-            total[index] += value
+    def _key(self, word: int) -> tuple[int, int]:
+        """Return (pid, address), or (0, 0) for words beyond those that are followed."""
+        key = (word >> _ADDRESS_BITS, word & ((1 << _ADDRESS_BITS) - 1))
+        return key if key in self._words or len(self._words) < WORDS else (0, 0)
 
 
 class _Finder:

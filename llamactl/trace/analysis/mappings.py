@@ -137,8 +137,8 @@ class MappingTable:
         """Take mappings that the engine reported; a call that made the same one was there first."""
         names = self._names.numbers(records["text"]).tolist()
         columns = zip(
-            records["pid"].tolist(), records["tid"].tolist(), records["args"].tolist(), records["nr"].tolist(),
-            records["start"].tolist(), names, strict=True,
+            records["pid"].tolist(), records["tid"].tolist(), records["args"].tolist(),
+            records["nr"].tolist(), records["start"].tolist(), names, strict=True,
         )  # fmt: skip
         for pid, tid, args, prot, moment, name in columns:
             start, length = args[0], _whole_pages(args[1])
@@ -279,7 +279,7 @@ def _letters(prot: int) -> str:
 
 
 def _in_arena(mapping: Mapping) -> bool:
-    """Tell an arena by what glibc does: a reservation without rights, trimmed to 64 MiB, opened bit by bit."""
+    """Tell an arena by what glibc does: a reservation without rights, aligned to 64 MiB."""
     return mapping.prot & 0xFF == 0 and mapping.length >= _ARENA and mapping.start % _ARENA == 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.view import distinct
+
 NO_NAME = -1
 
 IntArray = NDArray[np.int64]
@@ -42,8 +44,8 @@ class Names:
 
     def numbers(self, references: NDArray[np.unsignedinteger]) -> IntArray:
         """Return the numbers for a column of references; NO_NAME for reference 0."""
-        distinct, inverse = np.unique(references, return_inverse=True)
-        found = np.array([self._of_reference(int(reference)) for reference in distinct], dtype=np.int64)
+        values, inverse = distinct(references.astype(np.int64))
+        found = np.array([self._of_reference(reference) for reference in values.tolist()], dtype=np.int64)
         return found[inverse] if len(found) else np.zeros(0, np.int64)
 
     def _of_reference(self, reference: int) -> int:

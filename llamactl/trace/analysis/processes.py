@@ -54,12 +54,14 @@ class ProcessTable:
 
     def add(self, view: View) -> None:
         """Count the calls and follow the tasks of a piece."""
-        pids, counts = np.unique(view.pid, return_counts=True)
-        for pid, count in zip(pids.tolist(), counts.tolist(), strict=True):
-            self._process(pid).calls += count
         if len(view.calls):
-            for pair in np.unique((view.pid << 32) | view.tid).tolist():
-                self._process(pair >> 32).tids.add(pair & 0xFFFFFFFF)
+            pids, index = view.processes
+            tids, thread = view.threads
+            calls = np.bincount(index * len(tids) + thread, minlength=len(pids) * len(tids))
+            for number, count in enumerate(calls.reshape(len(pids), len(tids)).sum(axis=1).tolist()):
+                self._process(int(pids[number])).calls += count
+            for pair in np.flatnonzero(calls).tolist():
+                self._process(int(pids[pair // len(tids)])).tids.add(int(tids[pair % len(tids)]))
         for record in view.of_kind(Kind.TASK):
             self._task(record)
 

@@ -13,9 +13,31 @@ from llamactl.trace.analysis.view import View, codes_of
 from llamactl.trace.capture.record import Kind, Task
 
 WAITING = frozenset(
-    "futex futex_wait futex_waitv poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2 nanosleep"
-    " clock_nanosleep wait4 waitid pause rt_sigsuspend rt_sigtimedwait accept accept4 sched_yield io_getevents"
-    " recvfrom recvmsg".split()
+    {  # fmt: skip
+        "futex",
+        "futex_wait",
+        "futex_waitv",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect6",
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "nanosleep",
+        "clock_nanosleep",
+        "wait4",
+        "waitid",
+        "pause",
+        "rt_sigsuspend",
+        "rt_sigtimedwait",
+        "accept",
+        "accept4",
+        "sched_yield",
+        "io_getevents",
+        "recvfrom",
+        "recvmsg",
+    }
 )
 _COMPUTING = ("prefill", "decode")
 _NAMED = (("cuda", "GPU"), ("nv", "GPU"), ("hip", "GPU"), ("grpc", "RPC"), ("OpenBLAS", "BLAS"))
@@ -97,8 +119,10 @@ class ThreadTable:
         return {tid: (_role(thread)[0], thread.name or "") for tid, thread in self._threads.items()}
 
     def _add_calls(self, view: View) -> None:
-        tids, first, inverse = np.unique(view.tid, return_index=True, return_inverse=True)
+        tids, inverse = view.threads
         size = len(tids)
+        first = np.full(size, len(inverse))
+        np.minimum.at(first, inverse, np.arange(len(inverse)))
         count = np.bincount(inverse, minlength=size)
         total = np.bincount(inverse, view.duration, minlength=size)
         waiting = self._waiting[view.code]

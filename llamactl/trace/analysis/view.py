@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.syscalls.table import ARCH_NAMES, call_of, numbers
 
 if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
@@ -21,6 +22,8 @@ CODES = 1024
 """Codes per architecture: see :attr:`View.code`."""
 
 ARCHITECTURES = 3
+
+_COUNTABLE = 1 << 20
 
 IntArray = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -63,7 +66,8 @@ class View:
         """Number of each SYSCALL record's call: ``arch * CODES + nr``; numbers from CODES on share one."""
         nr = np.minimum(self.call_records["nr"], CODES - 1).astype(np.int64)
         arch = np.minimum(self.call_records["arch"], ARCHITECTURES - 1)
-        return nr + arch.astype(np.int64) * CODES
+        code: IntArray = nr + arch.astype(np.int64) * CODES
+        return code
 
     @cached_property
     def start(self) -> IntArray:
@@ -73,7 +77,8 @@ class View:
     @cached_property
     def finished(self) -> Mask:
         """Which SYSCALL records have a result and a duration."""
-        return (self.call_records["flags"] & int(Flag.NO_EXIT)) == 0
+        finished: Mask = (self.call_records["flags"] & int(Flag.NO_EXIT)) == 0
+        return finished
 
     @cached_property
     def duration(self) -> IntArray:
@@ -100,9 +105,36 @@ class View:
         """Process of each SYSCALL record."""
         return self.call_records["pid"].astype(np.int64)
 
+    @cached_property
+    def threads(self) -> tuple[IntArray, IntArray]:
+        """The distinct threads of the SYSCALL records, and each record's index among them."""
+        return distinct(self.tid)
+
+    @cached_property
+    def processes(self) -> tuple[IntArray, IntArray]:
+        """The distinct processes of the SYSCALL records, and each record's index among them."""
+        return distinct(self.pid)
+
     def of_kind(self, kind: Kind) -> NDArray[np.void]:
         """Return the records of one kind."""
-        return self.records[self.kind == kind]
+        found: NDArray[np.void] = self.records[self.kind == kind]
+        return found
+
+
+def distinct(column: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the distinct values of a column, sorted, and each row's index among them.
+
+    As ``numpy.unique``, but counts instead of sorting where the values lie close together.
+    """
+    if not len(column):
+        return column, column
+    low, high = int(column.min()), int(column.max())
+    if high - low > _COUNTABLE:
+        values, inverse = np.unique(column, return_inverse=True)
+        return values, inverse
+    present = np.bincount(column - low) > 0
+    index = np.cumsum(present) - 1
+    return np.flatnonzero(present) + low, index[column - low]
 
 
 def pieces(capture: Capture) -> Iterator[View]:
@@ -117,8 +149,6 @@ def pieces(capture: Capture) -> Iterator[View]:
 
 def codes_of(wanted: frozenset[str] | set[str]) -> Mask:
     """Return a table by code that is true for the named calls, on every architecture."""
-    from llamactl.trace.syscalls.table import ARCH_NAMES, numbers
-
     table = np.zeros(ARCHITECTURES * CODES, dtype=bool)
     for arch in range(len(ARCH_NAMES)):
         for name in wanted:
@@ -130,6 +160,4 @@ def codes_of(wanted: frozenset[str] | set[str]) -> Mask:
 
 def name_of(code: int) -> str:
     """Return the name of a code's call."""
-    from llamactl.trace.syscalls.table import call_of
-
     return call_of(code // CODES, code % CODES).name
