@@ -7,6 +7,7 @@ copy of its parent's descriptors.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,8 @@ _ROUNDS = 16
 """A duplicate of a duplicate … is followed this far within one piece."""
 
 _EINPROGRESS = -115
+_PAIR = struct.Struct("<ii")
+_PAIRS = {"pipe": b"pipe:", "pipe2": b"pipe:", "socketpair": b"socket:"}
 
 
 def _positions() -> IntArray:
@@ -80,7 +83,7 @@ class _Events:
         self.count += len(key)
 
 
-def _key(pid: IntArray, fd: NDArray[np.integer]) -> IntArray:
+def _key(pid: IntArray | np.int64, fd: NDArray[np.integer]) -> IntArray:
     return (pid << _FD_BITS) | (fd.astype(np.int64) & _FD_MASK)
 
 
@@ -102,8 +105,15 @@ class FdTable:
         self._close = codes_of({"close"})
         self._connect = codes_of({"connect", "bind"})
         self._mmap = codes_of({"mmap"})
+        self._pair = codes_of(_PAIRS)
         self._change = (
-            self._named | self._unnamed | self._duplicate | self._fcntl | self._close | self._connect
+            self._named
+            | self._unnamed
+            | self._duplicate
+            | self._fcntl
+            | self._close
+            | self._connect
+            | self._pair
         )
         self._keys: IntArray = np.zeros(0, np.int64)
         self._values: IntArray = np.zeros(0, np.int64)
@@ -150,6 +160,7 @@ class FdTable:
         first = view.call_records["args"][rows, 0].astype(np.int64)
         text = view.call_records["text"][rows]
 
+        self._pairs(view, rows[self._pair[code]], events)
         named = self._named[code]
         opened_name = self._names.numbers(text[named])
         events.add(_key(pid[named], ret[named]), end[named], opened_name, change=True)
@@ -172,6 +183,16 @@ class FdTable:
         )
         events.add(_key(pid[copied], ret[copied]), end[copied], np.full(len(source), _PENDING), True, source)
         return rows[named], opened_name
+
+    def _pairs(self, view: View, rows: IntArray, events: _Events) -> None:
+        """Take both ends of pipes and socket pairs, whose numbers are in the record's text."""
+        for row in rows.tolist():
+            data = self._names.text(int(view.call_records["text"][row]))
+            if len(data) >= _PAIR.size:
+                fds = np.array(_PAIR.unpack_from(data), np.int64)
+                name = self._names.number(_PAIRS[name_of(int(view.code[row]))])
+                end = np.full(2, view.start[row] + view.duration[row])
+                events.add(_key(view.pid[row], fds), end, np.full(2, name), change=True)
 
     def _kinds(self, code: IntArray) -> IntArray:
         """Name descriptors that have no path after the call that made them."""

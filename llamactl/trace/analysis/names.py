@@ -22,7 +22,7 @@ class Names:
     """
 
     def __init__(self, text: Callable[[int], bytes]) -> None:
-        self._text = text
+        self.text = text
         self._by_name: dict[bytes, int] = {}
         self._by_reference: dict[int, int] = {}
         self._names: list[bytes] = []
@@ -53,5 +53,5 @@ class Names:
             return NO_NAME
         number = self._by_reference.get(reference)
         if number is None:
-            number = self._by_reference[reference] = self.number(self._text(reference))
+            number = self._by_reference[reference] = self.number(self.text(reference))
         return number

@@ -19,11 +19,12 @@ from llamactl.trace.analysis.futexes import FutexRow, FutexTable
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mappings import MappingRow, MappingTable, mapping_rows
 from llamactl.trace.analysis.names import Names
+from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.select import PostFilter
-from llamactl.trace.analysis.threads import ThreadRow, ThreadTable
-from llamactl.trace.analysis.view import View, pieces
+from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
+from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.filters import Selection
 
@@ -120,11 +121,12 @@ def analyse(
         tensors: Reads the tensors of a GGUF file, for faults by layer; None leaves that out.
     """
     chosen = selection or Selection()
-    phases = find_phases(pieces(capture), capture.metadata)
+    timeline = Timeline(capture)
+    phases = find_phases(timeline, capture.metadata)
     tables = _Tables(capture, phases)
-    roles = _roles(capture, phases) if chosen.threads else {}
+    roles = find_roles(timeline, phases, capture.text) if chosen.threads else {}
     post = PostFilter(chosen, phases, roles, tables.names)
-    for view in pieces(capture):
+    for view in timeline:
         resolved = tables.fds.resolve(view)
         kept, kept_names = view, resolved
         if not chosen.shows_all:
@@ -132,15 +134,8 @@ def analyse(
             kept, kept_names = _narrowed(view, keep), resolved[keep]
         tables.files.add(kept, kept_names)
         tables.add(view, kept, resolved)
-    faults = _faults(capture, tables, tensors)
+    faults = _faults(timeline, tables, tensors)
     return _report(capture, tables, phases, faults)
-
-
-def _roles(capture: Capture, phases: Phases) -> dict[int, tuple[str, str]]:
-    threads = ThreadTable(phases, capture.text)
-    for view in pieces(capture):
-        threads.add(view)
-    return threads.roles()
 
 
 def _narrowed(view: View, keep: np.ndarray[Any, Any]) -> View:
@@ -150,11 +145,11 @@ def _narrowed(view: View, keep: np.ndarray[Any, Any]) -> View:
     return View(view.records[wanted], view.first)
 
 
-def _faults(capture: Capture, tables: _Tables, tensors: TensorReader | None) -> FaultTable | None:
+def _faults(timeline: Timeline, tables: _Tables, tensors: TensorReader | None) -> FaultTable | None:
     if not tables.faults:
         return None
     faults = FaultTable(tables.mappings.all(), tables.names, tensors or (lambda _: []))
-    for view in pieces(capture):
+    for view in timeline:
         faults.add(view)
     return faults
 

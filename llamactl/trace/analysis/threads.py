@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,6 +159,16 @@ class ThreadTable:
         if thread is None:
             thread = self._threads[tid] = _Thread(tid, pid, moment, moment)
         return thread
+
+
+def find_roles(
+    views: Iterable[View], phases: Phases, text: Callable[[int], bytes]
+) -> dict[int, tuple[str, str]]:
+    """Return (role, name) of each thread of a capture, in a pass of its own."""
+    threads = ThreadTable(phases, text)
+    for view in views:
+        threads.add(view)
+    return threads.roles()
 
 
 def _role(thread: _Thread) -> tuple[str, str]:

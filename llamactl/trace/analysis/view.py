@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.syscalls.table import ARCH_NAMES, call_of, numbers
-
-if TYPE_CHECKING:
-    from llamactl.trace.capture.reader import Capture
 
 PIECE = 65536
 """Records worked on at once: 6 MB, so that the memory needed doesn't grow with the capture."""
@@ -137,17 +133,7 @@ def distinct(column: IntArray) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(present) + low, index[column - low]
 
 
-def pieces(capture: Capture) -> Iterator[View]:
-    """Yield the capture's records in pieces of at most ``PIECE``."""
-    first = 0
-    for chunk in capture.chunks():
-        for begin in range(0, len(chunk), PIECE):
-            records = chunk[begin : begin + PIECE]
-            yield View(records, first)
-            first += len(records)
-
-
-def codes_of(wanted: frozenset[str] | set[str]) -> Mask:
+def codes_of(wanted: Iterable[str]) -> Mask:
     """Return a table by code that is true for the named calls, on every architecture."""
     table = np.zeros(ARCHITECTURES * CODES, dtype=bool)
     for arch in range(len(ARCH_NAMES)):

@@ -63,8 +63,6 @@ DECODERS: dict[str, Decoder] = {
     "size": lambda value: value,
     "hex": Address,
     "pointer": Address,
-    "clone3_pointer": Address,
-    "argv": Address,
     "fcntl_argument": Address,
     "plainfd": signed32,
     "newfd": signed32,
@@ -112,8 +110,8 @@ DECODERS: dict[str, Decoder] = {
     "signal": _signal,
     "clock": _clock,
 }
-"""Decoders that need the register only. ``path``, ``address``, ``fd``, ``at``, ``open`` and ``ioctl`` need
-more of the record: :mod:`llamactl.trace.syscalls.decode` has them."""
+"""Decoders that need the register only. ``fd``, ``at``, ``open`` and ``ioctl`` need more of the
+record: see :mod:`llamactl.trace.syscalls.decode`; what points to memory is in ``structures.READERS``."""
 
 _OPEN_FLAGS = (c.OPEN_X86, c.OPEN_ARM, c.OPEN_X86)
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llamactl.trace.capture.record import Flag
 from llamactl.trace.syscalls.arguments import AT_FDCWD, decode_open_flags, decode_plain, signed32
 from llamactl.trace.syscalls.ioctls import request_name
 from llamactl.trace.syscalls.signals import error_name
-from llamactl.trace.syscalls.sockets import address_text
+from llamactl.trace.syscalls.structures import READERS
 from llamactl.trace.syscalls.table import Call, call_of
-from llamactl.trace.syscalls.values import Address, Decoded, Descriptor, Flags, Symbol, Text, Value
+from llamactl.trace.syscalls.values import (
+    Address,
+    Decoded,
+    Descriptor,
+    Flags,
+    Struct,
+    Symbol,
+    Text,
+    Value,
+    Words,
+)
 
 _MAP_ANONYMOUS = 0x20
 
@@ -58,9 +68,13 @@ class CallDecoder:
         error = error_name(raw.ret)
         return Decoded(call.name, arguments, _result(call, raw, error), error)
 
-    def _argument(self, kind: str, value: int, raw: RawCall, references: object) -> Value:
-        if kind in {"path", "address", "argv"}:
-            return self._string(kind, value, raw, next(references, 0))  # type: ignore[call-overload]
+    def _argument(self, kind: str, value: int, raw: RawCall, references: Iterator[int]) -> Value:
+        reader = READERS.get(kind)
+        if reader:
+            reference = next(references, 0)
+            if not reference:
+                return Address(value)
+            return reader(self._text(reference), bool(raw.flags & Flag.TEXT_CUT), raw.arch)
         if kind == "fd":
             return Descriptor(signed32(value), raw.target)
         if kind == "at":
@@ -71,14 +85,6 @@ class CallDecoder:
         if kind == "ioctl":
             return request_name(value & 0xFFFFFFFF, raw.target)
         return decode_plain(kind, value)
-
-    def _string(self, kind: str, value: int, raw: RawCall, reference: int) -> Value:
-        if not reference:
-            return Address(value)
-        data = self._text(reference)
-        if kind == "address":
-            data = address_text(data)
-        return Text(data, bool(raw.flags & Flag.TEXT_CUT))
 
 
 def _result(call: Call, raw: RawCall, error: str | None) -> Value:
@@ -101,6 +107,10 @@ def plain(value: Value) -> object:
         return {"fd": value.number, "path": escape(value.target) if value.target is not None else None}
     if isinstance(value, Text):
         return escape(value.data)
+    if isinstance(value, Words):
+        return [escape(word) for word in value.words]
+    if isinstance(value, Struct):
+        return {name: plain(field) for name, field in value.fields}
     if isinstance(value, int) or value is None:
         return value
     return value.value

@@ -9,7 +9,7 @@ _NET = Family.NETWORK | Family.DESC
 
 NETWORK = (
     Row("socket", _NET, "domain:domain type:socket_type protocol:int", result="newfd"),
-    Row("socketpair", _NET, "domain:domain type:socket_type protocol:int sv:pointer"),
+    Row("socketpair", _NET, "domain:domain type:socket_type protocol:int sv:fd_pair"),
     Row("bind", _NET, "sockfd:fd addr:address addrlen:uint"),
     Row("connect", _NET, "sockfd:fd addr:address addrlen:uint"),
     Row("listen", _NET, "sockfd:fd backlog:int"),
@@ -24,6 +24,6 @@ NETWORK = (
     Row("sendmmsg", _NET, "sockfd:fd msgvec:pointer vlen:uint flags:message"),
     Row("recvmmsg", _NET, "sockfd:fd msgvec:pointer vlen:uint flags:message timeout:pointer"),
     Row("shutdown", _NET, "sockfd:fd how:shut"),
-    Row("setsockopt", _NET, "sockfd:fd level:level optname:socket_option optval:pointer optlen:uint"),
+    Row("setsockopt", _NET, "sockfd:fd level:level optname:socket_option optval:int_pointer optlen:uint"),
     Row("getsockopt", _NET, "sockfd:fd level:level optname:socket_option optval:pointer optlen:pointer"),
 )

@@ -11,7 +11,7 @@ _CREDS = Family.CREDS
 
 PROCESS = (
     Row("clone", _PROCESS | _THREAD, "flags:clone stack:pointer parent_tid:pointer child_tid:pointer tls:pointer"),
-    newer(435, "clone3", _PROCESS | _THREAD, "cl_args:clone3_pointer size:size"),
+    newer(435, "clone3", _PROCESS | _THREAD, "cl_args:clone3 size:size"),
     Row("fork", _PROCESS),
     Row("vfork", _PROCESS),
     Row("execve", _PROCESS | Family.FILE, "pathname:path argv:argv envp:pointer"),
@@ -19,7 +19,7 @@ PROCESS = (
         "dirfd:at pathname:path argv:argv envp:pointer flags:at_flags"),
     Row("exit", _PROCESS | _THREAD, "status:int"),
     Row("exit_group", _PROCESS, "status:int"),
-    Row("wait4", _PROCESS, "pid:int wstatus:pointer options:wait rusage:pointer"),
+    Row("wait4", _PROCESS, "pid:int wstatus:status options:wait rusage:pointer"),
     Row("waitid", _PROCESS, "idtype:waitid id:int infop:pointer options:wait rusage:pointer"),
     Row("kill", _PROCESS | Family.SIGNAL, "pid:int sig:signal"),
     newer(424, "pidfd_send_signal", _PROCESS | Family.DESC | Family.SIGNAL,
@@ -32,7 +32,7 @@ PROCESS = (
     Row("arch_prctl", _THREAD, "code:arch_prctl addr:pointer", x86_64=158),
     Row("seccomp", Family.NONE, "operation:uint flags:hex args:pointer"),
     Row("ptrace", Family.NONE, "request:long pid:int addr:pointer data:pointer"),
-    Row("prlimit64", Family.NONE, "pid:int resource:rlimit new_limit:pointer old_limit:pointer"),
+    Row("prlimit64", Family.NONE, "pid:int resource:rlimit new_limit:rlimit_in old_limit:rlimit_out"),
     Row("getrlimit", Family.NONE, "resource:rlimit rlim:pointer"),
     Row("setrlimit", Family.NONE, "resource:rlimit rlim:pointer"),
     Row("getrusage", Family.NONE, "who:int usage:pointer"),

@@ -51,7 +51,22 @@ class Text:
     cut: bool = False
 
 
-Value = int | Flags | Symbol | Address | Octal | Descriptor | Text | None
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list of strings, such as a command line."""
+
+    words: tuple[bytes, ...]
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Fields of a structure with their names."""
+
+    fields: tuple[tuple[str, Value], ...]
+
+
+Value = int | Flags | Symbol | Address | Octal | Descriptor | Text | Words | Struct | None
 
 
 @dataclass(frozen=True, slots=True)
