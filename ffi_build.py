@@ -46,3 +46,11 @@ def engine() -> FFI:
     ffi.cdef((NATIVE / "engine.cdef.h").read_text(encoding="utf-8"))
     ffi.set_source("llamactl.engine._engine", ENGINE_PRELUDE)
     return ffi
+
+
+def tracer() -> FFI:
+    """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "tracer.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.trace._tracer", '#include "tracer_api.h"\n')
+    return ffi
