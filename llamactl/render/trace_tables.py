@@ -73,7 +73,7 @@ TABLES = (
         Column("phase", _name(10), left=True), Column("times", _nonzero("intervals")),
         Column("wall s", _seconds("wall_s")), Column("calls", _count("count")), Column("errors", _nonzero("errors")),
         Column("in calls", _ns("total_ns")), Column("read", _bytes("read_bytes")),
-        Column("written", _bytes("written_bytes")), *_FAULTS,
+        *_FAULTS,
     )),
     Table("calls", "By call", (
         Column("call", _name(22), left=True), Column("count", _count("count")), Column("errors", _nonzero("errors")),

@@ -8,6 +8,7 @@ from llamactl.trace.syscalls.values import (
     Decoded,
     Descriptor,
     Flags,
+    Hex,
     Octal,
     Struct,
     Symbol,
@@ -40,6 +41,8 @@ def value_text(value: Value) -> str:
         return "[" + ", ".join(quoted(word) for word in value.words) + ("…]" if value.cut else "]")
     if isinstance(value, Struct):
         return "{" + ", ".join(f"{name}={value_text(field)}" for name, field in value.fields) + "}"
+    if isinstance(value, Hex):
+        return f"{value.value:#x}" if value.value > 9 else str(value.value)
     if isinstance(value, Octal):
         return f"{value.value:#o}" if value.value else "0"
     return "?" if value is None else str(value)

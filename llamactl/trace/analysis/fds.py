@@ -28,6 +28,7 @@ _PENDING = -2
 """Not known until the descriptor that was duplicated is."""
 
 _DUPLICATES = {"dup", "dup2", "dup3"}
+_FORKS = (int(Task.CLONE), int(Task.FORK), int(Task.VFORK))
 _F_DUPFD = (0, 1030)
 _MAP_ANONYMOUS = 0x20
 _ROUNDS = 16
@@ -44,9 +45,21 @@ def _positions() -> IntArray:
     for arch in range(len(ARCH_NAMES)):
         for number, call in calls(arch).items():
             kinds = [kind for _, kind in call.arguments]
-            if "fd" in kinds:
-                table[arch * CODES + number] = kinds.index("fd")
+            kind = "fd" if "fd" in kinds else "at"
+            if kind in kinds:
+                table[arch * CODES + number] = kinds.index(kind)
     return table
+
+
+def _path_calls() -> set[str]:
+    """Return the calls whose first text is the path they work on."""
+    found = set()
+    for arch in range(len(ARCH_NAMES)):
+        for call in calls(arch).values():
+            kinds = [kind for _, kind in call.arguments]
+            if "path" in kinds and "fd" not in kinds:
+                found.add(call.name)
+    return found
 
 
 def _makers() -> dict[str, set[str]]:
@@ -106,6 +119,8 @@ class FdTable:
         self._connect = codes_of({"connect", "bind"})
         self._mmap = codes_of({"mmap"})
         self._pair = codes_of(_PAIRS)
+        self._by_path = codes_of(_path_calls())
+        self._empty = names.number(b"")
         self._change = (
             self._named
             | self._unnamed
@@ -130,12 +145,14 @@ class FdTable:
         events.add(use_key, view.start[uses], np.full(len(uses), NO_NAME, np.int64), change=False)
         opened, opened_name = self._changes(view, events)
         self._recorded(view, events)
+        self._forks(view, events)
         found = self._follow(events)
-        self._inherit(view)
+        self._drop_ended(view)
         result = np.full(len(view.calls), NO_NAME, np.int64)
         begin = len(events.key[0])
         result[uses] = found[begin : begin + len(uses)]
         result[opened] = opened_name
+        self._name_paths(view, result)
         return result
 
     def _uses(self, view: View) -> IntArray:
@@ -145,6 +162,13 @@ class FdTable:
             flags = view.call_records["args"][:, 3]
             uses &= ~(anonymous & ((flags & _MAP_ANONYMOUS) != 0))
         return np.flatnonzero(uses)
+
+    def _name_paths(self, view: View, result: IntArray) -> None:
+        """Give calls that name a path, such as stat, that path; an empty one means the descriptor."""
+        rows = np.flatnonzero(self._by_path[view.code])
+        name = self._names.numbers(view.call_records["text"][rows])
+        told = (name != NO_NAME) & (name != self._empty)
+        result[rows[told]] = name[told]
 
     def _argument(self, view: View, rows: IntArray) -> IntArray:
         position = self._position[view.code[rows]]
@@ -252,22 +276,28 @@ class FdTable:
         still_open = values != _CLOSED
         self._keys, self._values = keys[final][still_open], values[still_open]
 
-    def _inherit(self, view: View) -> None:
-        """Copy the descriptors of parents to the processes forked in this piece, drop those of dead ones."""
+    def _forks(self, view: View, events: _Events) -> None:
+        """Let every process forked in this piece duplicate the descriptors that its parent had then."""
         tasks = view.of_kind(Kind.TASK)
-        for record in tasks[tasks["nr"] != Task.NAME]:
-            pid, kind = int(record["pid"]), int(record["nr"])
-            child = int(record["args"][1])
-            if kind in {Task.FORK, Task.VFORK} or (kind == Task.CLONE and child not in {0, pid}):
-                mine = self._keys[self._keys >> _FD_BITS == pid]
-                missing = (mine & _FD_MASK) | (child << _FD_BITS)
-                fresh = ~np.isin(missing, self._keys)
-                values = self._values[self._keys >> _FD_BITS == pid][fresh]
-                self._keys = np.concatenate([self._keys, missing[fresh]])
-                self._values = np.concatenate([self._values, values])
-            elif kind == Task.EXIT and int(record["tid"]) == pid:
-                alive = self._keys >> _FD_BITS != pid
-                self._keys, self._values = self._keys[alive], self._values[alive]
+        child = tasks["args"][:, 1].astype(np.int64)
+        forks = np.isin(tasks["nr"], _FORKS) & (child != 0) & (child != tasks["pid"])
+        for record in tasks[forks]:
+            parent, forked = int(record["pid"]), int(record["args"][1])
+            keys = np.concatenate(events.key)[np.concatenate(events.change)]
+            keys = np.unique(keys[keys >> _FD_BITS == parent])
+            moment = np.full(len(keys), int(record["start"]), np.int64)
+            source = events.count + np.arange(len(keys))
+            events.add(keys, moment, np.full(len(keys), NO_NAME), change=False)
+            inherited = (keys & _FD_MASK) | (forked << _FD_BITS)
+            events.add(inherited, moment, np.full(len(keys), _PENDING), True, source)
+
+    def _drop_ended(self, view: View) -> None:
+        """Forget the descriptors of processes that ended in this piece."""
+        tasks = view.of_kind(Kind.TASK)
+        ended = tasks["pid"][(tasks["nr"] == Task.EXIT) & (tasks["tid"] == tasks["pid"])]
+        if len(ended):
+            alive = ~np.isin(self._keys >> _FD_BITS, ended)
+            self._keys, self._values = self._keys[alive], self._values[alive]
 
 
 def _kind_name(call: str) -> bytes:

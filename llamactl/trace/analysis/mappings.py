@@ -6,8 +6,9 @@ for engines that see mappings as such. The calls are few beside all others, so a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from llamactl.trace.analysis.address_space import AddressSpace, Mapping
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.view import View, codes_of, name_of
-from llamactl.trace.capture.record import Kind
+from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.syscalls.constants import ADVICE
 
 _PAGE = 4096
@@ -73,17 +74,34 @@ class MappingTable:
         if (view.kind == Kind.MAP).any():
             self._add_recorded(view.of_kind(Kind.MAP))
         rows = np.flatnonzero(self._wanted[view.code] & view.finished & ~view.failed)
-        if not len(rows):
-            return
         records = view.call_records[rows]
         when = (view.start + view.duration)[rows].tolist()
         names = [name_of(code) for code in view.code[rows].tolist()]
         columns = zip(
-            names, records["pid"].tolist(), records["tid"].tolist(), records["args"].tolist(),
-            records["ret"].tolist(), when, resolved[rows].tolist(), strict=True,
+            view.calls[rows].tolist(), names, records["pid"].tolist(), records["tid"].tolist(),
+            records["args"].tolist(), records["ret"].tolist(), when, resolved[rows].tolist(), strict=True,
         )  # fmt: skip
-        for name, pid, tid, args, ret, moment, target in columns:
+        tasks = self._tasks(view)
+        following = next(tasks, None)
+        for position, name, pid, tid, args, ret, moment, target in columns:
+            while following and following[0] < position:
+                following[1]()
+                following = next(tasks, None)
             self._apply(name, pid, tid, args, ret, moment, target)
+        while following:
+            following[1]()
+            following = next(tasks, None)
+
+    def _tasks(self, view: View) -> Iterator[tuple[int, Callable[[], None]]]:
+        """Yield what forks, execs and ends do to mappings, with the position of their records."""
+        positions = np.flatnonzero(view.kind == Kind.TASK)
+        for position, record in zip(positions.tolist(), view.records[positions], strict=True):
+            kind, pid, moment = int(record["nr"]), int(record["pid"]), int(record["start"])
+            child = int(record["args"][1])
+            if kind in {Task.CLONE, Task.FORK} and child not in {0, pid}:
+                yield position, partial(self._forked, pid, child)
+            elif kind == Task.EXEC or (kind == Task.EXIT and int(record["tid"]) == pid):
+                yield position, partial(self._gone, pid, moment)
 
     def live(self) -> Iterator[Mapping]:
         """Yield the mappings that live at the end."""
@@ -94,12 +112,12 @@ class MappingTable:
         """Return all mappings that were kept, ended ones first."""
         return [*self.ended, *self.live()]
 
-    def forked(self, parent: int, child: int) -> None:
+    def _forked(self, parent: int, child: int) -> None:
         """Give a forked process its own break; its inherited mappings are the parent's rows."""
         if parent in self._breaks:
             self._breaks[child] = self._breaks[parent]
 
-    def gone(self, pid: int, moment: int) -> None:
+    def _gone(self, pid: int, moment: int) -> None:
         """End all mappings of a process that replaced its program or ended."""
         for mapping in list(self._space(pid)):
             self._end(mapping, moment)

@@ -25,7 +25,7 @@ from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
-from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.capture.record import Kind
 from llamactl.trace.filters import Selection
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ class _Tables:
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
-        self._tasks(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
         self.signals += int((view.kind == Kind.SIGNAL).sum())
@@ -100,14 +99,6 @@ class _Tables:
         self.end_ns = max(self.end_ns, int(start.max()))
         if len(view.calls):
             self.end_ns = max(self.end_ns, int((view.start + view.duration).max()))
-
-    def _tasks(self, view: View) -> None:
-        for record in view.of_kind(Kind.TASK):
-            kind, pid, moment = int(record["nr"]), int(record["pid"]), int(record["start"])
-            if kind in {Task.CLONE, Task.FORK} and int(record["args"][1]) not in {0, pid}:
-                self.mappings.forked(pid, int(record["args"][1]))
-            elif kind == Task.EXEC or (kind == Task.EXIT and int(record["tid"]) == pid):
-                self.mappings.gone(pid, moment)
 
 
 def analyse(

@@ -13,7 +13,7 @@ from llamactl.trace.syscalls import constants as c
 from llamactl.trace.syscalls import sockets
 from llamactl.trace.syscalls.bits import BitSet, symbol
 from llamactl.trace.syscalls.signals import SIGNALS, signal_name
-from llamactl.trace.syscalls.values import Address, Octal, Symbol, Value
+from llamactl.trace.syscalls.values import Address, Hex, Octal, Symbol, Value
 
 Decoder = Callable[[int], Value]
 
@@ -61,9 +61,9 @@ DECODERS: dict[str, Decoder] = {
     "uint": lambda value: value & _INT,
     "long": signed64,
     "size": lambda value: value,
-    "hex": Address,
+    "hex": Hex,
     "pointer": Address,
-    "fcntl_argument": Address,
+    "fcntl_argument": Hex,
     "plainfd": signed32,
     "newfd": signed32,
     "mode": lambda value: Octal(value & 0o177777),

@@ -24,6 +24,11 @@ from llamactl.trace.syscalls.values import (
 )
 
 _MAP_ANONYMOUS = 0x20
+_O_CREAT, _TMPFILE_BIT = 0o100, 0o20000000
+_OPEN_FLAGS = {"open": 1, "openat": 2}
+_FUTEX_COMMAND = 127
+_FUTEX_ARGUMENTS = {0: 4, 1: 3, 6: 4, 7: 1, 8: 1, 10: 6}
+"""By command, as in futex(2): WAIT, WAKE, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAKE_BITSET."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class CallDecoder:
         )
         if call.name == "mmap" and raw.args[3] & _MAP_ANONYMOUS:
             arguments = tuple((name, -1 if name == "fd" else value) for name, value in arguments)
+        arguments = arguments[: _meaningful(call.name, raw, len(arguments))]
         if raw.flags & Flag.NO_EXIT:
             return Decoded(call.name, arguments, None, None)
         error = error_name(raw.ret)
@@ -85,6 +91,16 @@ class CallDecoder:
         if kind == "ioctl":
             return request_name(value & 0xFFFFFFFF, raw.target)
         return decode_plain(kind, value)
+
+
+def _meaningful(name: str, raw: RawCall, count: int) -> int:
+    """Return how many arguments the kernel looks at: some depend on an earlier one."""
+    position = _OPEN_FLAGS.get(name)
+    if position is not None and not raw.args[position] & (_O_CREAT | _TMPFILE_BIT):
+        return position + 1
+    if name == "futex":
+        return _FUTEX_ARGUMENTS.get(raw.args[1] & _FUTEX_COMMAND, count)
+    return count
 
 
 def _result(call: Call, raw: RawCall, error: str | None) -> Value:

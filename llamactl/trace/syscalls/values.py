@@ -29,6 +29,13 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Hex:
+    """A number that people read in hexadecimal: an offset, a mask, flags without names."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Octal:
     """Permission bits."""
 
@@ -66,7 +73,7 @@ class Struct:
     fields: tuple[tuple[str, Value], ...]
 
 
-Value = int | Flags | Symbol | Address | Octal | Descriptor | Text | Words | Struct | None
+Value = int | Flags | Symbol | Address | Hex | Octal | Descriptor | Text | Words | Struct | None
 
 
 @dataclass(frozen=True, slots=True)
