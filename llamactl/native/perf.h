@@ -51,6 +51,7 @@ struct perf {
     atomic_bool stopping;
     atomic_bool done;
     atomic_ullong lost;
+    atomic_ullong drained;  /* every event before this time has been taken from the rings */
     int stage;
 };
 

@@ -123,6 +123,8 @@ int perf_done(struct perf *perf) { return atomic_load(&perf->done); }
 
 uint64_t perf_lost(struct perf *perf) { return atomic_load(&perf->lost) + perf->sink.lost; }
 
+uint64_t perf_drained(struct perf *perf) { return atomic_load(&perf->drained); }
+
 int perf_stage(struct perf *perf) { return perf->stage; }
 
 uint64_t perf_ring_bytes(struct perf *perf) {

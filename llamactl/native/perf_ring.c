@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "perf.h"
+#include "tracer.h"
 
 #define LARGEST_EVENT 65536
 #define FREE_STEP (256u << 10)
@@ -70,6 +71,7 @@ static void free_read(struct perf_ring *ring) {
 
 void perf_drain(struct perf *perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
+    uint64_t begin = now_ns();
     uint64_t pending = mark_heads(perf);
     int events = 0;
     sink_begin(&perf->sink);
@@ -97,4 +99,5 @@ void perf_drain(struct perf *perf) {
             free_read(&perf->rings[i]);
         }
     }
+    atomic_store(&perf->drained, begin);
 }

@@ -59,6 +59,8 @@ void perf_give_back(perf_t *perf, struct sink_block *block);
 void perf_stop(perf_t *perf);
 int perf_done(perf_t *perf);
 uint64_t perf_lost(perf_t *perf);
+/* Every event before this moment (CLOCK_MONOTONIC, ns) has been taken from the rings. */
+uint64_t perf_drained(perf_t *perf);
 int perf_stage(perf_t *perf);
 uint64_t perf_ring_bytes(perf_t *perf);
 void perf_free(perf_t *perf);

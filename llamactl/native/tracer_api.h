@@ -64,6 +64,8 @@ void perf_give_back(struct perf *perf, struct sink_block *block);
 void perf_stop(struct perf *perf);
 int perf_done(struct perf *perf);
 uint64_t perf_lost(struct perf *perf);
+/* Every event before this moment (CLOCK_MONOTONIC, ns) has been taken from the rings. */
+uint64_t perf_drained(struct perf *perf);
 int perf_stage(struct perf *perf);
 uint64_t perf_ring_bytes(struct perf *perf);
 void perf_free(struct perf *perf);

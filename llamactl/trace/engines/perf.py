@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
+from llamactl.trace.engines.held import Held
 from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
@@ -56,6 +57,7 @@ class PerfEngine(Engine):
         self._block: Any = None
         self._wait_status: int | None = None
         self._loop_ns = 0
+        self._held = Held()
         self._strings: PtraceEngine | None = None
         self._by_ptrace: frozenset[int] = frozenset()
         if with_strings and not options.loops:
@@ -105,15 +107,20 @@ class PerfEngine(Engine):
     def poll(self, timeout_s: float) -> Batch | None:
         """See :meth:`Engine.poll`."""
         self._release()
-        if self._strings is not None:
-            batch = self._strings.poll(0)
-            if batch is not None:
-                return batch
+        drained = int(lib.perf_drained(self._perf))
+        finished = self._strings is not None and self.state().finished
         block = lib.perf_take(self._perf, int(timeout_s * 1000))
-        if block == ffi.NULL:
-            return None
-        self._block = block
-        return batch_of(block)
+        batch = None
+        if block != ffi.NULL:
+            self._block = block
+            batch = batch_of(block)
+        if self._strings is None:
+            return batch
+        while (more := self._strings.poll(0)) is not None:
+            self._held.add(more)
+        if batch is not None:
+            return self._held.merge_into(batch)
+        return self._held.before(None if finished else drained)
 
     def pass_through(self) -> None:
         """See :meth:`Engine.pass_through`."""
