@@ -46,3 +46,11 @@ def engine() -> FFI:
     ffi.cdef((NATIVE / "engine.cdef.h").read_text(encoding="utf-8"))
     ffi.set_source("llamactl.engine._engine", ENGINE_PRELUDE)
     return ffi
+
+
+def gguf() -> FFI:
+    """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "gguf.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.snapshot._gguf", '#include "gguf.h"\n')
+    return ffi

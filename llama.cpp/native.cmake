@@ -23,5 +23,7 @@ llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 
+llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
+
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
