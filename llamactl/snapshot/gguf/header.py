@@ -194,7 +194,6 @@ class _Parser:
         magic, version = self.source.unpack(_HEADER)
         if magic != types.MAGIC:
             raise FaultError(0, f"not a GGUF file: it begins with {magic!r}, not {types.MAGIC!r}")
-        assert isinstance(version, int)
         if version & 0xFFFF == 0 and version:
             raise FaultError(4, "a big-endian file, which the engine doesn't read on this machine")
         if version not in (2, 3):
@@ -275,4 +274,4 @@ class _Parser:
             message = f"{name!r} has {n_dims} dimensions, more than {types.MAX_DIMS}"
             raise FaultError(source.offset - 4, message)
         *shape, type_number, offset = source.unpack(_DIMS[n_dims])
-        self.tensors.append(Tensor(name, tuple(shape), type_number, offset, begin))  # type: ignore[arg-type]
+        self.tensors.append(Tensor(name, tuple(shape), type_number, offset, begin))

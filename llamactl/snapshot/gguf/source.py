@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from llamactl.snapshot import _gguf
 
@@ -68,7 +68,7 @@ class Source:
         """Byte offset in the file of what is read next."""
         return self._base + self._position
 
-    def unpack(self, layout: struct.Struct) -> tuple[int | float | bool, ...]:
+    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
         """Read one fixed-size record."""
         self._need(layout.size)
         values = layout.unpack_from(self._bytes, self._position)
