@@ -54,3 +54,11 @@ def gguf() -> FFI:
     ffi.cdef((NATIVE / "gguf.cdef.h").read_text(encoding="utf-8"))
     ffi.set_source("llamactl.snapshot._gguf", '#include "gguf.h"\n')
     return ffi
+
+
+def kernel() -> FFI:
+    """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "kernel.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.snapshot._kernel", '#include "kernel.h"\n')
+    return ffi
