@@ -44,9 +44,11 @@ class _Client(NamedTuple):
     memory_bytes: int
 
 
-def _device(
-    vendor: str, folder: Path, clients: list[_Client], kfd: list[tuple[str, DeviceProcess]]
-) -> Device:
+_KfdProcesses: TypeAlias = "list[tuple[str, DeviceProcess]]"
+"""With the PCI address of the device."""
+
+
+def _device(vendor: str, folder: Path, clients: list[_Client], kfd: _KfdProcesses) -> Device:
     pci = folder.resolve().name
     total = read_int(folder / "mem_info_vram_total")
     used = read_int(folder / "mem_info_vram_used")
