@@ -27,7 +27,7 @@ def check_model(path: str) -> None:
     """
     parts = splits.read_all(path)
     for part in parts:
-        fault = first_fault(part) or _count_fault(part, parts)
+        fault = first_fault(part) or count_fault(parts)
         if fault is not None:
             raise UsageError(
                 f"{fault.path} isn't a sound GGUF file: {fault.message}, at byte {fault.offset:,}",
@@ -61,13 +61,14 @@ def first_fault(file: GgufFile) -> Fault | None:
     return None
 
 
-def _count_fault(part: GgufFile, parts: list[GgufFile]) -> Fault | None:
-    announced = part.metadata.get("split.tensors.count")
+def count_fault(parts: list[GgufFile]) -> Fault | None:
+    """Return the fault of a split model whose parts hold another number of tensors than the first says."""
+    announced = parts[0].metadata.get("split.tensors.count")
     total = sum(len(each.tensors) for each in parts)
     if announced is None or announced.value == total or any(each.fault for each in parts):
         return None
     message = f"split.tensors.count is {announced.value}, but the {len(parts)} parts have {total} tensors"
-    return Fault(part.path, announced.offset, message)
+    return Fault(parts[0].path, announced.offset, message)
 
 
 def _duplicate(tensor: Tensor, seen: set[str]) -> str:
