@@ -150,6 +150,8 @@ def open_regular(path: str) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise UsageError(f"{path} isn't a regular file", _GIVE_A_FILE)
+    # No reading ahead: it would bring weights into memory that nobody asked for.
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
     return fd
 
 

@@ -13,6 +13,7 @@ from llamactl.snapshot.gguf import check, groups, splits, types, values
 from llamactl.snapshot.gguf.groups import TensorGroup
 from llamactl.snapshot.gguf.header import GgufFile, open_regular
 from llamactl.snapshot.gguf.source import Fault
+from llamactl.snapshot.kernel import PageCache
 
 SHOWN_ELEMENTS: Final = 16
 """Longest array of metadata whose elements are told; a vocabulary is only counted."""
@@ -162,13 +163,15 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
     Raises:
         UsageError: It can't be opened, or a part is missing.
     """
+    # Before anything is read, since reading the header brings it into the cache.
+    caches = {name: _page_cache(name) for name in splits.paths(path)}
     files = splits.read_all(path)
     first = files[0]
     tensors = [tensor for file in files for tensor in file.tensors]
     sizes = [tensor.nbytes for tensor in tensors]
     architecture = _text(first, "general.architecture")
     return ModelSnapshot(
-        parts=tuple(map(_part, files)),
+        parts=tuple(_part(file, caches.get(file.path)) for file in files),
         fault=next(filter(None, map(check.first_fault, files)), None) or check.count_fault(files),
         architecture=architecture,
         name=_text(first, "general.name"),
@@ -191,12 +194,18 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
     )
 
 
-def _part(file: GgufFile) -> ModelPart:
-    fd = open_regular(file.path)
+def _page_cache(path: str) -> PageCache | None:
     try:
-        cache = kernel.page_cache(fd)
+        fd = open_regular(path)
+    except UsageError:
+        return None
+    try:
+        return kernel.page_cache(fd)
     finally:
         os.close(fd)
+
+
+def _part(file: GgufFile, cache: PageCache | None) -> ModelPart:
     return ModelPart(
         path=file.path,
         size_bytes=file.size_bytes,
