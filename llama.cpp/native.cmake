@@ -24,7 +24,7 @@ target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 
 llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
-llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c)
+llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)

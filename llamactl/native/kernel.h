@@ -35,3 +35,14 @@ int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_
 // The same from the entries of the file, on any Linux; `huge` and `zero` stay 0, and pages of zeros
 // count as present, because the entries don't show them.
 int llamactl_pagemap_read(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);
+
+// What the kernel allows this process, found out by doing it. 0 or the errno it was refused with.
+
+// PTRACE_SEIZE of a child made for it.
+int llamactl_probe_ptrace(void);
+// A seccomp filter may be installed, and may hand system calls to a tracer.
+int llamactl_probe_seccomp_trace(void);
+// perf_event_open(2) on all processes of one CPU, as recording system calls needs it.
+int llamactl_probe_perf_cpu(void);
+// The same on this process alone, user space only.
+int llamactl_probe_perf_self(void);

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from llamactl.snapshot.gpu.system import System, read_text
+from llamactl.snapshot.gpu.system import System
+from llamactl.snapshot.small_files import read_text
 
 DRIVER_FILE: Final = re.compile(r"/dev/(?:nvidia[^/]*(?:/.*)?|kfd|dri/.+|dxg)")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.gpu.system import System, read_text
+from llamactl.snapshot.gpu.system import System
+from llamactl.snapshot.small_files import read_text
 
 INITIAL_NAMESPACE: Final = "pid:[4026531836]"
 """PROC_PID_INIT_INO of include/linux/proc_ns.h: the namespace that the host's numbers count in."""

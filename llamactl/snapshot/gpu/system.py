@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llamactl.snapshot.small_files import read_text
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -38,20 +40,3 @@ class System:
             return sorted(self.path(name).iterdir())
         except OSError:
             return []
-
-
-def read_text(path: Path) -> str | None:
-    """Return the text of a small file without the white space around it, None if it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace").strip()
-    except OSError:
-        return None
-
-
-def read_int(path: Path, base: int = 10) -> int | None:
-    """Return the number that is in a file, None if there is none."""
-    text = read_text(path)
-    try:
-        return int(text, base) if text else None
-    except ValueError:
-        return None

@@ -6,7 +6,8 @@ import os
 from typing import Final, NamedTuple
 
 from llamactl.snapshot.gpu.facts import Reason
-from llamactl.snapshot.gpu.system import System, read_text
+from llamactl.snapshot.gpu.system import System
+from llamactl.snapshot.small_files import read_text
 
 
 class Stack(NamedTuple):
