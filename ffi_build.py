@@ -53,4 +53,19 @@ def tracer() -> FFI:
     ffi = FFI()
     ffi.cdef((NATIVE / "tracer.cdef.h").read_text(encoding="utf-8"))
     ffi.set_source("llamactl.trace._tracer", '#include "tracer_api.h"\n')
+
+
+def gguf() -> FFI:
+    """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "gguf.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.snapshot._gguf", '#include "gguf.h"\n')
+    return ffi
+
+
+def kernel() -> FFI:
+    """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
+    ffi = FFI()
+    ffi.cdef((NATIVE / "kernel.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source("llamactl.snapshot._kernel", '#include "kernel.h"\n')
     return ffi
