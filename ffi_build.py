@@ -53,6 +53,7 @@ def tracer() -> FFI:
     ffi = FFI()
     ffi.cdef((NATIVE / "tracer.cdef.h").read_text(encoding="utf-8"))
     ffi.set_source("llamactl.trace._tracer", '#include "tracer_api.h"\n')
+    return ffi
 
 
 def gguf() -> FFI:

@@ -147,7 +147,7 @@ def _faults(report: TraceReport) -> Mechanism | None:
 
 
 def _disk(report: TraceReport) -> Mechanism | None:
-    disk = next((row for row in report.counters if row.name == "disk_read_bytes"), None)
+    disk = next((row for row in report.counters if row.name == "read_bytes"), None)
     if disk is None:
         return None
     loading = disk.gained_by_phase.get("load", 0)
