@@ -54,6 +54,8 @@ def _mapping(report: TraceReport) -> Mechanism:
         name = shortened(safe_text(row.name.rpartition("/")[2]), 34)
         size = byte_text(max(row.mapped_bytes, row.read_bytes))
         lines.append(f"{name} {size}, {row.mode} ({row.evidence})")
+        if row.populated and row.map_s is not None:
+            lines.append(f"its pages came with the mmap call (MAP_POPULATE), {time_text(row.map_s * 1e9)}")
         if row.minor_faults is not None or row.major_faults is not None:
             lines.append(
                 f"{count_text(row.minor_faults)} minor and {count_text(row.major_faults)} major page faults on it"
@@ -152,11 +154,14 @@ def _disk(report: TraceReport) -> Mechanism | None:
         return None
     loading = disk.gained_by_phase.get("load", 0)
     generating = sum(disk.gained_by_phase.get(name, 0) for name in ("prefill", "decode", "sample"))
+    if report.phase_source == "none":
+        lines = (f"{byte_text(disk.last - disk.first)} read from it in all",)
+    else:
+        lines = (f"{byte_text(loading)} while loading, {byte_text(generating)} while generating",)
     explanation = (
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    lines = (f"{byte_text(loading)} while loading, {byte_text(generating)} while generating",)
     return Mechanism("Disk", lines, OK if not generating else "READS", explanation)
 
 

@@ -27,6 +27,7 @@ class Mapping:
     begin_ns: int
     end_ns: int | None = None
     locked: bool = False
+    made_in_ns: int | None = None
     advice: list[int] = field(default_factory=list)
     minor_faults: int = 0
     major_faults: int = 0

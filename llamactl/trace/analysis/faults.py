@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.address_space import Mapping
-from llamactl.trace.analysis.mappings import role_of
+from llamactl.trace.analysis.mapping_rows import role_of
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.address_space import Mapping
-from llamactl.trace.analysis.mappings import MappingTable, role_of
+from llamactl.trace.analysis.mapping_rows import role_of
+from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.view import View, codes_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llamactl.trace.analysis.files import FileRow
-from llamactl.trace.analysis.mappings import MappingRow
+from llamactl.trace.analysis.mapping_rows import MappingRow
 
 _MODEL = b".gguf"
 _MOST = 0.5
@@ -24,6 +24,9 @@ class LoadFacts:
     mapped_bytes: int
     read_bytes: int
     read_s: float
+    map_s: float | None
+    """Time inside the mmap calls; with ``populated`` the pages were brought in there."""
+    populated: bool
     locked: bool
     resident_advice: tuple[str, ...]
     """Advice given for its mapping, such as MADV_WILLNEED."""
@@ -55,6 +58,8 @@ def _facts(row: FileRow, mappings: list[MappingRow]) -> LoadFacts:
         mapped_bytes=row.mapped_bytes,
         read_bytes=row.read_bytes,
         read_s=row.read_ns / 1e9,
+        map_s=sum(mapping.made_in_ns or 0 for mapping in mine) / 1e9 if mine else None,
+        populated=any(mapping.populated for mapping in mine),
         locked=locked,
         resident_advice=tuple(sorted({advice for mapping in mine for advice in mapping.advice})),
         minor_faults=sum(minor) if minor else None,

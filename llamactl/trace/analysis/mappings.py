@@ -7,8 +7,10 @@ for engines that see mappings as such. The calls are few beside all others, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
+from heapq import merge
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,14 @@ from llamactl.trace.analysis.address_space import AddressSpace, Mapping
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.view import View, codes_of, name_of
 from llamactl.trace.capture.record import Kind, Task
-from llamactl.trace.syscalls.constants import ADVICE
 
 _PAGE = 4096
 _MAP_SHARED_MASK = 0xF
 _MAP_PRIVATE = 2
-_MAP_ANONYMOUS, _MAP_LOCKED, _MAP_STACK, _MAP_GROWSDOWN = 0x20, 0x2000, 0x20000, 0x100
-_ARENA = 64 << 20
-"""glibc reserves arenas of 64 MiB (malloc/arena.c, HEAP_MAX_SIZE on 64-bit), aligned to their size."""
+_MAP_ANONYMOUS, _MAP_LOCKED = 0x20, 0x2000
+_ADDRESS = (1 << 64) - 1
+_UNNAMED = (b"//anon", b"[anon]", b"[heap]", b"")
+"""What perf and /proc call memory without a file."""
 
 KEPT = 20000
 """Ended mappings kept one by one; beyond that only their number and bytes are."""
@@ -32,26 +34,21 @@ KEPT = 20000
 _CALLS = frozenset({"mmap", "munmap", "mremap", "mprotect", "madvise", "mlock", "mlock2", "brk"})
 
 
-@dataclass(frozen=True, slots=True)
-class MappingRow:
-    """One mapping for the views; times are seconds since the capture began."""
+class _Call(NamedTuple):
+    """One mapping call; ``target`` is the name behind its descriptor."""
 
     name: str
-    count: int
-    role: str
     pid: int
     tid: int
-    start: int
-    length_bytes: int
-    protection: str
-    shared: bool
-    offset: int
-    begin_s: float
-    life_s: float | None
-    advice: tuple[str, ...]
-    locked: bool
-    minor_faults: int | None
-    major_faults: int | None
+    args: list[int]
+    ret: int
+    moment: int
+    took: int
+    target: int
+
+
+_Action = tuple[int, Callable[[], None]]
+"""Position of a record in its piece, and what it does."""
 
 
 class MappingTable:
@@ -64,6 +61,8 @@ class MappingTable:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._wanted = codes_of(_CALLS)
+        self._called: set[int] = set()
+        self._unnamed = [names.number(name) for name in _UNNAMED]
         self._live: dict[int, AddressSpace] = {}
         self._breaks: dict[int, int] = {}
         self.ended: list[Mapping] = []
@@ -71,28 +70,37 @@ class MappingTable:
 
     def add(self, view: View, resolved: NDArray[np.int64]) -> None:
         """Follow the mapping calls of a piece, given what :meth:`FdTable.resolve` returned for it."""
-        if (view.kind == Kind.MAP).any():
-            self._add_recorded(view.of_kind(Kind.MAP))
+        actions = merge(
+            self._calls(view, resolved), self._tasks(view), self._recorded(view), key=itemgetter(0)
+        )
+        for _, act in actions:
+            act()
+
+    def _calls(self, view: View, resolved: NDArray[np.int64]) -> Iterator[_Action]:
+        """Yield what the mapping calls do, with the position of their records."""
         rows = np.flatnonzero(self._wanted[view.code] & view.finished & ~view.failed)
         records = view.call_records[rows]
-        when = (view.start + view.duration)[rows].tolist()
-        names = [name_of(code) for code in view.code[rows].tolist()]
         columns = zip(
-            view.calls[rows].tolist(), names, records["pid"].tolist(), records["tid"].tolist(),
-            records["args"].tolist(), records["ret"].tolist(), when, resolved[rows].tolist(), strict=True,
+            view.calls[rows].tolist(), view.code[rows].tolist(), records["pid"].tolist(), records["tid"].tolist(),
+            records["args"].tolist(), records["ret"].tolist(), view.start[rows].tolist(),
+            view.duration[rows].tolist(), resolved[rows].tolist(), strict=True,
         )  # fmt: skip
-        tasks = self._tasks(view)
-        following = next(tasks, None)
-        for position, name, pid, tid, args, ret, moment, target in columns:
-            while following and following[0] < position:
-                following[1]()
-                following = next(tasks, None)
-            self._apply(name, pid, tid, args, ret, moment, target)
-        while following:
-            following[1]()
-            following = next(tasks, None)
+        for position, code, pid, tid, args, ret, *rest in columns:
+            yield position, partial(self._apply, _Call(name_of(code), pid, tid, args, ret & _ADDRESS, *rest))
 
-    def _tasks(self, view: View) -> Iterator[tuple[int, Callable[[], None]]]:
+    def _recorded(self, view: View) -> Iterator[_Action]:
+        """Yield the mappings that the engine reported itself."""
+        positions = np.flatnonzero(view.kind == Kind.MAP)
+        records = view.records[positions]
+        columns = zip(
+            positions.tolist(), self._names.numbers(records["text"]).tolist(), records["pid"].tolist(),
+            records["tid"].tolist(), records["args"].tolist(), records["nr"].tolist(),
+            records["start"].tolist(), strict=True,
+        )  # fmt: skip
+        for position, *rest in columns:
+            yield position, partial(self._report, *rest)
+
+    def _tasks(self, view: View) -> Iterator[_Action]:
         """Yield what forks, execs and ends do to mappings, with the position of their records."""
         positions = np.flatnonzero(view.kind == Kind.TASK)
         for position, record in zip(positions.tolist(), view.records[positions], strict=True):
@@ -100,7 +108,9 @@ class MappingTable:
             child = int(record["args"][1])
             if kind in {Task.CLONE, Task.FORK} and child not in {0, pid}:
                 yield position, partial(self._forked, pid, child)
-            elif kind == Task.EXEC or (kind == Task.EXIT and int(record["tid"]) == pid):
+            elif kind == Task.EXEC:
+                yield position, partial(self._gone, pid, moment)
+            elif kind == Task.EXIT and int(record["tid"]) == pid:
                 yield position, partial(self._gone, pid, moment)
 
     def live(self) -> Iterator[Mapping]:
@@ -126,48 +136,52 @@ class MappingTable:
     def _space(self, pid: int) -> AddressSpace:
         return self._live.setdefault(pid, AddressSpace())
 
-    def _apply(
-        self, call: str, pid: int, tid: int, args: list[int], ret: int, moment: int, target: int
-    ) -> None:
+    def _apply(self, call: _Call) -> None:
         """Apply one successful call."""
-        if call == "mmap":
-            self._map(pid, tid, args, ret & 0xFFFFFFFFFFFFFFFF, moment, target)
-        elif call == "munmap":
-            self._cut(pid, args[0], args[0] + args[1], moment)
-        elif call == "mremap":
-            self._remap(pid, args, ret & 0xFFFFFFFFFFFFFFFF, moment)
-        elif call == "brk":
-            self._brk(pid, tid, ret & 0xFFFFFFFFFFFFFFFF, moment)
+        self._called.add(call.pid)
+        if call.name == "mmap":
+            self._map(call)
+        elif call.name == "munmap":
+            self._cut(call.pid, call.args[0], call.args[0] + call.args[1], call.moment)
+        elif call.name == "mremap":
+            self._remap(call)
+        elif call.name == "brk":
+            self._brk(call)
         else:
-            self._mark(call, pid, args)
+            self._mark(call)
 
-    def _map(self, pid: int, tid: int, args: list[int], start: int, moment: int, target: int) -> None:
-        length = _whole_pages(args[1])
+    def _map(self, call: _Call) -> None:
+        """Add what a call mapped; pages may be touched before it returns, so it lives from its start."""
+        args, start, length = call.args, call.ret, _whole_pages(call.args[1])
         anonymous = bool(args[3] & _MAP_ANONYMOUS)
-        self._cut(pid, start, start + length, moment)
-        self._space(pid).insert(Mapping(
-            pid, tid, start, length, args[2] & 0xFF, args[3] & _MAP_SHARED_MASK != _MAP_PRIVATE, anonymous,
-            args[3], NO_NAME if anonymous else target, 0 if anonymous else args[5], moment,
-            locked=bool(args[3] & _MAP_LOCKED),
+        seen = self._space(call.pid).at(start)
+        if seen and seen.length == length and seen.begin_ns >= call.moment:
+            self._space(call.pid).remove(seen)  # The engine reported the same mapping while the call ran.
+        self._cut(call.pid, start, start + length, call.moment)
+        self._space(call.pid).insert(Mapping(
+            call.pid, call.tid, start, length, args[2] & 0xFF, args[3] & _MAP_SHARED_MASK != _MAP_PRIVATE,
+            anonymous, args[3], NO_NAME if anonymous else call.target, 0 if anonymous else args[5], call.moment,
+            locked=bool(args[3] & _MAP_LOCKED), made_in_ns=call.took,
         ))  # fmt: skip
 
-    def _add_recorded(self, records: NDArray[np.void]) -> None:
-        """Take mappings that the engine reported; a call that made the same one was there first."""
-        names = self._names.numbers(records["text"]).tolist()
-        columns = zip(
-            records["pid"].tolist(), records["tid"].tolist(), records["args"].tolist(),
-            records["nr"].tolist(), records["start"].tolist(), names, strict=True,
-        )  # fmt: skip
-        for pid, tid, args, prot, moment, name in columns:
-            start, length = args[0], _whole_pages(args[1])
-            same = self._space(pid).at(start)
-            if same and same.length == length:
-                same.name = same.name if same.name != NO_NAME else name
-                continue
-            self._cut(pid, start, start + length, moment)
-            self._space(pid).insert(
-                Mapping(pid, tid, start, length, prot, False, not args[3], 0, name, args[2], moment)
-            )
+    def _report(self, name: int, pid: int, tid: int, args: list[int], prot: int, moment: int) -> None:
+        """Take a mapping that the engine reported, unless the call that makes it is recorded, too.
+
+        The kernel reports anonymous memory and the heap as it has joined them, not as they were asked for.
+        """
+        unnamed = name == NO_NAME or name in self._unnamed
+        if unnamed and pid in self._called:
+            return
+        start, length = args[0], _whole_pages(args[1])
+        same = self._space(pid).at(start)
+        if same and same.length == length:
+            same.name = same.name if same.name != NO_NAME or unnamed else name
+            return
+        self._cut(pid, start, start + length, moment)
+        number = NO_NAME if unnamed else name
+        self._space(pid).insert(
+            Mapping(pid, tid, start, length, prot, False, not args[3], 0, number, args[2], moment)
+        )
 
     def _cut(self, pid: int, start: int, end: int, moment: int) -> None:
         """Take [start, end) out of what is mapped; a mapping that only loses a part is shortened or split."""
@@ -201,104 +215,41 @@ class MappingTable:
         else:
             self.not_kept += 1
 
-    def _remap(self, pid: int, args: list[int], new: int, moment: int) -> None:
-        space = self._space(pid)
-        mapping = space.at(args[0])
+    def _remap(self, call: _Call) -> None:
+        space, new = self._space(call.pid), call.ret
+        mapping = space.at(call.args[0])
         if mapping is None:
             return
-        length = _whole_pages(args[2])
+        length = _whole_pages(call.args[2])
         space.remove(mapping)
-        self._cut(pid, new, new + length, moment)
+        self._cut(call.pid, new, new + length, call.moment)
         mapping.start, mapping.length = new, length
         space.insert(mapping)
 
-    def _brk(self, pid: int, tid: int, top: int, moment: int) -> None:
+    def _brk(self, call: _Call) -> None:
         """Grow or shrink the heap; the first brk only asks where it is."""
-        base = self._breaks.setdefault(pid, top)
-        heap = self._space(pid).at(base)
+        top = call.ret
+        base = self._breaks.setdefault(call.pid, top)
+        heap = self._space(call.pid).at(base)
         if heap:
             heap.length = max(top - base, 0)
         elif top > base:
-            flags = _MAP_ANONYMOUS | _MAP_PRIVATE
-            name = self._names.number(b"[heap]")
-            heap = Mapping(pid, tid, base, top - base, 3, False, True, flags, name, 0, moment)
-            self._space(pid).insert(heap)
+            flags, name = _MAP_ANONYMOUS | _MAP_PRIVATE, self._names.number(b"[heap]")
+            heap = Mapping(call.pid, call.tid, base, top - base, 3, False, True, flags, name, 0, call.moment)
+            self._space(call.pid).insert(heap)
 
-    def _mark(self, call: str, pid: int, args: list[int]) -> None:
+    def _mark(self, call: _Call) -> None:
         """Note protection, advice and locks on the mappings that the call touches."""
-        for mapping in self._space(pid).overlapping(args[0], args[0] + max(args[1], 1)):
-            if call == "mprotect":
-                mapping.prot |= (args[2] & 0xFF) << 8
-            elif call == "madvise":
-                advice = args[2] & 0xFFFFFFFF
+        first, length = call.args[0], max(call.args[1], 1)
+        for mapping in self._space(call.pid).overlapping(first, first + length):
+            if call.name == "mprotect":
+                mapping.prot |= (call.args[2] & 0xFF) << 8
+            elif call.name == "madvise":
+                advice = call.args[2] & 0xFFFFFFFF
                 if advice not in mapping.advice:
                     mapping.advice.append(advice)
             else:
                 mapping.locked = True
-
-
-def role_of(mapping: Mapping, name: bytes) -> str:
-    """Say what a mapping is for, from its name, flags and size."""
-    if name == b"[heap]":
-        return "heap"
-    if name.endswith(b".gguf"):
-        return "weights"
-    if b".so" in name.rpartition(b"/")[2] or name.startswith(b"/usr/bin/"):
-        return "library"
-    if name.startswith(b"/dev/nvidia") or name.startswith(b"/dev/dri") or name == b"/dev/kfd":
-        return "gpu"
-    if name:
-        return "file"
-    if mapping.flags & (_MAP_STACK | _MAP_GROWSDOWN):
-        return "stack"
-    if mapping.anonymous and _in_arena(mapping):
-        return "malloc arena"
-    return "anonymous" if mapping.anonymous else "unknown"
-
-
-def mapping_rows(table: MappingTable, names: Names, begin_ns: int, saw_faults: bool) -> list[MappingRow]:
-    """Return the rows of the ledger, the largest first."""
-    rows = [_row(mapping, names, begin_ns, saw_faults) for mapping in table.all()]
-    return sorted(rows, key=lambda row: -row.length_bytes)
-
-
-def _row(mapping: Mapping, names: Names, begin_ns: int, saw_faults: bool) -> MappingRow:
-    name = names.name(mapping.name)
-    life = None if mapping.end_ns is None else (mapping.end_ns - mapping.begin_ns) / 1e9
-    return MappingRow(
-        name=name.decode("utf-8", "backslashreplace") or "[anonymous]",
-        count=1,
-        role=role_of(mapping, name),
-        pid=mapping.pid,
-        tid=mapping.tid,
-        start=mapping.start,
-        length_bytes=mapping.length,
-        protection=_protection(mapping.prot),
-        shared=mapping.shared,
-        offset=mapping.offset,
-        begin_s=(mapping.begin_ns - begin_ns) / 1e9,
-        life_s=life,
-        advice=tuple(ADVICE.get(number, str(number)) for number in mapping.advice),
-        locked=mapping.locked,
-        minor_faults=mapping.minor_faults if saw_faults else None,
-        major_faults=mapping.major_faults if saw_faults else None,
-    )
-
-
-def _protection(prot: int) -> str:
-    """Show the protection it was made with, and after ``>`` what mprotect gave parts of it."""
-    later = prot >> 8
-    first = _letters(prot & 0xFF)
-    return f"{first}>{_letters(later)}" if later and later != prot & 0xFF else first
-
-
-def _letters(prot: int) -> str:
-    return "".join(letter if prot & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
-
-
-def _in_arena(mapping: Mapping) -> bool:
-    """Tell an arena by what glibc does: a reservation without rights, aligned to 64 MiB."""
-    return mapping.prot & 0xFF == 0 and mapping.length >= _ARENA and mapping.start % _ARENA == 0
 
 
 def _whole_pages(length: int) -> int:

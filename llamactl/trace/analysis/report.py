@@ -17,7 +17,8 @@ from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
 from llamactl.trace.analysis.load import LoadFacts, load_facts
-from llamactl.trace.analysis.mappings import MappingRow, MappingTable, mapping_rows
+from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
+from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
