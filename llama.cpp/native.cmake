@@ -28,6 +28,8 @@ llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
 llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
 file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c)
 llamactl_cffi_module(tracer trace ${tracer_sources})
+llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
+llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)

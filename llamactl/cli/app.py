@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llamactl.cli.run import run
+from llamactl.cli.trace import CONTEXT, trace
 
 app = typer.Typer(
     name="llamactl",
@@ -37,3 +38,4 @@ def llamactl(
 
 
 app.command("run", no_args_is_help=False)(run)
+app.command("trace", no_args_is_help=False, context_settings=CONTEXT)(trace)

@@ -211,7 +211,9 @@ class PerfEngine(Engine):
         arguments = Arguments(command, program)
         child = ffi.new("struct launched *")
         path = ffi.NULL if loops else arguments.path
-        code = lib.launch_start(child, path, arguments.argv, arguments.envp, arguments.cwd, ffi.NULL, 0, 0, loops)
+        code = lib.launch_start(
+            child, path, arguments.argv, arguments.envp, arguments.cwd, ffi.NULL, 0, 0, loops
+        )
         if code:
             raise refusal.launch_failed("fork", -code, program, command.cwd)
         self._child = child

@@ -189,7 +189,7 @@ class DebuggerLoop:
         former = self._threads.get(ptrace_geteventmsg(thread.tid), thread)
         for tid in [tid for tid, other in self._threads.items() if other.pid == thread.pid]:
             if tid != thread.tid:
-                self._threads.pop(tid).give_up(self._buffer)  if tid != former.tid else self._threads.pop(tid)
+                self._threads.pop(tid).give_up(self._buffer) if tid != former.tid else self._threads.pop(tid)
                 self._debugger.dict.pop(tid, None)
         if former is not thread:
             thread.in_call, thread.nr, thread.start = former.in_call, former.nr, former.start
@@ -226,7 +226,9 @@ class DebuggerLoop:
         ptrace_detach(thread.tid)
         del self._threads[thread.tid]
 
-    def _task(self, thread: Thread, what: Task, args: tuple[int, ...], name: bytes = b"", ret: int = 0) -> None:
+    def _task(
+        self, thread: Thread, what: Task, args: tuple[int, ...], name: bytes = b"", ret: int = 0
+    ) -> None:
         if self.recording and self.started:
             now = time.monotonic_ns()
             self._buffer.add(Row(Kind.TASK, 0, what, NATIVE, thread.tid, thread.pid, now, 0, ret, args), name)

@@ -74,7 +74,8 @@ def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     if rights.target_tracer:
         who = f"process {rights.target_tracer} ({rights.target_tracer_name})"
         return LlamactlError(
-            f"{what}: it is already traced by {who}", "A process has one tracer at a time: end that one first."
+            f"{what}: it is already traced by {who}",
+            "A process has one tracer at a time: end that one first.",
         )
     if code == errno.ENOSYS or (rights.seccomp and rights.has(CAP_SYS_PTRACE)):
         return _profile_refuses(what, "ptrace")
@@ -86,7 +87,8 @@ def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     if not rights.has(CAP_SYS_PTRACE):
         return _capability_missing(what, rights)
     return LlamactlError(
-        f"{what}: {os.strerror(code)}", "A kernel thread, or a process of another user namespace, can't be traced."
+        f"{what}: {os.strerror(code)}",
+        "A kernel thread, or a process of another user namespace, can't be traced.",
     )
 
 
@@ -119,7 +121,8 @@ def launch_failed(stage: str, code: int, program: str, cwd: str | None) -> Llama
         return LlamactlError(f"can't start in {cwd}: {reason}")
     if stage in ("seccomp", "no_new_privs"):
         return LlamactlError(
-            f"can't install the filter for the selected calls: {reason}", "Record all calls instead: -e trace=all"
+            f"can't install the filter for the selected calls: {reason}",
+            "Record all calls instead: -e trace=all",
         )
     return LlamactlError(f"can't start {program} ({stage}): {reason}")
 
