@@ -88,7 +88,7 @@ static int way_of(struct object * caller, const struct object * library, const c
     }
     const unsigned exports = exports_of(caller);
     if (!(exports & EXPORTS_ENGINE)) {
-        return VIA_PLT;
+        return caller == library ? -1 : VIA_PLT;
     }
     return exports & EXPORTS_MODULE && caller == library && begins_with(name, "llama_") ? VIA_INNER : -1;
 }

@@ -99,7 +99,8 @@ call_left:
     .p2align 16
 agent_returns:
     .cfi_startproc simple
-    .cfi_def_cfa sp, 0
+    .cfi_def_cfa sp, 8
+    .cfi_val_offset sp, -8
     // DW_CFA_expression(x30, DW_OP_breg30 +RETURN_SPAN)
     .cfi_escape 0x10, 0x1e, 0x04, 0x8e, 0x80, 0x80, 0x04
     .rept RETURNS

@@ -31,8 +31,14 @@ static int find_tables(const struct link_map * map, struct symbols * out) {
     return out->table && out->names && (out->gnu || out->sysv);
 }
 
-static int is_function(const Elf64_Sym * symbol) {
+static int is_exported(const Elf64_Sym * symbol) {
     return symbol->st_shndx != SHN_UNDEF && symbol->st_value && ELF64_ST_TYPE(symbol->st_info) != STT_TLS;
+}
+
+// A wrapper may have names of its own that begin with llama_; the engine is what has these.
+static int is_engine_function(const Elf64_Sym * symbol, const char * name) {
+    return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC
+        && (begins_with(name, "ggml_") || begins_with(name, "gguf_") || same_text(name, "llama_decode"));
 }
 
 static const Elf64_Sym * find_gnu(const struct symbols * in, const char * name) {
@@ -73,7 +79,7 @@ void * elf_symbol(const struct link_map * map, const char * name) {
         return NULL;
     }
     const Elf64_Sym * symbol = in.gnu ? find_gnu(&in, name) : find_sysv(&in, name);
-    return symbol && is_function(symbol) ? (void *) (map->l_addr + symbol->st_value) : NULL;
+    return symbol && is_exported(symbol) ? (void *) (map->l_addr + symbol->st_value) : NULL;
 }
 
 static uint32_t symbol_count(const struct symbols * in) {
@@ -106,12 +112,12 @@ unsigned elf_exports(const struct link_map * map) {
     const uint32_t count = symbol_count(&in);
     for (uint32_t i = 0; i < count && found != (EXPORTS_ENGINE | EXPORTS_MODULE); i++) {
         const char * name = in.names + in.table[i].st_name;
-        if (!is_function(in.table + i)) {
+        if (!is_exported(in.table + i)) {
             continue;
         }
         if (begins_with(name, "PyInit_")) {
             found |= EXPORTS_MODULE;
-        } else if (begins_with(name, "llama_") || begins_with(name, "ggml_") || begins_with(name, "gguf_")) {
+        } else if (is_engine_function(in.table + i, name)) {
             found |= EXPORTS_ENGINE;
         }
     }

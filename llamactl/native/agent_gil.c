@@ -204,15 +204,16 @@ static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t
     ring_put(&record, record_head(KIND_GIL, 0, what, cpu_now()));
 }
 
-// Just before the GIL is let go.
+// Just before the GIL is let go. Where is asked for a binding's calls, and for whoever had the GIL long.
 static void letting_go(struct thread * t, const struct hook * hook) {
+    const int is_binding = hook->caller->binding;
+    t->place = is_binding ? python_place() : 0;
     uint64_t now = now_ns();
-    t->held_ns = t->acquired_at ? now - t->acquired_at : UINT64_MAX;
-    t->place = 0;
-    if (hook->caller->binding || (t->acquired_at && t->held_ns > LONG_HOLD_NS)) {
+    if (!is_binding && t->acquired_at && now - t->acquired_at > LONG_HOLD_NS) {
         t->place = python_place();
         now = now_ns();
     }
+    t->held_ns = t->acquired_at ? now - t->acquired_at : UINT64_MAX;
     t->released_at = now;
     t->gil_site = hook->site;
     t->released = 1;

@@ -127,7 +127,10 @@ call_left:
     .p2align 12
 agent_returns:
     .cfi_startproc simple
-    .cfi_def_cfa %rsp, 0
+    // The frame has no bytes of its own. Unwinders tell frames apart by their CFA, so it gets one that no
+    // aligned frame has.
+    .cfi_def_cfa %rsp, 8
+    .cfi_val_offset %rsp, -8
     // DW_CFA_expression(rip, DW_OP_breg16 +RETURN_SPAN): where the caller's address is stored
     .cfi_escape 0x10, 0x10, 0x04, 0x80, 0x80, 0x80, 0x04
     .set i, 0
