@@ -32,6 +32,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_
   enable_language(ASM)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
     set(agent_assembly agent_aarch64.S)
+    set(agent_options -mno-outline-atomics)
   else()
     set(agent_assembly agent_x86_64.S)
   endif()
@@ -44,7 +45,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_
   target_compile_definitions(llamactl_agent PRIVATE _GNU_SOURCE)
   target_compile_options(llamactl_agent PRIVATE
     $<$<COMPILE_LANGUAGE:C>:-O2 -Wall -Wextra -ffreestanding -fno-stack-protector -mgeneral-regs-only
-      -fno-tree-loop-distribute-patterns -fno-sanitize=all -U_FORTIFY_SOURCE>)
+      -fno-tree-loop-distribute-patterns -fno-sanitize=all -U_FORTIFY_SOURCE ${agent_options}>)
   target_link_options(llamactl_agent PRIVATE -nostdlib -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
   install(TARGETS llamactl_agent LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
 endif()
