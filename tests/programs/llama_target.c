@@ -66,9 +66,15 @@ struct llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_se
     return (struct llama_batch) {.n_tokens = n_tokens * 100 + embd * 10 + n_seq_max};
 }
 
-// Sleeps without touching the GIL, or as long as a computation would take.
+// Sleeps as long as a computation would take; the moments at which it ended are the truth about waits.
+int64_t llama_sleep_ends[64];
+int llama_sleeps;
 int32_t llama_sleep_us(int32_t us) {
     sleep_ns((int64_t) us * 1000);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    llama_sleep_ends[__atomic_fetch_add(&llama_sleeps, 1, __ATOMIC_SEQ_CST) % 64]
+        = now.tv_sec * (int64_t) 1000000000 + now.tv_nsec;
     return us;
 }
 
