@@ -37,6 +37,7 @@ struct llama_model_params llama_model_default_params(void);
 int64_t llama_model_load_from_file(const char *, struct llama_model_params);
 int32_t llama_decode(void *, struct llama_batch);
 struct llama_batch llama_batch_init(int32_t, int32_t, int32_t);
+int32_t llama_tokenize(const void *, const char *, int32_t, int32_t *, int32_t, bool, bool);
 double llama_sum_all(int, long, short, int64_t, uint8_t, int, double, float, double, double, float, double, double,
                      double, long, double, long);
 double llama_sum_va(int, ...);
@@ -66,6 +67,7 @@ static void structures(void) {
     int32_t tokens[] = {1, 2, 3};
     CHECK(llama_decode((void *) 10, (struct llama_batch) {.n_tokens = 3, .token = tokens}) == 16);
     CHECK(llama_batch_init(3, 2, 1).n_tokens == 321);
+    CHECK(llama_tokenize(NULL, "secret", 6, tokens, 3, true, true) == 6);
     struct pair pair = llama_pair(1.5, 2.5);
     CHECK(pair.a == 2.5 && pair.b == 4.5);
     struct mixed mixed = llama_mixed(1.5, 40);
