@@ -1,11 +1,11 @@
 // llamactl's agent: an audit library (rtld-audit(7)) that llamactl loads into programs it starts.
 //
 // The dynamic linker tells it of every function that one object binds in another one. Functions of
-// llama.cpp that somebody else calls, and CPython's functions that let the GIL go and take it back, are
-// replaced by an entry of our own which records the call in a shared file (agent_ring.h).
+// llama.cpp that somebody else calls, and CPython's functions that let the GIL go and take it back,
+// are replaced by an entry of our own which records the call in a shared file (agent_ring.h).
 //
-// It never prints, never takes a lock on the way of a call and uses no libc: when anything is missing it
-// stays out of the program.
+// It never prints, never takes a lock on the way of a call and uses no libc: when anything is
+// missing it stays out of the program.
 #include <sys/mman.h>
 
 #include "agent.h"
@@ -16,7 +16,7 @@ static uint32_t call_hooks, gil_hooks;
 enum { MAX_OBJECTS = 4096, BUCKETS = 8192 };
 static struct object objects[MAX_OBJECTS];
 static uint32_t object_count;
-static uint16_t buckets[BUCKETS];  // hook number plus one
+static uint16_t buckets[BUCKETS]; // hook number plus one
 static uint32_t binding_now;
 
 static uint64_t hash_text(uint64_t hash, const char * text) {
@@ -35,7 +35,8 @@ static const char * path_of(const struct link_map * map, char * room, size_t siz
     if (map->l_name && map->l_name[0]) {
         return map->l_name;
     }
-    const long length = sys6(__NR_readlinkat, -100, (long) "/proc/self/exe", (long) room, (long) size - 1, 0, 0);
+    const long length =
+        sys6(__NR_readlinkat, -100, (long) "/proc/self/exe", (long) room, (long) size - 1, 0, 0);
     room[sys_failed(length) ? 0 : length] = 0;
     return room;
 }
@@ -58,9 +59,12 @@ static unsigned exports_of(struct object * object) {
 }
 
 static const char * const gil_names[] = {
-    [GIL_SAVE] = "PyEval_SaveThread", [GIL_RESTORE] = "PyEval_RestoreThread",
-    [GIL_ENSURE] = "PyGILState_Ensure", [GIL_RELEASE] = "PyGILState_Release",
-    [GIL_ACQUIRE_THREAD] = "PyEval_AcquireThread", [GIL_RELEASE_THREAD] = "PyEval_ReleaseThread",
+    [GIL_SAVE] = "PyEval_SaveThread",
+    [GIL_RESTORE] = "PyEval_RestoreThread",
+    [GIL_ENSURE] = "PyGILState_Ensure",
+    [GIL_RELEASE] = "PyGILState_Release",
+    [GIL_ACQUIRE_THREAD] = "PyEval_AcquireThread",
+    [GIL_RELEASE_THREAD] = "PyEval_ReleaseThread",
 };
 
 static enum gil_kind gil_kind(const char * name) {
@@ -76,13 +80,14 @@ static enum gil_kind gil_kind(const char * name) {
 }
 
 static int is_engine_name(const char * name) {
-    return begins_with(name, "llama_") || begins_with(name, "ggml_") || begins_with(name, "gguf_")
-        || begins_with(name, "mtmd_");
+    return begins_with(name, "llama_") || begins_with(name, "ggml_") ||
+           begins_with(name, "gguf_") || begins_with(name, "mtmd_");
 }
 
-// llama.cpp's calls to itself are left out, but an extension module with llama.cpp inside (Cython) has no
-// other boundary: its llama_* calls are kept as inner calls.
-static int way_of(struct object * caller, const struct object * library, const char * name, unsigned flags) {
+// llama.cpp's calls to itself are left out, but an extension module with llama.cpp inside (Cython)
+// has no other boundary: its llama_* calls are kept as inner calls.
+static int way_of(struct object * caller, const struct object * library, const char * name,
+                  unsigned flags) {
     if (flags & LA_SYMB_DLSYM) {
         return exports_of(caller) == EXPORTS_ENGINE ? -1 : VIA_DLSYM;
     }
@@ -90,7 +95,8 @@ static int way_of(struct object * caller, const struct object * library, const c
     if (!(exports & EXPORTS_ENGINE)) {
         return caller == library ? -1 : VIA_PLT;
     }
-    return exports & EXPORTS_MODULE && caller == library && begins_with(name, "llama_") ? VIA_INNER : -1;
+    return exports & EXPORTS_MODULE && caller == library && begins_with(name, "llama_") ? VIA_INNER
+                                                                                        : -1;
 }
 
 static struct hook * find_hook(const struct hook * wanted, uint64_t hash) {
@@ -100,8 +106,8 @@ static struct hook * find_hook(const struct hook * wanted, uint64_t hash) {
             return NULL;
         }
         struct hook * hook = hooks + number - 1;
-        if (hook->target == wanted->target && hook->caller == wanted->caller && hook->via == wanted->via
-            && hook->name_hash == wanted->name_hash) {
+        if (hook->target == wanted->target && hook->caller == wanted->caller &&
+            hook->via == wanted->via && hook->name_hash == wanted->name_hash) {
             return hook;
         }
     }
@@ -131,7 +137,8 @@ static uint32_t keeps_text(const struct row * row) {
 static int site_of(const struct hook * hook, const char * name) {
     learn_path(hook->caller);
     learn_path(hook->library);
-    uint64_t hash = hash_value(hash_value(hook->name_hash, hook->caller->path_hash), hook->library->path_hash);
+    uint64_t hash =
+        hash_value(hash_value(hook->name_hash, hook->caller->path_hash), hook->library->path_hash);
     hash = hash_value(hash, hook->via) | 1;
     struct site site = {.hash = hash, .via = hook->via};
     const int known = ring_site(&site, 0);
@@ -150,7 +157,8 @@ static int site_of(const struct hook * hook, const char * name) {
 
 static struct hook * new_hook(const struct hook * wanted, const char * name) {
     uint32_t * used = wanted->kind ? &gil_hooks : &call_hooks;
-    const int site = *used < (wanted->kind ? GIL_ENTRIES : CALL_ENTRIES) ? site_of(wanted, name) : -1;
+    const int site =
+        *used < (wanted->kind ? GIL_ENTRIES : CALL_ENTRIES) ? site_of(wanted, name) : -1;
     if (site < 0) {
         add(&ring->lost_sites, 1);
         return NULL;
@@ -163,7 +171,8 @@ static struct hook * new_hook(const struct hook * wanted, const char * name) {
 
 static struct hook * hook_for(const struct hook * wanted, const char * name) {
     const uint64_t hash = hash_value(hash_value(wanted->name_hash, (uintptr_t) wanted->target),
-                                     (uintptr_t) wanted->caller + wanted->via) >> 20;
+                                     (uintptr_t) wanted->caller + wanted->via) >>
+                          20;
     struct hook * hook = find_hook(wanted, hash);
     if (!hook && (hook = new_hook(wanted, name))) {
         remember_hook(hook, hash);
@@ -171,7 +180,8 @@ static struct hook * hook_for(const struct hook * wanted, const char * name) {
     return hook;
 }
 
-// Binding is rare, so one thread at a time; a child forked in the middle of it gives up after a while.
+// Binding is rare, so one thread at a time; a child forked in the middle of it gives up after a
+// while.
 static int binding_begin(void) {
     for (unsigned tries = 0; tries < 1000000; tries++) {
         uint32_t idle = 0;
@@ -190,10 +200,11 @@ static struct object * object_of(const uintptr_t * cookie) {
 
 exported unsigned la_version(unsigned version) {
     if (!version || !ring_open()) {
-        return 0;  // The dynamic linker then drops the agent.
+        return 0; // The dynamic linker then drops the agent.
     }
-    const long table = sys6(__NR_mmap, (long) agent_return_table, MAX_THREADS * MAX_DEPTH * RETURN_SIZE,
-                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
+    const long table =
+        sys6(__NR_mmap, (long) agent_return_table, MAX_THREADS * MAX_DEPTH * RETURN_SIZE,
+             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
     if (table != (long) agent_return_table) {
         return 0;
     }
@@ -209,7 +220,7 @@ exported unsigned la_objopen(struct link_map * map, Lmid_t space, uintptr_t * co
         add(&ring->lost_sites, 1);
         return 0;
     }
-    object_count = at + 1;  // The dynamic linker holds its lock.
+    object_count = at + 1; // The dynamic linker holds its lock.
     objects[at] = (struct object) {.map = map};
     *cookie = (uintptr_t) (objects + at);
     python_found(map);
@@ -230,19 +241,23 @@ exported unsigned la_objclose(uintptr_t * cookie) {
     return 0;
 }
 
-exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * from, uintptr_t * to,
-                                unsigned * flags, const char * name) {
+exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * from,
+                                uintptr_t * to, unsigned * flags, const char * name) {
     (void) index;
     struct object * caller = object_of(from);
     struct object * library = object_of(to);
     const enum gil_kind kind = gil_kind(name);
-    if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC
-        || (kind == GIL_NONE && !is_engine_name(name)) || !binding_begin()) {
+    if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC ||
+        (kind == GIL_NONE && !is_engine_name(name)) || !binding_begin()) {
         return symbol->st_value;
     }
-    struct hook wanted = {.target = (void *) symbol->st_value, .caller = caller, .library = library,
-                          .kind = (uint8_t) kind, .name_hash = hash_text(0xCBF29CE484222325ull, name)};
-    const int via = kind ? (*flags & LA_SYMB_DLSYM ? VIA_DLSYM : VIA_PLT) : way_of(caller, library, name, *flags);
+    struct hook wanted = {.target = (void *) symbol->st_value,
+                          .caller = caller,
+                          .library = library,
+                          .kind = (uint8_t) kind,
+                          .name_hash = hash_text(0xCBF29CE484222325ull, name)};
+    const int via = kind ? (*flags & LA_SYMB_DLSYM ? VIA_DLSYM : VIA_PLT)
+                         : way_of(caller, library, name, *flags);
     struct hook * hook = NULL;
     if (via >= 0) {
         wanted.via = (uint8_t) via;

@@ -3,7 +3,17 @@
 
 enum { RUSAGE_OF_THREAD = 1 };
 // struct rusage of the kernel, as 64-bit words.
-enum { USER_S, USER_US, SYSTEM_S, SYSTEM_US, MINOR = 8, MAJOR = 9, VOLUNTARY = 16, INVOLUNTARY = 17, WORDS = 18 };
+enum {
+    USER_S,
+    USER_US,
+    SYSTEM_S,
+    SYSTEM_US,
+    MINOR = 8,
+    MAJOR = 9,
+    VOLUNTARY = 16,
+    INVOLUNTARY = 17,
+    WORDS = 18
+};
 
 static void usage_now(uint64_t out[3]) {
     int64_t words[WORDS];
@@ -13,16 +23,20 @@ static void usage_now(uint64_t out[3]) {
     }
     out[0] = (uint64_t) words[MINOR] | (uint64_t) words[MAJOR] << 32;
     out[1] = (uint64_t) words[VOLUNTARY] | (uint64_t) words[INVOLUNTARY] << 32;
-    out[2] = (uint64_t) ((words[USER_S] + words[SYSTEM_S]) * 1000000 + words[USER_US] + words[SYSTEM_US]) * 1000;
+    out[2] = (uint64_t) ((words[USER_S] + words[SYSTEM_S]) * 1000000 + words[USER_US] +
+                         words[SYSTEM_US]) *
+             1000;
 }
 
 // Two counters in one word: each half is subtracted by itself.
 static uint64_t halves_since(uint64_t now, uint64_t then) {
-    return (uint64_t) (uint32_t) ((now >> 32) - (then >> 32)) << 32 | (uint32_t) ((uint32_t) now - (uint32_t) then);
+    return (uint64_t) (uint32_t) ((now >> 32) - (then >> 32)) << 32 |
+           (uint32_t) ((uint32_t) now - (uint32_t) then);
 }
 
 // The structure that a call passes by value.
-static const unsigned char * structure(const struct keep * keep, const struct saved_registers * in) {
+static const unsigned char * structure(const struct keep * keep,
+                                       const struct saved_registers * in) {
 #if defined(__x86_64__)
     (void) keep;
     return in->stack;
@@ -31,23 +45,32 @@ static const unsigned char * structure(const struct keep * keep, const struct sa
 #endif
 }
 
-// The register of an argument; on x86-64 the address of a returned structure comes before all of them.
+// The register of an argument; on x86-64 the address of a returned structure comes before all of
+// them.
 static uint64_t integer(const struct row * row, unsigned index, const struct saved_registers * in) {
     return in->integers[AGENT_ARCH == 0 && row->returns == 's' ? index + 1 : index];
 }
 
-static uint64_t keep_one(const struct row * row, const struct keep * keep, const struct saved_registers * in) {
+static uint64_t keep_one(const struct row * row, const struct keep * keep,
+                         const struct saved_registers * in) {
     switch (keep->source) {
-        case REGISTER: return integer(row, keep->index, in);
-        case REGISTER_32: return (uint64_t) (int64_t) (int32_t) integer(row, keep->index, in);
-        case STACK_64: return *(const uint64_t *) (structure(keep, in) + keep->index);
-        case STACK_32: return (uint64_t) (int64_t) *(const int32_t *) (structure(keep, in) + keep->index);
-        case FLOAT_REGISTER: return *(const uint32_t *) in->vectors[keep->index];
-        default: return 0;
+    case REGISTER:
+        return integer(row, keep->index, in);
+    case REGISTER_32:
+        return (uint64_t) (int64_t) (int32_t) integer(row, keep->index, in);
+    case STACK_64:
+        return *(const uint64_t *) (structure(keep, in) + keep->index);
+    case STACK_32:
+        return (uint64_t) (int64_t) *(const int32_t *) (structure(keep, in) + keep->index);
+    case FLOAT_REGISTER:
+        return *(const uint32_t *) in->vectors[keep->index];
+    default:
+        return 0;
     }
 }
 
-static void keep_arguments(const struct row * row, const struct saved_registers * in, struct record * frame) {
+static void keep_arguments(const struct row * row, const struct saved_registers * in,
+                           struct record * frame) {
     unsigned at = 0;
     for (unsigned i = 0; i < KEEP_MAX && row->keeps[i].source != NOTHING; i++) {
         const struct keep * keep = row->keeps + i;
@@ -63,12 +86,19 @@ static void keep_arguments(const struct row * row, const struct saved_registers 
 static int64_t result_of(char type, const struct saved_results * out) {
     const uint64_t value = out->integers[RESULT];
     switch (type) {
-        case 'i': return (int32_t) value;
-        case 'u': return (uint32_t) value;
-        case 'b': return (uint8_t) value;
-        case 'l': case 'p': return (int64_t) value;
-        case 'f': return *(const uint32_t *) out->vectors[0];
-        default: return 0;
+    case 'i':
+        return (int32_t) value;
+    case 'u':
+        return (uint32_t) value;
+    case 'b':
+        return (uint8_t) value;
+    case 'l':
+    case 'p':
+        return (int64_t) value;
+    case 'f':
+        return *(const uint32_t *) out->vectors[0];
+    default:
+        return 0;
     }
 }
 
@@ -91,10 +121,11 @@ static unsigned number_of(const struct thread * t, unsigned d) {
 
 unsigned depth_limit = MAX_DEPTH;
 
-// A frame above the stack pointer is alive. At the same stack pointer it is alive only when the caller
-// jumped here at its end (a tail call), which shows in the return address. What looks dead is reported
-// but its return address is kept while there is room. Greenlets move stacks about: with them nothing is
-// ever taken for dead, and calls inside calls are only counted (see depth_limit in agent.c).
+// A frame above the stack pointer is alive. At the same stack pointer it is alive only when the
+// caller jumped here at its end (a tail call), which shows in the return address. What looks dead
+// is reported but its return address is kept while there is room. Greenlets move stacks about: with
+// them nothing is ever taken for dead, and calls inside calls are only counted (see depth_limit in
+// agent.c).
 static void find_abandoned(struct thread * t, uintptr_t stack, const void * returns_to) {
     if (depth_limit < MAX_DEPTH) {
         return;
@@ -115,7 +146,8 @@ static void find_abandoned(struct thread * t, uintptr_t stack, const void * retu
     }
 }
 
-static void begin(struct thread * t, unsigned d, const struct hook * hook, const struct saved_registers * in) {
+static void begin(struct thread * t, unsigned d, const struct hook * hook,
+                  const struct saved_registers * in) {
     struct record * frame = t->slot->frames + d;
     const struct row * row = hook->row;
     unsigned flags = hook->via == VIA_INNER ? FLAG_INNER : 0;
@@ -159,7 +191,7 @@ hidden void * agent_enter(struct saved_registers * in) {
         add(&ring->lost_depth, 1);
         return hook->target;
     }
-    t->depth = d + 1;  // First: a signal handler that calls in here uses the next frame.
+    t->depth = d + 1; // First: a signal handler that calls in here uses the next frame.
     t->slot->frames[d].head = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     t->slot->depth = d + 1;
@@ -196,7 +228,7 @@ hidden void * agent_leave(const struct saved_results * out) {
     struct thread * t = threads + out->index / MAX_DEPTH;
     void * address = agent_return_table[out->index].address;
     if (unlikely(thread_self() != t)) {
-        return address;  // In a forked child that found no room for itself.
+        return address; // In a forked child that found no room for itself.
     }
     for (unsigned above = t->depth; above-- > d + 1;) {
         abandon(t, above);

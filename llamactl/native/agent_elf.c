@@ -1,11 +1,12 @@
-// Symbols of a loaded object, read from its dynamic section: the agent can't use the program's dlsym.
+// Symbols of a loaded object, read from its dynamic section: the agent can't use the program's
+// dlsym.
 #include "agent.h"
 
 struct symbols {
     const Elf64_Sym * table;
     const char * names;
-    const uint32_t * gnu;   // DT_GNU_HASH
-    const uint32_t * sysv;  // DT_HASH
+    const uint32_t * gnu;  // DT_GNU_HASH
+    const uint32_t * sysv; // DT_HASH
 };
 
 // glibc turns most addresses of the dynamic section into real ones, but not where it is read-only.
@@ -21,24 +22,35 @@ static int find_tables(const struct link_map * map, struct symbols * out) {
     for (const Elf64_Dyn * entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
         const void * address = dynamic_address(map, entry->d_un.d_ptr);
         switch (entry->d_tag) {
-            case DT_SYMTAB: out->table = address; break;
-            case DT_STRTAB: out->names = address; break;
-            case DT_GNU_HASH: out->gnu = address; break;
-            case DT_HASH: out->sysv = address; break;
-            default: break;
+        case DT_SYMTAB:
+            out->table = address;
+            break;
+        case DT_STRTAB:
+            out->names = address;
+            break;
+        case DT_GNU_HASH:
+            out->gnu = address;
+            break;
+        case DT_HASH:
+            out->sysv = address;
+            break;
+        default:
+            break;
         }
     }
     return out->table && out->names && (out->gnu || out->sysv);
 }
 
 static int is_exported(const Elf64_Sym * symbol) {
-    return symbol->st_shndx != SHN_UNDEF && symbol->st_value && ELF64_ST_TYPE(symbol->st_info) != STT_TLS;
+    return symbol->st_shndx != SHN_UNDEF && symbol->st_value &&
+           ELF64_ST_TYPE(symbol->st_info) != STT_TLS;
 }
 
 // A wrapper may have names of its own that begin with llama_; the engine is what has these.
 static int is_engine_function(const Elf64_Sym * symbol, const char * name) {
-    return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC
-        && (begins_with(name, "ggml_") || begins_with(name, "gguf_") || same_text(name, "llama_decode"));
+    return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+           (begins_with(name, "ggml_") || begins_with(name, "gguf_") ||
+            same_text(name, "llama_decode"));
 }
 
 static const Elf64_Sym * find_gnu(const struct symbols * in, const char * name) {
@@ -102,7 +114,8 @@ static uint32_t symbol_count(const struct symbols * in) {
     return last + 1;
 }
 
-// Whether the object exports the engine's functions, and whether it is an extension module of Python.
+// Whether the object exports the engine's functions, and whether it is an extension module of
+// Python.
 unsigned elf_exports(const struct link_map * map) {
     struct symbols in;
     if (!find_tables(map, &in)) {

@@ -8,7 +8,7 @@ static struct {
     void * (*get_frame)(void);
     void * (*get_code)(void *);
     int (*get_line)(void *);
-    int (*get_instruction)(void *);  // since 3.11
+    int (*get_instruction)(void *); // since 3.11
     void * (*get_attribute)(void *, const char *);
     const char * (*get_utf8)(void *, intptr_t *);
     void (*forget)(void *);
@@ -17,15 +17,17 @@ static struct {
     int (*holds_gil)(void);
     void * (*own_thread)(void);
     void * (*current_thread)(void);
-    int current_is_local;  // since 3.12: NULL exactly when this thread has no GIL; before, who has it
+    int current_is_local; // since 3.12: NULL exactly when this thread has no GIL; before, who has
+                          // it
     int * (*errno_location)(void);
     int ready;
     int free_threaded;
 } python;
 
-#define FIND(member, name) (*(void **) &python.member = elf_symbol(map, name))
+#define FIND(member, name) (*(void **) & python.member = elf_symbol(map, name))
 
-// Called for every object that is loaded; the first one that exports CPython's API is the interpreter.
+// Called for every object that is loaded; the first one that exports CPython's API is the
+// interpreter.
 void python_found(const struct link_map * map) {
     if (!python.errno_location) {
         FIND(errno_location, "__errno_location");
@@ -53,9 +55,9 @@ void python_found(const struct link_map * map) {
     if (python.free_threaded) {
         add(&ring->free_threaded, 1);
     }
-    python.ready = python.get_frame && python.get_code && python.get_line && python.get_attribute
-        && python.get_utf8 && python.forget && python.error_occurred && python.error_clear
-        && python.current_thread && python.own_thread;
+    python.ready = python.get_frame && python.get_code && python.get_line && python.get_attribute &&
+                   python.get_utf8 && python.forget && python.error_occurred &&
+                   python.error_clear && python.current_thread && python.own_thread;
 }
 
 // Whether this thread surely has the GIL, and CPython's API may be called.
@@ -76,9 +78,9 @@ unsigned gil_state(void) {
     return python.current_is_local || !python.holds_gil() ? FLAG_RELEASED : 0;
 }
 
-// A place is remembered by its code object and instruction. Code objects die and their addresses come
-// again, so what the code object points to (file, function) is compared too; where these pointers lie in
-// it is found out once, by looking for them.
+// A place is remembered by its code object and instruction. Code objects die and their addresses
+// come again, so what the code object points to (file, function) is compared too; where these
+// pointers lie in it is found out once, by looking for them.
 struct place {
     const void * code;
     const void * file;
@@ -117,7 +119,8 @@ static uint32_t place_text(void * file, void * function, int line) {
     intptr_t length = 0;
     size_t at = 0;
     const char * part = file ? python.get_utf8(file, &length) : NULL;
-    const intptr_t skipped = part && length > 700 ? length - 700 : 0;  // The end of a path says more.
+    const intptr_t skipped =
+        part && length > 700 ? length - 700 : 0; // The end of a path says more.
     for (intptr_t i = skipped; part && i < length; i++) {
         text[at++] = part[i];
     }
@@ -133,12 +136,13 @@ static uint32_t place_text(void * file, void * function, int line) {
 
 static uint32_t learn_place(void * code, void * frame, int instruction, struct place * place) {
     void * file = python.get_attribute(code, "co_filename");
-    void * function = python.get_attribute(code, python.get_instruction ? "co_qualname" : "co_name");
+    void * function =
+        python.get_attribute(code, python.get_instruction ? "co_qualname" : "co_name");
     const uint32_t text = place_text(file, function, python.get_line(frame));
     if (file && function) {
         file_word = word_with(code, file);
         function_word = word_with(code, function);
-        place->code = NULL;  // A signal handler may come by between these stores.
+        place->code = NULL; // A signal handler may come by between these stores.
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         place->file = file;
         place->function = function;
@@ -160,14 +164,15 @@ static uint32_t learn_place(void * code, void * frame, int instruction, struct p
 }
 
 static uint32_t place_of(void * frame) {
-    void * code = python.get_code(frame);  // A new reference.
-    const int instruction = python.get_instruction ? python.get_instruction(frame) : python.get_line(frame);
+    void * code = python.get_code(frame); // A new reference.
+    const int instruction =
+        python.get_instruction ? python.get_instruction(frame) : python.get_line(frame);
     const uintptr_t hash = ((uintptr_t) code >> 5) * 31 + (uintptr_t) instruction;
     struct place * place = places + hash % PLACES;
     const void * const * words = code;
     uint32_t text;
-    if (place->code == code && place->instruction == instruction && words[file_word] == place->file
-        && words[function_word] == place->function) {
+    if (place->code == code && place->instruction == instruction &&
+        words[file_word] == place->file && words[function_word] == place->function) {
         text = place->text;
     } else {
         text = learn_place(code, frame, instruction, place);
@@ -183,7 +188,7 @@ uint32_t python_place(void) {
     }
     int * error = python.errno_location ? python.errno_location() : NULL;
     const int saved = error ? *error : 0;
-    void * frame = python.get_frame();  // Borrowed.
+    void * frame = python.get_frame(); // Borrowed.
     const uint32_t text = frame ? place_of(frame) : 0;
     if (error) {
         *error = saved;
@@ -191,7 +196,8 @@ uint32_t python_place(void) {
     return text;
 }
 
-static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t end, const uint64_t args[3]) {
+static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t end,
+                const uint64_t args[3]) {
     struct record record = {0};
     record.tid = (int32_t) t->tid;
     record.pid = (int32_t) t->pid;
@@ -204,7 +210,8 @@ static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t
     ring_put(&record, record_head(KIND_GIL, 0, what, cpu_now()));
 }
 
-// Just before the GIL is let go. Where is asked for a binding's calls, and for whoever had the GIL long.
+// Just before the GIL is let go. Where is asked for a binding's calls, and for whoever had the GIL
+// long.
 static void letting_go(struct thread * t, const struct hook * hook) {
     const int is_binding = hook->caller->binding;
     t->place = is_binding ? python_place() : 0;
@@ -254,7 +261,8 @@ static void * taking(gil_function target, void * argument, const struct hook * h
     return result;
 }
 
-// PyGILState_Ensure tells only afterwards (1: it was not held) whether there was anything to wait for.
+// PyGILState_Ensure tells only afterwards (1: it was not held) whether there was anything to wait
+// for.
 static void * ensuring(gil_function target, const struct hook * hook) {
     struct thread * t = thread_self();
     const uint64_t asked_at = now_ns();
@@ -273,17 +281,21 @@ static void * releasing(gil_function target, void * argument, const struct hook 
 
 static void * hooked(gil_function target, void * argument, const struct hook * hook) {
     switch (hook->kind) {
-        case GIL_RESTORE:
-        case GIL_ACQUIRE_THREAD: return taking(target, argument, hook);
-        case GIL_ENSURE: return ensuring(target, hook);
-        case GIL_RELEASE: return (int) (uintptr_t) argument == 1 ? releasing(target, argument, hook)
-                                                                 : target(argument);
-        default: return releasing(target, argument, hook);
+    case GIL_RESTORE:
+    case GIL_ACQUIRE_THREAD:
+        return taking(target, argument, hook);
+    case GIL_ENSURE:
+        return ensuring(target, hook);
+    case GIL_RELEASE:
+        return (int) (uintptr_t) argument == 1 ? releasing(target, argument, hook)
+                                               : target(argument);
+    default:
+        return releasing(target, argument, hook);
     }
 }
 
-// What stands in for CPython's functions; the entry in assembly adds the number. Some builds of CPython
-// call these functions through their own PLT: only the outermost call counts.
+// What stands in for CPython's functions; the entry in assembly adds the number. Some builds of
+// CPython call these functions through their own PLT: only the outermost call counts.
 hidden void * agent_gil(void * argument, unsigned number) {
     const struct hook * hook = hooks + number;
     gil_function target = (gil_function) hook->target;

@@ -33,15 +33,17 @@ unsigned cpu_now(void) {
     return vdso_cpu && vdso_cpu(&cpu, NULL, NULL) == 0 && cpu < CPU_UNKNOWN ? cpu : CPU_UNKNOWN;
 }
 
-// Read one of /proc/self's files piece by piece and copy the value of the first entry with this prefix.
+// Read one of /proc/self's files piece by piece and copy the value of the first entry with this
+// prefix.
 static int environment_value(const char * prefix, char * value, size_t room) {
-    const long fd = sys6(__NR_openat, AT_FDCWD, (long) "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    const long fd =
+        sys6(__NR_openat, AT_FDCWD, (long) "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (sys_failed(fd)) {
         return 0;
     }
     char piece[1024];
     size_t matched = 0, length = 0;
-    int state = 0;  // 0 comparing, 1 another variable, 2 copying, 3 done
+    int state = 0; // 0 comparing, 1 another variable, 2 copying, 3 done
     long count;
     while (state != 3 && (count = sys3(__NR_read, fd, (long) piece, sizeof(piece))) > 0) {
         for (long i = 0; i < count && state != 3; i++) {
@@ -62,7 +64,8 @@ static int environment_value(const char * prefix, char * value, size_t room) {
 }
 
 static const struct ring_header * map_file(const char * path, long * size) {
-    const long fd = sys6(__NR_openat, AT_FDCWD, (long) path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
+    const long fd =
+        sys6(__NR_openat, AT_FDCWD, (long) path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
     if (sys_failed(fd)) {
         return NULL;
     }
@@ -77,18 +80,21 @@ static const struct ring_header * map_file(const char * path, long * size) {
 
 static int fits(const struct ring_header * h, uint64_t size) {
     const uint64_t limit = 16u << 20;
-    return h->magic == RING_MAGIC && h->version == RING_VERSION && h->header_size == sizeof(*h)
-        && h->size <= size && size <= limit && h->capacity && !(h->capacity & (h->capacity - 1))
-        && h->records >= sizeof(*h) && h->records + (uint64_t) h->capacity * sizeof(struct record) <= h->size
-        && h->arena >= sizeof(*h) && h->arena + h->arena_size <= h->size
-        && h->sites >= sizeof(*h) && h->sites + MAX_SITES * sizeof(struct site) <= h->size
-        && h->threads >= sizeof(*h) && h->threads + MAX_THREADS * sizeof(struct thread_slot) <= h->size
-        && (h->records | h->sites | h->threads) % 8 == 0;
+    return h->magic == RING_MAGIC && h->version == RING_VERSION && h->header_size == sizeof(*h) &&
+           h->size <= size && size <= limit && h->capacity && !(h->capacity & (h->capacity - 1)) &&
+           h->records >= sizeof(*h) &&
+           h->records + (uint64_t) h->capacity * sizeof(struct record) <= h->size &&
+           h->arena >= sizeof(*h) && h->arena + h->arena_size <= h->size &&
+           h->sites >= sizeof(*h) && h->sites + MAX_SITES * sizeof(struct site) <= h->size &&
+           h->threads >= sizeof(*h) &&
+           h->threads + MAX_THREADS * sizeof(struct thread_slot) <= h->size &&
+           (h->records | h->sites | h->threads) % 8 == 0;
 }
 
 static void find_vdso(void) {
     uint64_t pair[2];
-    const long fd = sys6(__NR_openat, AT_FDCWD, (long) "/proc/self/auxv", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    const long fd =
+        sys6(__NR_openat, AT_FDCWD, (long) "/proc/self/auxv", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (sys_failed(fd)) {
         return;
     }
@@ -180,8 +186,8 @@ uint32_t ring_text(const char * text, size_t length) {
     return at + 1;
 }
 
-// The number of this site, the same for all processes that see it; -1 when it isn't there and isn't to
-// be added, or the table is full.
+// The number of this site, the same for all processes that see it; -1 when it isn't there and isn't
+// to be added, or the table is full.
 int ring_site(const struct site * wanted, int add_it) {
     struct site * sites = (struct site *) ((char *) ring + ring->sites);
     const uint32_t used = load_acquire(&ring->sites_used);

@@ -1,5 +1,5 @@
-// System calls and a few helpers without a libc: the agent lives in its own link namespace, where a libc
-// of its own would cost every traced process a megabyte.
+// System calls and a few helpers without a libc: the agent lives in its own link namespace, where a
+// libc of its own would cost every traced process a megabyte.
 #ifndef LLAMACTL_AGENT_SYS_H
 #define LLAMACTL_AGENT_SYS_H
 
@@ -20,8 +20,10 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = f;
     long ret;
-    __asm__ volatile("syscall" : "=a"(ret)
-        : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
     return ret;
 }
 #elif defined(__aarch64__)
@@ -34,16 +36,22 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0" : "+r"(x0)
-        : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
     return x0;
 }
 #else
 #error "the agent knows x86-64 and aarch64"
 #endif
 
-static inline long sys3(long nr, long a, long b, long c) { return sys6(nr, a, b, c, 0, 0, 0); }
-static inline int sys_failed(long ret) { return (unsigned long) ret > -4096ul; }
+static inline long sys3(long nr, long a, long b, long c) {
+    return sys6(nr, a, b, c, 0, 0, 0);
+}
+static inline int sys_failed(long ret) {
+    return (unsigned long) ret > -4096ul;
+}
 
 // Atomics: relaxed unless the name says otherwise.
 #define load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
@@ -51,7 +59,7 @@ static inline int sys_failed(long ret) { return (unsigned long) ret > -4096ul; }
 #define store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
-#define swap_if(p, expected, v) \
+#define swap_if(p, expected, v)                                                                    \
     __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
 
 static inline size_t text_length(const char * text, size_t limit) {

@@ -1,12 +1,14 @@
 // What is kept of each function's arguments: one row per function, checked by tests/trace/agent.
 //
-// Lengths, counts, addresses and paths of models; never text, tokens or anything else that a person wrote
-// or a model answered (so llama_sampler_sample's result stays out). A function without a row is recorded
-// with its times only. A label is "name:type": p address, i signed, u unsigned, f float's bits, s string.
-// A result is i, u, l (64 bits), p, b, f, v (none), s (a structure), h (hidden).
+// Lengths, counts, addresses and paths of models; never text, tokens or anything else that a person
+// wrote or a model answered (so llama_sampler_sample's result stays out). A function without a row
+// is recorded with its times only. A label is "name:type": p address, i signed, u unsigned, f
+// float's bits, s string. A result is i, u, l (64 bits), p, b, f, v (none), s (a structure), h
+// (hidden).
 #include "agent.h"
 
-// On x86-64 structures larger than 16 bytes are passed by value on the stack, from its first argument on.
+// On x86-64 structures larger than 16 bytes are passed by value on the stack, from its first
+// argument on.
 #define INT(label, n) {label ":i", REGISTER_32, n, 0}
 #define LONG(label, n) {label ":u", REGISTER, n, 0}
 #define ADDRESS(label, n) {label ":p", REGISTER, n, 0}
@@ -17,7 +19,7 @@
 
 // llama_model_params of the generation that has load_mode instead of use_mmap.
 #define LOAD_MODE "llama_load_mode_name"
-#define MODEL_PARAMS(reg) \
+#define MODEL_PARAMS(reg)                                                                          \
     IN_INT("n_gpu_layers", 16, reg), IN_INT("split_mode", 20, reg), IN_INT("load_mode", 24, reg)
 // llama_context_params of the generation that has llama_process; n_threads moved before.
 #define PROCESS "llama_process"
@@ -33,11 +35,17 @@ static const struct row rows[] = {
     {"llama_free_model", NULL, 'v', 1, {ADDRESS("model", 0)}},
     {"llama_model_save_to_file", NULL, 'v', 1, {TEXT("path", 1)}},
     {"llama_model_quantize", NULL, 'u', 1, {TEXT("path", 0)}},
-    {"llama_init_from_model", PROCESS, 'p', 1,
-        {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
+    {"llama_init_from_model",
+     PROCESS,
+     'p',
+     1,
+     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
     {"llama_init_from_model", NULL, 'p', 1, {ADDRESS("model", 0)}},
-    {"llama_new_context_with_model", PROCESS, 'p', 1,
-        {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
+    {"llama_new_context_with_model",
+     PROCESS,
+     'p',
+     1,
+     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
     {"llama_new_context_with_model", NULL, 'p', 1, {ADDRESS("model", 0)}},
     {"llama_free", NULL, 'v', 1, {ADDRESS("context", 0)}},
     {"llama_backend_init", NULL, 'v', 1, {{0}}},
@@ -68,7 +76,11 @@ static const struct row rows[] = {
     {"llama_get_sampled_logits_ith", NULL, 'p', 0, {ADDRESS("context", 0), INT("index", 1)}},
     {"llama_get_sampled_token_ith", NULL, 'h', 0, {ADDRESS("context", 0), INT("index", 1)}},
 
-    {"llama_sampler_sample", NULL, 'h', 0, {ADDRESS("sampler", 0), ADDRESS("context", 1), INT("index", 2)}},
+    {"llama_sampler_sample",
+     NULL,
+     'h',
+     0,
+     {ADDRESS("sampler", 0), ADDRESS("context", 1), INT("index", 2)}},
     {"llama_sampler_apply", NULL, 'v', 0, {ADDRESS("sampler", 0), ADDRESS("candidates", 1)}},
     {"llama_sampler_accept", NULL, 'v', 0, {ADDRESS("sampler", 0)}},
     {"llama_sampler_free", NULL, 'v', 0, {ADDRESS("sampler", 0)}},
@@ -86,10 +98,26 @@ static const struct row rows[] = {
     {"llama_memory_seq_cp", NULL, 'v', 0, {INT("sequence", 1), INT("target", 2), INT("from", 3)}},
     {"llama_memory_seq_add", NULL, 'v', 0, {INT("sequence", 1), INT("from", 2), INT("to", 3)}},
     {"llama_state_get_size", NULL, 'l', 0, {ADDRESS("context", 0)}},
-    {"llama_state_get_data", NULL, 'l', 1, {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("room", 2)}},
-    {"llama_state_set_data", NULL, 'l', 1, {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("size", 2)}},
-    {"llama_state_seq_get_data", NULL, 'l', 1, {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("room", 2)}},
-    {"llama_state_seq_set_data", NULL, 'l', 1, {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("size", 2)}},
+    {"llama_state_get_data",
+     NULL,
+     'l',
+     1,
+     {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("room", 2)}},
+    {"llama_state_set_data",
+     NULL,
+     'l',
+     1,
+     {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("size", 2)}},
+    {"llama_state_seq_get_data",
+     NULL,
+     'l',
+     1,
+     {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("room", 2)}},
+    {"llama_state_seq_set_data",
+     NULL,
+     'l',
+     1,
+     {ADDRESS("context", 0), ADDRESS("buffer", 1), LONG("size", 2)}},
     {"llama_state_load_file", NULL, 'b', 1, {TEXT("path", 1)}},
     {"llama_state_save_file", NULL, 'b', 1, {TEXT("path", 1)}},
     {"llama_state_seq_load_file", NULL, 'l', 1, {TEXT("path", 1)}},

@@ -3,22 +3,25 @@
 
 #include "agent.h"
 
-#define NO_SUCH_PROCESS (-3)  // -ESRCH
+#define NO_SUCH_PROCESS (-3) // -ESRCH
 
 struct thread threads[MAX_THREADS];
 
 // One pointer in the static TLS block: an audit library's share of it is small.
 static __thread struct thread * self __attribute__((tls_model("initial-exec")));
 
-// Zero in a forked child (MADV_WIPEONFORK): then what lies in this process's memory is its parent's.
+// Zero in a forked child (MADV_WIPEONFORK): then what lies in this process's memory is its
+// parent's.
 enum { FORKED = 0, ALIVE = 1, CLEANING = 2 };
 static uint32_t * life;
 static uint32_t always_alive = ALIVE;
 static int main_thread_pending;
 
-// Returns with `life` usable in any case; without MADV_WIPEONFORK (before Linux 4.14) forks are not seen.
+// Returns with `life` usable in any case; without MADV_WIPEONFORK (before Linux 4.14) forks are not
+// seen.
 void thread_setup(void) {
-    const long page = sys6(__NR_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const long page =
+        sys6(__NR_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!sys_failed(page) && !sys_failed(sys3(__NR_madvise, page, 4096, MADV_WIPEONFORK))) {
         life = (uint32_t *) page;
         *life = ALIVE;
@@ -45,7 +48,8 @@ static struct thread_slot * claim_slot(uint64_t owner) {
     return NULL;
 }
 
-// A dead thread's calls in progress never returned: that is worth a record, before its slot is used again.
+// A dead thread's calls in progress never returned: that is worth a record, before its slot is used
+// again.
 static void flush_slot(struct thread_slot * slot) {
     for (unsigned d = 0; d < load(&slot->depth) && d < MAX_DEPTH; d++) {
         const struct record * frame = slot->frames + d;
@@ -65,7 +69,7 @@ static struct thread * claim_thread(uint32_t pid, uint32_t tid) {
             uint32_t old = load(&t->tid);
             int usable = pass ? old == tid || is_dead(pid, old) : !old;
             if (t->stale && main_thread_pending) {
-                usable = 0;  // The thread that forked still points to one of these.
+                usable = 0; // The thread that forked still points to one of these.
             }
             if (usable && swap_if(&t->tid, &old, tid)) {
                 return t;
@@ -81,7 +85,8 @@ static struct thread * attach(uint32_t pid, uint32_t tid, struct thread * t) {
         add(&ring->lost_threads, 1);
         return NULL;
     }
-    struct thread_slot * slot = t->stale ? NULL : t->slot;  // A dead thread's slot comes with its place.
+    struct thread_slot * slot =
+        t->stale ? NULL : t->slot; // A dead thread's slot comes with its place.
     const uint64_t owner = (uint64_t) pid << 32 | tid;
     if (slot) {
         store(&slot->owner, owner);
@@ -91,7 +96,7 @@ static struct thread * attach(uint32_t pid, uint32_t tid, struct thread * t) {
     if (!slot) {
         t->slot = NULL;
         t->stale = 0;
-        store(&t->tid, inherited ? tid : 0);  // Its return addresses may still be needed.
+        store(&t->tid, inherited ? tid : 0); // Its return addresses may still be needed.
         add(&ring->lost_threads, 1);
         return NULL;
     }
@@ -132,7 +137,7 @@ static int clean_after_fork(void) {
 
 static struct thread * thread_first(void) {
     if (load_acquire(life) != ALIVE && !clean_after_fork()) {
-        add(&ring->lost_threads, 1);  // Another thread of a fresh child is at it just now.
+        add(&ring->lost_threads, 1); // Another thread of a fresh child is at it just now.
         return NULL;
     }
     const uint32_t pid = (uint32_t) sys3(__NR_getpid, 0, 0, 0);

@@ -17,9 +17,9 @@ def with_engine() -> str:
     from llamactl.engine import GREEDY, Context, ContextParameters, Model, Sampler, generate
 
     parts: list[str] = []
-    with Model(MODEL) as model, Sampler(model, GREEDY) as sampler:
-        with Context(model, ContextParameters(n_ctx=256, n_threads=1)) as context:
-            generate(context, sampler, model.vocabulary.tokenize(PROMPT), COUNT, on_text=parts.append)
+    parameters = ContextParameters(n_ctx=256, n_threads=1)
+    with Model(MODEL) as model, Sampler(model, GREEDY) as sampler, Context(model, parameters) as context:
+        generate(context, sampler, model.vocabulary.tokenize(PROMPT), COUNT, on_text=parts.append)
     return "".join(parts)
 
 

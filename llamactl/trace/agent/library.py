@@ -52,7 +52,9 @@ def agent_environment(environment: Mapping[str, str], agent: Path, ring: Path) -
 
 def without_agent(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of ``environment`` in which a program isn't traced by the agent."""
-    others = [item for item in environment.get(AUDIT, "").split(":") if item and not item.endswith("/" + NAME)]
+    others = [
+        item for item in environment.get(AUDIT, "").split(":") if item and not item.endswith("/" + NAME)
+    ]
     result = {key: value for key, value in environment.items() if key not in (AUDIT, ENVIRONMENT)}
     if others:
         result[AUDIT] = ":".join(others)

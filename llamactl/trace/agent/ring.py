@@ -83,7 +83,9 @@ class Ring:
     def __init__(self, capacity: int = CAPACITY) -> None:
         offsets = _offsets(capacity)
         if offsets["size"] > SIZE_LIMIT or capacity & (capacity - 1):
-            raise ValueError(f"the ring's capacity {capacity} isn't a power of two that fits {SIZE_LIMIT} bytes")
+            raise ValueError(
+                f"the ring's capacity {capacity} isn't a power of two that fits {SIZE_LIMIT} bytes"
+            )
         self._directory = Path(tempfile.mkdtemp(prefix="llamactl-", dir=_memory_directory()))
         self.path = self._directory / "agent.ring"
         self._map = self._create(offsets["size"])
@@ -111,7 +113,9 @@ class Ring:
         except OSError as error:
             shutil.rmtree(self._directory, ignore_errors=True)
             hint = "Free some space in /dev/shm." if error.errno == errno.ENOSPC else ""
-            raise LlamactlError(f"can't create the agent's ring in {self._directory}: {error.strerror}", hint) from error
+            raise LlamactlError(
+                f"can't create the agent's ring in {self._directory}: {error.strerror}", hint
+            ) from error
 
     def drain(self) -> NDArray[np.void]:
         """Take out the records that are whole, oldest first (dtype ``RECORD``, a copy).

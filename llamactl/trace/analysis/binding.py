@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 from collections import Counter
 from dataclasses import dataclass
@@ -106,11 +105,12 @@ def _kind(caller: str, via: str) -> tuple[BindingKind, str]:
 
 def _mark(path: str) -> tuple[BindingKind, str] | None:
     """Look into the object's file for what the known tools leave there."""
-    with contextlib.suppress(OSError, ValueError), Path(path).open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    try:
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content.find(b"PyInit_") < 0:
                 return None
-            for mark, kind in MARKS:
-                if content.find(mark) >= 0:
-                    return kind, f'"{mark.decode()}"'
-    return None
+            return next(
+                ((kind, f'"{mark.decode()}"') for mark, kind in MARKS if content.find(mark) >= 0), None
+            )
+    except (OSError, ValueError):
+        return None

@@ -124,7 +124,9 @@ def tokens(exchange: Exchange) -> Tokens:
     tid = calls["tid"][steps].astype(np.int64)
     outer = outermost(calls)
     own = np.flatnonzero(outer)
-    waits = exchange.gil[(exchange.gil["nr"] == 1) & finished(exchange.gil) & (exchange.gil["args"][:, 0] == 0)]
+    waits = exchange.gil[
+        (exchange.gil["nr"] == 1) & finished(exchange.gil) & (exchange.gil["args"][:, 0] == 0)
+    ]
     in_c = _sums(start, lengths, tid, calls[own], durations(calls[own]))
     waited = _sums(start, lengths, tid, waits, durations(waits))
     transferred = _bytes_of_calls(exchange)

@@ -9,8 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAMS, Trace
-from test_gil import exchange_of
+from agent_support import PROGRAMS, Trace, exchange_of
 
 from llamactl.trace.analysis.binding import BindingKind, bindings, engine_copies
 from llamactl.trace.capture.record import Flag

@@ -7,21 +7,16 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conftest import PROGRAMS, Trace, Traced
+from agent_support import PROGRAMS, Trace, Traced, exchange_of
 
 from llamactl.trace.analysis.binding import BindingKind, bindings
 from llamactl.trace.analysis.crossings import function_rows
-from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.gil import gil_report
 
 if TYPE_CHECKING:
     from llamactl.trace.analysis.gil import GilFunction
 
 PROGRAM = PROGRAMS / "agent_gil.py"
-
-
-def exchange_of(result: Traced) -> Exchange:
-    return Exchange.of([result.records], result.functions, lambda reference: result.texts[reference])
 
 
 def sleeps(result: Traced) -> GilFunction:
@@ -43,7 +38,9 @@ def test_cdll_releases(built: Path, traced: Trace, python: str) -> None:
     assert (row.count, row.held, row.released, row.unknown) == (41, 0, 41, 0)
     assert row.longest_hold_ns is None
     assert row.take_back_mean_ns is not None
-    version = subprocess.run([python, "-c", "import platform;print(platform.python_version())"], capture_output=True)
+    version = subprocess.run(
+        [python, "-c", "import platform;print(platform.python_version())"], capture_output=True, check=True
+    )
     assert version.stdout.decode().startswith(result.python or "none")
 
 

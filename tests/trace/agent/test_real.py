@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROGRAMS, Trace, Traced
-from test_gil import exchange_of
+from agent_support import PROGRAMS, Traced, exchange_of, run_traced
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.library import agent_environment, find_agent
@@ -50,14 +49,14 @@ def python_with(which: str) -> str:
     if which == "engine" or importlib.util.find_spec("llama_cpp"):
         return sys.executable
     named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
-    return named or pytest.skip("llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)")
+    return named or pytest.skip(
+        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
+    )
 
 
 @pytest.fixture(scope="module", params=["engine", "llama_cpp"])
 def pair(request: pytest.FixtureRequest, model_file: str) -> tuple[str, dict[str, Any], Traced]:
     """The binding, what the program said without the agent, and the program with it."""
-    from conftest import run_traced
-
     command = [python_with(request.param), str(PROGRAM), request.param, model_file, str(COUNT)]
     plain = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     return request.param, json.loads(plain.stdout), run_traced(*command, env=environment())
@@ -72,7 +71,9 @@ def test_the_text_is_the_same(pair: tuple[str, dict[str, Any], Traced]) -> None:
 def test_calls_are_exact(pair: tuple[str, dict[str, Any], Traced]) -> None:
     which, plain, result = pair
     counts = result.counts()
-    expected = plain["counts"] if which == "llama_cpp" else {"llama_decode": COUNT, "llama_sampler_sample": COUNT}
+    expected = (
+        plain["counts"] if which == "llama_cpp" else {"llama_decode": COUNT, "llama_sampler_sample": COUNT}
+    )
     assert {name: counts[name] for name in expected} == expected
     assert expected["llama_decode"] == COUNT
     assert result.losses.records == 0

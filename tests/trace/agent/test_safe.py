@@ -14,7 +14,7 @@ from llamactl.trace.agent.ring import SIZE_LIMIT, Ring
 from llamactl.trace.capture.record import Flag
 
 if TYPE_CHECKING:
-    from conftest import Trace
+    from agent_support import Trace
 
 
 def test_every_awkward_signature_comes_through(built: Path, traced: Trace) -> None:
@@ -99,7 +99,9 @@ def test_memory_stays_within_16_mib(built: Path, traced: Trace) -> None:
 @pytest.mark.parametrize("ring", ["/nonexistent/ring", "/etc/passwd", "/dev/null", ""])
 def test_without_a_ring_it_stays_out(built: Path, ring: str) -> None:
     environment = agent_environment(os.environ, find_agent(), Path(ring))
-    done = subprocess.run([built / "agent_loop", "10"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [built / "agent_loop", "10"], env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
