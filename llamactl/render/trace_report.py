@@ -39,12 +39,11 @@ def _head(report: TraceReport) -> str:
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
-        f"{row.name} {row.wall_s:.2f} s"
+        f"{row.name} {time_text(row.wall_s * 1e9)}"
         for row in report.phases
         if row.wall_s is not None and row.name != OUTSIDE
     ]
-    if phases:
-        lines.append("  " + " | ".join(phases))
+    lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
 
 

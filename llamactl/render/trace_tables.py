@@ -11,6 +11,10 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_text import byte_text, count_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
 
+_WIDTH = 80
+_GAP = "  "
+_LEAST_NAME = 10
+
 Cell = Callable[[Any], str]
 
 
@@ -154,24 +158,33 @@ def rows_of(report: TraceReport, table: Table) -> list[Any]:
 
 def table_text(report: TraceReport, table: Table) -> str:
     """Return a table of at most 80 columns; columns without any content are left out."""
-    from tabulate import tabulate
-
     rows = rows_of(report, table)
     if not rows:
         return f"{table.title}: nothing recorded\n"
     shown = rows[: table.limit]
     cells = [[column.cell(row) for column in table.columns] for row in shown]
     used = [index for index in range(len(table.columns)) if any(line[index] for line in cells)]
-    text = tabulate(
-        [[line[index] for index in used] for line in cells],
-        [table.columns[index].title for index in used],
-        tablefmt="plain",
-        colalign=["left" if table.columns[index].left else "right" for index in used],
-        disable_numparse=True,
-        preserve_whitespace=True,
-    )
+    lines = [[line[index] for index in used] for line in cells]
     more = f"(+{len(rows) - len(shown)} more; --format json has them all)\n" if len(rows) > len(shown) else ""
-    return f"{table.title}\n{text}\n{more}"
+    return f"{table.title}\n{_aligned([table.columns[index] for index in used], lines)}\n{more}"
+
+
+def _aligned(columns: list[Column], lines: list[list[str]]) -> str:
+    """Align the cells; when they need more than 80 columns, the names in the first one give way."""
+    every = [[column.title for column in columns], *lines]
+    widths = [max(len(line[index]) for line in every) for index in range(len(columns))]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - _WIDTH
+    if excess > 0:
+        widths[0] = max(widths[0] - excess, _LEAST_NAME)
+        every = [[shortened(line[0], widths[0]), *line[1:]] for line in every]
+    aligned = (
+        _GAP.join(
+            cell.ljust(width) if column.left else cell.rjust(width)
+            for column, cell, width in zip(columns, line, widths, strict=True)
+        ).rstrip()
+        for line in every
+    )
+    return "\n".join(aligned)
 
 
 def table_markdown(report: TraceReport, table: Table) -> str:

@@ -142,7 +142,7 @@ class MappingTable:
         if call.name == "mmap":
             self._map(call)
         elif call.name == "munmap":
-            self._cut(call.pid, call.args[0], call.args[0] + call.args[1], call.moment)
+            self._cut(call.pid, call.args[0], call.args[0] + _whole_pages(call.args[1]), call.moment)
         elif call.name == "mremap":
             self._remap(call)
         elif call.name == "brk":
