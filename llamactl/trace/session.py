@@ -178,7 +178,9 @@ class _Session:
         return isinstance(self.target, Command)
 
     def run(self) -> SessionResult:
-        self.writer.metadata(opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv))
+        self.writer.metadata(
+            opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv)
+        )
         self._start()
         more = True
         while more:

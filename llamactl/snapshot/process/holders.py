@@ -28,7 +28,7 @@ def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
     found: dict[str, list[Holder]] = {}
     if not wanted:
         return found
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, of every process
+    for name in os.listdir("/proc"):
         if name.isdigit():
             _search(int(name), wanted, found)
     return found
@@ -37,7 +37,7 @@ def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
 def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
     directory = f"/proc/{pid}/fd"
     try:
-        numbers = os.listdir(directory)  # noqa: PTH208
+        numbers = os.listdir(directory)
     except OSError:  # ended, or another user's
         return
     for number in numbers:
