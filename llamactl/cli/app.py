@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llamactl.cli.inspect import inspect
 from llamactl.cli.run import run
 from llamactl.cli.trace import CONTEXT, trace
 
@@ -37,5 +38,6 @@ def llamactl(
     """Show what passes between Python and llama.cpp."""
 
 
-app.command("run", no_args_is_help=False)(run)
-app.command("trace", no_args_is_help=False, context_settings=CONTEXT)(trace)
+app.command("run")(run)
+app.command("inspect")(inspect)
+app.command("trace", context_settings=CONTEXT)(trace)

@@ -14,7 +14,7 @@
 // ---- the page cache of a file ----
 
 #ifndef SYS_cachestat
-#define SYS_cachestat 451  // the same number on every architecture
+#define SYS_cachestat 451 // the same number on every architecture
 #endif
 
 struct cachestat_range {
@@ -31,15 +31,15 @@ struct cachestat_result {
 };
 
 int llamactl_cachestat(int fd, uint64_t offset, uint64_t length, struct llamactl_file_pages * out) {
-    struct cachestat_range  range  = {offset, length};
+    struct cachestat_range range = {offset, length};
     struct cachestat_result result = {0};
     if (syscall(SYS_cachestat, fd, &range, &result, 0) != 0) {
         return errno;
     }
-    out->cached           = (int64_t) result.cached;
-    out->dirty            = (int64_t) result.dirty;
-    out->writeback        = (int64_t) result.writeback;
-    out->evicted          = (int64_t) result.evicted;
+    out->cached = (int64_t) result.cached;
+    out->dirty = (int64_t) result.dirty;
+    out->writeback = (int64_t) result.writeback;
+    out->evicted = (int64_t) result.evicted;
     out->recently_evicted = (int64_t) result.recently_evicted;
     return 0;
 }
@@ -54,7 +54,7 @@ static bool mincore_tells(int fd, const struct stat * file) {
 
 static int mincore_piece(int fd, uint64_t offset, size_t length, size_t page, int64_t * cached) {
     unsigned char resident[MINCORE_PAGES];
-    void *        piece = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, (off_t) offset);
+    void * piece = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, (off_t) offset);
     if (piece == MAP_FAILED) {
         return errno;
     }
@@ -67,7 +67,7 @@ static int mincore_piece(int fd, uint64_t offset, size_t length, size_t page, in
 }
 
 int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_file_pages * out) {
-    struct stat  file;
+    struct stat file;
     const size_t page = (size_t) sysconf(_SC_PAGESIZE);
     if (fstat(fd, &file) != 0) {
         return errno;
@@ -80,11 +80,11 @@ int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_f
         end = offset + length;
     }
     offset -= offset % page;
-    *out = (struct llamactl_file_pages){0, -1, -1, -1, -1};
+    *out = (struct llamactl_file_pages) {0, -1, -1, -1, -1};
     while (offset < end) {
-        uint64_t left   = end - offset;
-        size_t   length = left < MINCORE_PAGES * page ? (size_t) left : MINCORE_PAGES * page;
-        int      error  = mincore_piece(fd, offset, length, page, &out->cached);
+        uint64_t left = end - offset;
+        size_t length = left < MINCORE_PAGES * page ? (size_t) left : MINCORE_PAGES * page;
+        int error = mincore_piece(fd, offset, length, page, &out->cached);
         if (error != 0) {
             return error;
         }
@@ -96,11 +96,11 @@ int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_f
 // ---- the pages of a mapping ----
 
 enum {
-    PAGE_FILE    = 1 << 2,
+    PAGE_FILE = 1 << 2,
     PAGE_PRESENT = 1 << 3,
     PAGE_SWAPPED = 1 << 4,
-    PAGE_ZERO    = 1 << 5,
-    PAGE_HUGE    = 1 << 6,
+    PAGE_ZERO = 1 << 5,
+    PAGE_HUGE = 1 << 6,
     SCAN_REGIONS = 512,
 };
 
@@ -142,14 +142,14 @@ static void add_region(const struct scan_region * region, struct llamactl_range_
 }
 
 int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out) {
-    struct scan_region   regions[SCAN_REGIONS];
+    struct scan_region regions[SCAN_REGIONS];
     struct scan_argument scan = {
-        .size     = sizeof scan,
-        .start    = start,
-        .end      = end,
-        .regions  = (uintptr_t) regions,
+        .size = sizeof scan,
+        .start = start,
+        .end = end,
+        .regions = (uintptr_t) regions,
         .capacity = SCAN_REGIONS,
-        .any_of   = PAGE_PRESENT | PAGE_SWAPPED,
+        .any_of = PAGE_PRESENT | PAGE_SWAPPED,
         .returned = PAGE_FILE | PAGE_PRESENT | PAGE_SWAPPED | PAGE_ZERO | PAGE_HUGE,
     };
     memset(out, 0, sizeof *out);
@@ -176,17 +176,17 @@ int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_
 enum { READ_ENTRIES = 4096 };
 
 int llamactl_pagemap_read(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out) {
-    uint64_t       entries[READ_ENTRIES];
+    uint64_t entries[READ_ENTRIES];
     const uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
     memset(out, 0, sizeof *out);
     for (uint64_t number = start / page, last = (end + page - 1) / page; number < last;) {
         uint64_t want = last - number < READ_ENTRIES ? last - number : READ_ENTRIES;
-        ssize_t  n    = pread(fd, entries, want * sizeof *entries, (off_t) (number * sizeof *entries));
+        ssize_t n = pread(fd, entries, want * sizeof *entries, (off_t) (number * sizeof *entries));
         if (n < 0) {
             return errno;
         }
         if (n < (ssize_t) sizeof *entries) {
-            return ESRCH;  // the process is gone, or the range is above its address space
+            return ESRCH; // the process is gone, or the range is above its address space
         }
         uint64_t got = (uint64_t) n / sizeof *entries;
         for (uint64_t i = 0; i < got; i++) {

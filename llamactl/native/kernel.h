@@ -16,19 +16,19 @@ struct llamactl_file_pages {
 
 // Bytes of an address range.
 struct llamactl_range_bytes {
-    uint64_t present;  // in memory and in the page table
+    uint64_t present; // in memory and in the page table
     uint64_t swapped;
-    uint64_t file;     // present, and of a file or shared memory
-    uint64_t huge;     // present, through a huge page-table entry
-    uint64_t zero;     // only read so far: the shared page of zeros, which costs no memory
+    uint64_t file; // present, and of a file or shared memory
+    uint64_t huge; // present, through a huge page-table entry
+    uint64_t zero; // only read so far: the shared page of zeros, which costs no memory
 };
 
 // All return 0 or an errno.
 
 // cachestat(2), Linux 6.5. `length` 0 means up to the end of the file.
 int llamactl_cachestat(int fd, uint64_t offset, uint64_t length, struct llamactl_file_pages * out);
-// mincore(2) over a mapping made for it. Where the caller neither owns the file nor may write to it,
-// the kernel calls every page resident (since 5.2), so that is EPERM here.
+// mincore(2) over a mapping made for it. Where the caller neither owns the file nor may write to
+// it, the kernel calls every page resident (since 5.2), so that is EPERM here.
 int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_file_pages * out);
 // ioctl PAGEMAP_SCAN, Linux 6.7, on an open /proc/PID/pagemap.
 int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);

@@ -1,5 +1,5 @@
-// Asking by doing: a security module, a container's seccomp profile and a sysctl can each refuse, and
-// none of them can be read off completely.
+// Asking by doing: a security module, a container's seccomp profile and a sysctl can each refuse,
+// and none of them can be read off completely.
 #define _GNU_SOURCE
 #include "kernel.h"
 
@@ -45,14 +45,19 @@ static int open_event(struct perf_event_attr * event, pid_t pid, int cpu) {
 }
 
 int llamactl_probe_perf_cpu(void) {
-    struct perf_event_attr event = {
-        .type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_DUMMY, .disabled = 1};
+    struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE,
+                                    .size = sizeof event,
+                                    .config = PERF_COUNT_SW_DUMMY,
+                                    .disabled = 1};
     return open_event(&event, -1, 0);
 }
 
 int llamactl_probe_perf_self(void) {
-    struct perf_event_attr event = {
-        .type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_DUMMY, .disabled = 1,
-        .exclude_kernel = 1, .exclude_hv = 1};
+    struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE,
+                                    .size = sizeof event,
+                                    .config = PERF_COUNT_SW_DUMMY,
+                                    .disabled = 1,
+                                    .exclude_kernel = 1,
+                                    .exclude_hv = 1};
     return open_event(&event, 0, -1);
 }

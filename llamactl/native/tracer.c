@@ -18,10 +18,20 @@ static void on_wake(int signal) { (void)signal; }
 /* The signal by which a request gets the thread out of waitpid; its handler does nothing. */
 static int wake_signal(void) { return SIGRTMAX - 2; }
 
-static void prepare_thread(struct tracer *tracer) {
+/* Every stop would send SIGCHLD, which queues up where it is blocked and wakes Python's main thread each
+ * time: a third of the cost of a stop. waitpid needs none of them. */
+static void silence_stops(void) {
+    struct sigaction action;
+    if (sigaction(SIGCHLD, NULL, &action) == 0) {
+        action.sa_flags |= SA_NOCLDSTOP;
+        sigaction(SIGCHLD, &action, NULL);
+    }
+}
+
+static void prepare_thread(void) {
     struct sigaction action;
     sigset_t wake;
-    (void)tracer;
+    silence_stops();
     memset(&action, 0, sizeof action);
     action.sa_handler = on_wake;
     sigaction(wake_signal(), &action, NULL);
@@ -71,7 +81,7 @@ static bool begin_attach(struct tracer *tracer) {
 
 void *tracer_thread(void *data) {
     struct tracer *tracer = data;
-    prepare_thread(tracer);
+    prepare_thread();
     if (tracer->attached ? begin_attach(tracer) : begin_launch(tracer)) {
         tracer_loop(tracer);
     }

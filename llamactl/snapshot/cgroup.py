@@ -44,7 +44,8 @@ def hierarchy(controller: str, pid: int | None = None, root: Path = ROOT) -> Hie
     process = root / "proc" / ("self" if pid is None else str(pid))
     paths = _paths(process / "cgroup")
     unified: Hierarchy | None = None
-    for version, mount_root, mount_point, options in _mounts(process / "mountinfo"):
+    # Our own mounts: those of a process in a container name directories that we see elsewhere.
+    for version, mount_root, mount_point, options in _mounts(root / "proc/self/mountinfo"):
         mount = root / mount_point.lstrip("/")
         if version == 1 and controller in options and controller in paths:
             return Hierarchy(1, mount, _below(mount, mount_root, paths[controller]))

@@ -172,11 +172,13 @@ class _Session:
     def run(self) -> SessionResult:
         self.writer.metadata(opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv))
         self._start()
-        finished = False
-        while not finished:
+        more = True
+        while more:
             finished = self.engine.state().finished
-            self._keep(self.engine.poll(POLL_S))
+            batch = self.engine.poll(0 if finished else POLL_S)
+            self._keep(batch)
             self._between(finished)
+            more = batch is not None or not finished  # What was recorded last may fill several batches.
         self._read_marks()
         return self._close()
 

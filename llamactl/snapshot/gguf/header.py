@@ -20,7 +20,7 @@ MAX_ENTRIES: Final = 65_536
 """Most metadata entries and most tensors that are read: real models have some thousands."""
 MAX_KEY: Final = 65_535
 
-MetadataScalar: TypeAlias = "int | float | bool | str"
+MetadataScalar: TypeAlias = int | float | bool | str
 
 _GIVE_A_FILE: Final = "Give the path of a GGUF file."
 _HEADER: Final = struct.Struct("<4sI")

@@ -13,7 +13,7 @@ from llamactl.snapshot.gguf.header import Entry, GgufFile, MetadataScalar, open_
 MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
 """Largest value that is read into memory."""
 
-Value: TypeAlias = "MetadataScalar | list[int | float | bool] | list[str]"
+Value: TypeAlias = MetadataScalar | list[int | float | bool] | list[str]
 
 _LAYOUTS: Final = {scalar.name: scalar.layout for scalar in types.SCALARS.values()}
 

@@ -35,7 +35,7 @@ def look(system: System) -> Found:
 
 def _imported() -> Any:
     try:
-        import pynvml  # noqa: PLC0415 - optional
+        import pynvml
     except ImportError:
         return None
     return pynvml

@@ -11,7 +11,7 @@ from typing import Final
 
 from llamactl.snapshot import _kernel, kernel
 from llamactl.snapshot.host.capabilities import capabilities, status_field
-from llamactl.snapshot.small_files import read_int
+from llamactl.snapshot.small_files import read_int, read_text
 
 YES: Final = "yes"
 LIMITED: Final = "limited"
@@ -92,11 +92,12 @@ def _perf(probe: Probe) -> Ability:
     held = capabilities(probe.root) & {"CAP_PERFMON", "CAP_SYS_ADMIN"}
     by = f"; {' and '.join(sorted(held))} held" if held else "; CAP_PERFMON not held"
     error = probe.attempt("perf_cpu")
-    if not error and _has_tracepoints(probe):
-        return Ability("perf events", YES, f"opened on a whole CPU; {level}{by}")
+    tracepoints = _tracepoints(probe)
+    if not error and tracepoints:
+        return Ability("perf events", YES, f"opened on a whole CPU, {tracepoints}; {level}{by}")
     cost = "trace falls back to ptrace: 10 to 20 µs for each call that is followed, instead of 2"
     if not error:
-        remedy = "Mount it: mount -t tracefs nodev /sys/kernel/tracing (root), and make it readable."
+        remedy = "Mount tracefs on /sys/kernel/tracing (root) and make it readable, or run as root."
         evidence = f"no system-call tracepoints in tracefs; {level}{by}"
         return Ability("perf events", LIMITED, evidence, cost, remedy)
     remedy = "Run as root, give CAP_PERFMON, or: sysctl kernel.perf_event_paranoid=-1."
@@ -105,9 +106,15 @@ def _perf(probe: Probe) -> Ability:
     return Ability("perf events", LIMITED if own else NO, evidence, cost, remedy)
 
 
-def _has_tracepoints(probe: Probe) -> bool:
+def _tracepoints(probe: Probe) -> str:
+    """Return where the numbers of the system-call tracepoints come from; nothing where they can't be had."""
     places = ("sys/kernel/tracing", "sys/kernel/debug/tracing")
-    return any(read_int(probe.root / place / "events/raw_syscalls/sys_enter/id") for place in places)
+    for place in places:
+        if read_int(probe.root / place / "events/raw_syscalls/sys_enter/id"):
+            return f"tracepoints in /{place}"
+    known = "tracefs" in (read_text(probe.root / "proc/filesystems") or "").split()
+    may_mount = "CAP_SYS_ADMIN" in capabilities(probe.root)
+    return "tracefs can be mounted" if known and may_mount else ""
 
 
 def _pagemap_scan(_probe: Probe) -> Ability:

@@ -33,6 +33,8 @@ class Held:
 
     def merge_into(self, batch: Batch) -> Batch:
         """Return the batch with those held records in it that ended before its last one."""
+        if not len(self._records):
+            return batch
         ends = _ends(batch.records)
         last = int(ends.max())
         held = self._take(last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,8 +22,9 @@ from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCKS = 48
-RING_BYTES = 8 << 20
+BLOCKS = 96
+RING_BYTES = 16 << 20
+EAGER = -10
 CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
 SIGRETURN_LEAVES = "id == -1"
@@ -57,6 +59,7 @@ class PerfEngine(Engine):
         self._block: Any = None
         self._wait_status: int | None = None
         self._loop_ns = 0
+        self._restore: tuple[int, int] | None = None
         self._held = Held()
         self._strings: PtraceEngine | None = None
         self._by_ptrace: frozenset[int] = frozenset()
@@ -75,6 +78,7 @@ class PerfEngine(Engine):
         """See :meth:`Engine.start`."""
         if self._strings is None:
             self._start_alone(command)
+            self._hurry()
             return
         lib.tracer_hold(self._strings.tracer)
         self._strings.launch(command)
@@ -90,6 +94,7 @@ class PerfEngine(Engine):
         lib.perf_start(self._perf, 0)
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
+        self._hurry()
 
     def attach(self, pid: int) -> None:
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
@@ -100,6 +105,7 @@ class PerfEngine(Engine):
         for tid in tids:
             self._open(tid, on_exec=False)
         lib.perf_start(self._perf, 1)
+        self._hurry()
         late = [tid for tid in _threads(pid) if tid not in tids]
         if late:
             self._notes.append(f"{len(late)} threads began while perf was attaching and may be missing")
@@ -160,6 +166,8 @@ class PerfEngine(Engine):
         if self._perf is None:
             return
         self._release()
+        if self._restore is not None:
+            os.setpriority(os.PRIO_PROCESS, *self._restore)
         self._drop_strings()
         if self._child is not None:
             self.kill()
@@ -167,6 +175,16 @@ class PerfEngine(Engine):
             lib.launch_end(self._child)
         lib.perf_free(self._perf)
         self._perf = None
+
+    def _hurry(self) -> None:
+        """Let this thread, which writes the records out, keep up with a program that has all CPUs busy."""
+        thread = threading.get_native_id()
+        before = os.getpriority(os.PRIO_PROCESS, thread)
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, EAGER)
+        except OSError:
+            return  # That takes CAP_SYS_NICE; without it more may be lost, and is counted.
+        self._restore = (thread, before)
 
     def _plan_strings(self) -> None:
         wanted = self._options.selection

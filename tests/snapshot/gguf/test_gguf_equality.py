@@ -9,6 +9,8 @@ import pytest
 
 from llamactl.snapshot.gguf import check, header, types, values
 
+pytest_plugins = ["gguf_models"]
+
 
 def reference_metadata(path: Path) -> dict[str, object]:
     fields = gguf.GGUFReader(path).fields.values()
@@ -38,9 +40,9 @@ def test_small_models_equal_the_reference(small_model: Path) -> None:
     assert check.check(str(small_model)) is None
 
 
-def test_the_default_model_equals_the_reference(default_model: Path) -> None:
-    compare(default_model)
-    assert check.check(str(default_model)) is None
+def test_the_default_model_equals_the_reference(model_path: Path) -> None:
+    compare(model_path)
+    assert check.check(str(model_path)) is None
 
 
 def test_version_2_is_read_as_version_3_is(llama_model: Path, tmp_path: Path) -> None:

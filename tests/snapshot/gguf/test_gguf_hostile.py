@@ -16,6 +16,8 @@ import pytest
 from llamactl.snapshot.gguf import check, header
 from llamactl.snapshot.gguf.source import Fault
 
+pytest_plugins = ["gguf_models"]
+
 MAX_SECONDS = 1.0
 MAX_BYTES = 64 * 1024 * 1024
 HEADER = struct.Struct("<4sIQQ")

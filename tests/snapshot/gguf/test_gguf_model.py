@@ -12,6 +12,8 @@ from llamactl.snapshot import kernel
 from llamactl.snapshot.gguf import model
 from llamactl.snapshot.gguf.groups import part_of
 
+pytest_plugins = ["gguf_models"]
+
 
 def test_a_model_in_short(llama_model: Path) -> None:
     found = model.snapshot(str(llama_model))

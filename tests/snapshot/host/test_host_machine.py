@@ -177,9 +177,17 @@ def test_perf_needs_the_tracepoints_too(server: Path) -> None:
     write(server / "sys/kernel/tracing/events/raw_syscalls/sys_enter/id", "348")
     found = by_name(abilities(probe(server)))["perf events"]
     assert (found.state, found.cost) == ("yes", "")
+    assert "/sys/kernel/tracing" in found.evidence
     own = by_name(abilities(probe(server, perf_cpu=errno.EACCES)))["perf events"]
     assert own.state == "limited"
     assert "one's own processes" in own.evidence
+
+
+def test_root_can_mount_the_tracepoints(server: Path) -> None:
+    write(server / "proc/filesystems", "nodev\ttracefs")
+    assert by_name(abilities(probe(server)))["perf events"].state == "limited"
+    write(server / "proc/self/status", "CapEff:\t0000000000200000")
+    assert by_name(abilities(probe(server)))["perf events"].state == "yes"
 
 
 def test_ptrace_here_is_allowed_as_strace_finds_it() -> None:
