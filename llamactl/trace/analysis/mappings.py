@@ -108,9 +108,7 @@ class MappingTable:
             child = int(record["args"][1])
             if kind in {Task.CLONE, Task.FORK} and child not in {0, pid}:
                 yield position, partial(self._forked, pid, child)
-            elif kind == Task.EXEC:
-                yield position, partial(self._gone, pid, moment)
-            elif kind == Task.EXIT and int(record["tid"]) == pid:
+            elif kind == Task.EXEC or (kind == Task.EXIT and int(record["tid"]) == pid):
                 yield position, partial(self._gone, pid, moment)
 
     def live(self) -> Iterator[Mapping]:
