@@ -108,8 +108,7 @@ def _files(report: TraceReport) -> Mechanism:
         f" {byte_text(sum(row.written_bytes for row in opened))} written"
     ]
     left = [row for row in opened if row.temporary and not row.removed]
-    for row in left[:3]:
-        lines.append("left behind: " + shortened(name_text(row.name), 44))
+    lines += ["left behind: " + shortened(name_text(row.name), 44) for row in left[:3]]
     explanation = (
         "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
         " memory."

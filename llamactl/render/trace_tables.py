@@ -75,12 +75,14 @@ _FAULTS = (Column("minor", _nonzero("minor_faults")), Column("major", _nonzero("
 TABLES = (
     Table("phases", "By phase", (
         Column("phase", _name(10), left=True), Column("times", _nonzero("intervals")),
-        Column("wall s", _seconds("wall_s")), Column("calls", _count("count")), Column("errors", _nonzero("errors")),
+        Column("wall s", _seconds("wall_s")), Column("calls", _count("count")),
+        Column("errors", _nonzero("errors")),
         Column("in calls", _ns("total_ns")), Column("read", _bytes("read_bytes")),
         *_FAULTS,
     )),
     Table("calls", "By call", (
-        Column("call", _name(22), left=True), Column("count", _count("count")), Column("errors", _nonzero("errors")),
+        Column("call", _name(22), left=True), Column("count", _count("count")),
+        Column("errors", _nonzero("errors")),
         Column("unfinished", _nonzero("unfinished")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("bytes", _bytes("bytes")),
     )),
@@ -89,7 +91,8 @@ TABLES = (
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
     )),
     Table("files", "By file", (
-        Column("file", _name(38), left=True), Column("calls", _count("count")), Column("opens", _nonzero("opens")),
+        Column("file", _name(38), left=True), Column("calls", _count("count")),
+        Column("opens", _nonzero("opens")),
         Column("read", _bytes("read_bytes")), Column("written", _bytes("written_bytes")),
         Column("mapped", _bytes("mapped_bytes")), Column("time", _ns("total_ns")),
     )),
@@ -99,18 +102,24 @@ TABLES = (
         Column("at s", _seconds("begin_s")), Column("life s", _seconds("life_s")), *_FAULTS,
     )),
     Table("threads", "By thread", (
-        Column("thread", _name(16), left=True), Column("role", _plain("role"), left=True), Column("tid", _plain("tid")),
-        Column("from s", _seconds("begin_s")), Column("to s", _seconds("end_s")), Column("calls", _count("count")),
+        Column("thread", _name(16), left=True), Column("role", _plain("role"), left=True),
+        Column("tid", _plain("tid")),
+        Column("from s", _seconds("begin_s")), Column("to s", _seconds("end_s")),
+        Column("calls", _count("count")),
         Column("in calls", _ns("calls_ns")), Column("blocked", _ns("blocked_ns")),
     )),
     Table("processes", "Processes", (
-        Column("process", lambda row: "  " * row.depth + _name(30)(row), left=True), Column("pid", _plain("pid")),
-        Column("calls", _count("count")), Column("threads", _count("threads")), Column("from s", _seconds("begin_s")),
+        Column("process", lambda row: "  " * row.depth + _name(30)(row), left=True),
+        Column("pid", _plain("pid")),
+        Column("calls", _count("count")), Column("threads", _count("threads")),
+        Column("from s", _seconds("begin_s")),
         Column("to s", _seconds("end_s")), Column("end", _plain("end"), left=True),
     )),
     Table("futexes", "Futex, by what is waited for", (
-        Column("waited for", _name(20), left=True), Column("calls", _count("count")), Column("waits", _count("waits")),
-        Column("waited", _ns("waited_ns")), Column("words", _count("words")), Column("threads", _count("threads")),
+        Column("waited for", _name(20), left=True), Column("calls", _count("count")),
+        Column("waits", _count("waits")),
+        Column("waited", _ns("waited_ns")), Column("words", _count("words")),
+        Column("threads", _count("threads")),
     )),
     Table("faults", "Page faults, by role of the mapping",
           (Column("role", _name(40), left=True), Column("faults", _count("count")), *_FAULTS)),
@@ -128,7 +137,8 @@ TABLES = (
         Column("read s", _seconds("read_s")), *_FAULTS,
     )),
     Table("counters", "Counters", (
-        Column("counter", _name(24), left=True), Column("samples", _count("count")), Column("first", _count("first")),
+        Column("counter", _name(24), left=True), Column("samples", _count("count")),
+        Column("first", _count("first")),
         Column("last", _count("last")), Column("largest", _count("largest")),
     )),
 )  # fmt: skip

@@ -63,7 +63,7 @@ def test_every_output_at_once(tmp_path: Path) -> None:
     done = llamactl("trace", "--from", CAPTURE, "-e", "%file", *words)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["schema"] == "llamactl.trace"
-    assert {name for name in os.listdir(tmp_path)} == set(names.values())
+    assert {path.name for path in tmp_path.iterdir()} == set(names.values())
     assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in names.values())
 
 
@@ -76,7 +76,10 @@ def test_a_place_that_can_t_be_written_is_told_before_anything_runs(tmp_path: Pa
 
 
 def test_help_costs_no_numpy() -> None:
-    code = "import sys; from llamactl.cli import trace; print(sorted({'numpy', 'ptrace', 'sqlite3'} & set(sys.modules)))"
+    code = (
+        "import sys; from llamactl.cli import trace;"
+        " print(sorted({'numpy', 'ptrace', 'sqlite3'} & set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent
     )
@@ -110,7 +113,7 @@ def test_without_o_no_capture_stays(tmp_path: Path) -> None:
         env=environment, cwd=TESTS.parent, check=False, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_untraced_run_is_compared() -> None:

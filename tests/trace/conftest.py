@@ -30,6 +30,12 @@ def load_builder() -> ModuleType:
 
 
 @pytest.fixture
+def capture_program() -> ModuleType:
+    """The program that wrote the committed capture."""
+    return load_builder()
+
+
+@pytest.fixture
 def load_capture() -> Capture:
     """The committed capture of a program that loads a model and generates three tokens."""
     return Capture.open(COMMITTED)

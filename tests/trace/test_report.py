@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.filters import Selection, parse_calls
 
 Build = Callable[..., Capture]
-GENERATOR = Path(__file__).parents[1] / "programs" / "make_capture.py"
 
 
 @pytest.fixture
@@ -25,9 +24,12 @@ def report(load_capture: Capture) -> TraceReport:
     return analyse(load_capture)
 
 
-def test_the_committed_capture_is_what_its_program_writes(tmp_path: Path, load_capture: Capture) -> None:
+def test_the_committed_capture_is_what_its_program_writes(
+    tmp_path: Path, load_capture: Capture, monkeypatch: pytest.MonkeyPatch, capture_program: ModuleType
+) -> None:
     again = tmp_path / "again.capture"
-    subprocess.run([sys.executable, str(GENERATOR), str(again)], check=True)
+    monkeypatch.setattr(sys, "argv", ["make_capture.py", str(again)])
+    capture_program.main()
     assert again.read_bytes() == load_capture.path.read_bytes()
 
 

@@ -16,8 +16,8 @@ from llamactl.trace.syscalls.table import ROWS, call_of, calls, numbers
 X86_64 = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h"))
 GENERIC = Path("/usr/include/asm-generic/unistd.h")
 # What arch/arm64/include/uapi/asm/unistd.h sets before it includes the generic table.
-ARM64 = ("__ARCH_WANT_RENAMEAT", "__ARCH_WANT_NEW_STAT", "__ARCH_WANT_SET_GET_RLIMIT", "__ARCH_WANT_TIME32_SYSCALLS",
-         "__ARCH_WANT_SYS_CLONE3", "__ARCH_WANT_MEMFD_SECRET")  # fmt: skip
+ARM64 = ("__ARCH_WANT_RENAMEAT", "__ARCH_WANT_NEW_STAT", "__ARCH_WANT_SET_GET_RLIMIT",
+         "__ARCH_WANT_TIME32_SYSCALLS", "__ARCH_WANT_SYS_CLONE3", "__ARCH_WANT_MEMFD_SECRET")  # fmt: skip
 NOT_CALLS = {"syscalls", "arch_specific_syscall"}
 
 
