@@ -67,6 +67,7 @@ struct tracer {
     bool recording;
     bool detaching;
     bool killing;
+    bool passing;  /* resume without stopping at calls */
     int32_t wait_status;
     bool wait_status_known;
     uint64_t loop_ns;
