@@ -17,8 +17,6 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
-
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
     STAGE_NONE = 0,
