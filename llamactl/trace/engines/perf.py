@@ -14,7 +14,7 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.held import Held
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib
+from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids

@@ -78,7 +78,7 @@ def evaluate(expression: str, number: int) -> bool:
 def test_tracepoint_filter(numbers, excluded):
     expression = number_filter(numbers, excluded)
     assert len(expression) < 4096
-    if numbers is not None and len(numbers) == 230:
+    if expression == number_filter(None, excluded):
         numbers = None  # Too long to say: the recorder selects.
     for number in range(-1, 600):
         wanted = number not in excluded and (numbers is None or number in numbers)
