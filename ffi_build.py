@@ -40,9 +40,28 @@ static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
 """
 
 
+def _module(name: str, room: str, prelude: str) -> FFI:
+    ffi = FFI()
+    ffi.cdef((NATIVE / f"{name}.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source(f"llamactl.{room}._{name}", prelude)
+    return ffi
+
+
 def engine() -> FFI:
     """Return the builder of ``llamactl.engine._engine``, which links llama.cpp."""
-    ffi = FFI()
-    ffi.cdef((NATIVE / "engine.cdef.h").read_text(encoding="utf-8"))
-    ffi.set_source("llamactl.engine._engine", ENGINE_PRELUDE)
-    return ffi
+    return _module("engine", "engine", ENGINE_PRELUDE)
+
+
+def gguf() -> FFI:
+    """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
+    return _module("gguf", "snapshot", '#include "gguf.h"\n')
+
+
+def kernel() -> FFI:
+    """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
+    return _module("kernel", "snapshot", '#include "kernel.h"\n')
+
+
+def tracer() -> FFI:
+    """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
+    return _module("tracer", "trace", '#include "tracer_api.h"\n')

@@ -19,9 +19,17 @@ function(llamactl_cffi_module name room)
   install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
 endfunction()
 
-llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_memory.cpp)
+llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_memory.cpp
+  ${NATIVE_DIR}/engine_step.c)
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 
+llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
+llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
+file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c)
+llamactl_cffi_module(tracer trace ${tracer_sources})
+
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
+
+include(agent.cmake)

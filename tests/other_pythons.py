@@ -18,7 +18,10 @@ QUICK = ("tests/engine", "tests/render")
 def interpreter(version: str) -> str | None:
     """Return a command that runs this version of Python with venv, or ``None``."""
     versions = Path.home() / ".pyenv" / "versions"
-    candidates = [f"python{version}", *(str(path / "bin/python") for path in sorted(versions.glob(f"{version}.*")))]
+    candidates = [
+        f"python{version}",
+        *(str(path / "bin/python") for path in sorted(versions.glob(f"{version}.*"))),
+    ]
     for candidate in candidates:
         code = "import sys, venv, ensurepip; sys.stdout.write('%d.%d' % sys.version_info[:2])"
         try:

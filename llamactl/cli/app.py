@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from llamactl.cli.inspect import inspect
 from llamactl.cli.run import run
+from llamactl.cli.trace import CONTEXT, trace
 
 app = typer.Typer(
     name="llamactl",
@@ -36,4 +38,6 @@ def llamactl(
     """Show what passes between Python and llama.cpp."""
 
 
-app.command("run", no_args_is_help=False)(run)
+app.command("run")(run)
+app.command("inspect")(inspect)
+app.command("trace", context_settings=CONTEXT)(trace)

@@ -104,7 +104,6 @@ class Context:
         self._single: Any = ffi.new("llama_token[1]")
         self._single_batch: Any = lib.llama_batch_get_one(self._single, 1)
         self.kv = KVCache(self)
-        self.last_token_count = 0
         model.add_dependent(self)
 
     @property
@@ -193,6 +192,24 @@ class Context:
         self._single[0] = token
         self._decode(self._single_batch)
 
+    def stepper(self) -> Callable[[int], None]:
+        """Return a function that does :meth:`decode_token` and waits for the result, for hot loops.
+
+        After a decode the caches hold weights, not Python: each lookup saved here is a memory access saved.
+        """
+        single, batch, pointer, advance = self._single, self._single_batch, self.pointer, self._epoch.advance
+        decode, synchronize, check = lib.llama_decode, lib.llama_synchronize, self._check
+
+        def step(token: int) -> None:
+            advance()
+            single[0] = token
+            status = decode(pointer, batch)
+            if status:
+                check(status, 1)
+            synchronize(pointer)
+
+        return step
+
     def encode(self, batch: Batch) -> None:
         """Compute a batch without a KV cache (``llama_encode``). Raises as :meth:`decode`."""
         self._epoch.advance()
@@ -201,7 +218,6 @@ class Context:
     def _decode(self, native: Any) -> None:
         self._epoch.advance()
         status = lib.llama_decode(self._handle.pointer, native)
-        self.last_token_count = native.n_tokens
         if status or self._abort is not None:
             self._check(status, native.n_tokens)
 

@@ -127,6 +127,15 @@ class Model:
         return int(lib.llama_model_n_layer(self.pointer))
 
     @property
+    def kv_lengths(self) -> tuple[int, int]:
+        """Values that one layer keeps per token, of keys and of values; zeros without attention."""
+        heads, kv_heads = lib.llama_model_n_head(self.pointer), lib.llama_model_n_head_kv(self.pointer)
+        metadata, size = self.metadata, self.n_embd // heads if heads else 0
+        prefix = f"{metadata.get('general.architecture', '')}.attention"
+        key, value = (int(metadata.get(f"{prefix}.{name}_length", size)) for name in ("key", "value"))
+        return kv_heads * key, kv_heads * value
+
+    @property
     def n_params(self) -> int:
         """Number of weights."""
         return int(lib.llama_model_n_params(self.pointer))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -113,6 +115,15 @@ class Sampler:
     def sample(self, context: Context, index: int = -1) -> int:
         """Choose a token from an output of the last decode, and take note of it."""
         return int(lib.llama_sampler_sample(self._handle.pointer, context._handle.pointer, index))
+
+    def chooser(self, context: Context) -> tuple[Callable[[], None], Any]:
+        """Return a function that chooses from the last output, and the struct it writes, for hot loops.
+
+        The struct is ``struct llamactl_choice``: token, its bytes, whether it ends generation, times.
+        """
+        choice = ffi.new("struct llamactl_choice *")
+        vocabulary = context.model.vocabulary.pointer
+        return partial(lib.llamactl_choose, self._handle.pointer, context.pointer, vocabulary, choice), choice
 
     def accept(self, token: int) -> None:
         """Take note of a token that was not chosen here, such as one of the prompt."""

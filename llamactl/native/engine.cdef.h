@@ -268,6 +268,17 @@ struct llamactl_buffer_memory {
     size_t compute;
 };
 
+struct llamactl_choice {
+    int64_t before_ns;
+    int64_t sampled_ns;
+    int32_t token;
+    int32_t length;
+    bool is_end;
+    char piece[256];
+};
+void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
+                     const struct llama_vocab * vocab, struct llamactl_choice * out);
+
 const char * llamactl_stamp(void);
 const char * llamactl_engine_commit(void);
 size_t llamactl_memory_breakdown(const struct llama_context * ctx,

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
-from llamactl.engine.generation import check_room
+from llamactl.engine.generation import check_prompt
+from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.run import expect, in_force, prompt
 from llamactl.run.facts import memory_facts, model_facts, versions
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
+from llamactl.run.room import check_room
 from llamactl.run.timing import Steps, timings
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
 from llamactl.snapshot.memory import ProcessMemory, process_memory
@@ -105,6 +107,8 @@ def _generate(
     for line in model.warnings:
         warnings.add(line)
     _warn_about_context(model, request, warnings)
+    if not has_gpu():
+        check_room(model, request.context_parameters)
     with Context(model, request.context_parameters) as context, Sampler(model, request.sampling) as sampler:
         context.abort_on_interrupt()
         context_made = perf_counter_ns()
@@ -115,7 +119,7 @@ def _generate(
         rendered = perf_counter_ns()
         tokens = prompt.tokenize(model, text, request.raw)
         tokenized = perf_counter_ns()
-        check_room(context, len(tokens))
+        check_prompt(context, len(tokens))
         listener.on_ready(settings, len(tokens))
         done, written = _run(context, sampler, tokens, request, listener)
         steps = Steps(

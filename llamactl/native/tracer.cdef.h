@@ -1,0 +1,81 @@
+/* What Python sees of the recorder (tracer_api.h). */
+struct sink_block {
+    uint32_t count;
+    uint32_t string_bytes;
+    ...;
+};
+typedef struct tracer tracer_t;
+
+struct tracer_state {
+    int started;
+    int done;
+    int root;
+    int stage;
+    int error;
+    int wait_status;
+    int wait_status_known;
+    int memory_way;
+    uint64_t stops;
+    uint64_t lost;
+    uint64_t waits;
+    uint64_t loop_ns;
+};
+
+/* NULL when memory is short; selected: 128 bytes, a bit per system call, or NULL for all. */
+tracer_t *tracer_new(uint32_t blocks, const uint8_t *selected);
+/* Starts the thread that forks and execs; everything passed must live until tracer_started isn't 0. */
+int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *const *envp,
+                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
+                  uint32_t loops);
+int tracer_attach(tracer_t *tracer, int pid);
+/* 0 not yet, 1 recording, 2 failed (see the state). */
+int tracer_started(tracer_t *tracer);
+/* Before the launch: let the child wait, seized, until it is released. */
+void tracer_hold(tracer_t *tracer);
+int tracer_held(tracer_t *tracer);
+void tracer_release(tracer_t *tracer);
+struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
+void tracer_give_back(tracer_t *tracer, struct sink_block *block);
+/* 1 record no more, 2 detach, 3 kill; returns when the request was heard. */
+void tracer_ask(tracer_t *tracer, int request);
+void tracer_state_of(tracer_t *tracer, struct tracer_state *state);
+/* Detaches from an attached program, kills a started one, joins the thread. */
+void tracer_free(tracer_t *tracer);
+int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *sizes);
+uint32_t tracer_audit_arch(void);
+void *tracer_block_records(struct sink_block *block);
+void *tracer_block_strings(struct sink_block *block);
+
+typedef struct perf perf_t;
+/* Rings of ring_bytes per CPU; ids of the tracepoints, 0 for no system calls; tasks: births and deaths. */
+perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+/* A file descriptor of a tracefs mounted for us alone, or -errno. */
+int perf_tracefs(void);
+/* 0, or -errno and the stage; the filters must live as long as the recorder. */
+int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
+int perf_start(perf_t *perf, int enable);
+struct sink_block *perf_take(perf_t *perf, int timeout_ms);
+void perf_give_back(perf_t *perf, struct sink_block *block);
+void perf_stop(perf_t *perf);
+int perf_done(perf_t *perf);
+uint64_t perf_lost(perf_t *perf);
+/* Every event before this moment (CLOCK_MONOTONIC, ns) has been taken from the rings. */
+uint64_t perf_drained(perf_t *perf);
+int perf_stage(perf_t *perf);
+uint64_t perf_ring_bytes(perf_t *perf);
+void perf_free(perf_t *perf);
+
+/* A child that waits before its exec until the gate is opened. */
+struct launched {
+    int pid;
+    int gate;
+    int report;
+};
+int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
+                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
+                 uint32_t loops);
+/* Stops one thread by SIGSTOP. */
+int launch_stop_thread(int pid, int tid);
+int launch_open_gate(struct launched *child);
+int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
+void launch_end(struct launched *child);

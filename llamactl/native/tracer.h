@@ -1,0 +1,101 @@
+/* The ptrace recorder: one thread that starts or attaches to a program and resumes it from stop to stop.
+ *
+ * Every ptrace request must come from the thread that seized, so all of them are made in that thread;
+ * the functions of tracer.cdef.h, called by Python, only talk to it through the sink and the atomics. */
+#ifndef LLAMACTL_TRACER_H
+#define LLAMACTL_TRACER_H
+
+#include <linux/filter.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tracer_api.h"
+#include "tracer_arch.h"
+#include "tracer_sink.h"
+#include "tracer_tasks.h"
+
+#define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
+
+/* Keep the numbers in step with llamactl/trace/engines/native.py. */
+enum tracer_stage {
+    STAGE_NONE = 0,
+    STAGE_THREAD,
+    STAGE_FORK,
+    STAGE_SEIZE,
+    STAGE_CHDIR,
+    STAGE_NO_NEW_PRIVS,
+    STAGE_SECCOMP,
+    STAGE_EXEC,
+    STAGE_PERF_MAP,
+    STAGE_PERF_OPEN,
+};
+
+enum tracer_request {
+    REQUEST_NONE = 0,
+    REQUEST_PASS,    /* record no more, keep resuming: a seccomp filter can't be left without a tracer */
+    REQUEST_DETACH,  /* let every thread go */
+    REQUEST_KILL,    /* end the program that was started */
+};
+
+struct launch {
+    const char *path;        /* NULL: instead of a program, make `loops` system calls and time them */
+    char *const *argv;
+    char *const *envp;
+    const char *cwd;         /* NULL: stay */
+    const struct sock_filter *filter;
+    uint16_t filter_length;  /* 0: no filter, stop at every call */
+    bool no_new_privs;
+    uint32_t loops;
+};
+
+struct tracer {
+    struct sink sink;
+    struct task_table tasks;
+    pthread_t thread;
+    bool thread_started;
+    struct launch launch;
+    sigset_t old_mask;
+    struct launched child;
+    pid_t root;
+    bool attached;
+    bool seccomp;
+    bool everything;
+    uint8_t selected[SELECT_BYTES];
+    bool recording;
+    bool detaching;
+    bool killing;
+    int32_t wait_status;
+    bool wait_status_known;
+    uint64_t loop_ns;
+    atomic_int request;
+    atomic_int started;  /* 0 not yet, 1 running, 2 failed */
+    atomic_int done;
+    atomic_int hold;     /* 1 asked for, 2 the child waits to be released */
+    int stage;
+    int error;
+    atomic_ullong stops;
+};
+
+uint64_t now_ns(void);
+bool launch_fork(const struct launch *launch, const sigset_t *mask, struct launched *child);
+/* Reads what the child said before it gave up; false when it said nothing. */
+bool launch_report(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
+void launch_close(struct launched *child);
+
+void *tracer_thread(void *data);
+void tracer_loop(struct tracer *tracer);
+bool tracer_seize_child(struct tracer *tracer);
+bool tracer_seize_running(struct tracer *tracer);
+/* Asks every thread to stop, so that the next stops can be used to let go of it. */
+void tracer_interrupt_all(struct tracer *tracer);
+/* Handles a stop while detaching. */
+void tracer_let_go(struct tracer *tracer, pid_t tid, int status);
+
+void record_call(struct tracer *tracer, struct task *task, int64_t ret, uint64_t now);
+void record_task(struct tracer *tracer, struct task *task, int what, pid_t child, pid_t child_pid, int64_t ret);
+void record_signal(struct tracer *tracer, struct task *task, int signal, pid_t sender);
+
+#endif

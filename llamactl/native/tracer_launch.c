@@ -1,0 +1,157 @@
+/* Start the program to be recorded: fork, wait at a gate until the recorder is ready, exec. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tracer.h"
+
+struct report {
+    int32_t stage;
+    int32_t error;
+    uint64_t loop_ns;
+};
+
+uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void say(int fd, int stage, int error, uint64_t loop_ns) {
+    struct report report = { stage, error, loop_ns };
+    while (write(fd, &report, sizeof report) < 0 && errno == EINTR) {
+    }
+}
+
+/* Python ignores these; a program expects the default, as subprocess gives it. */
+static void restore_signals(void) {
+    const int ignored[] = { SIGPIPE, SIGXFSZ };
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
+        sigaction(ignored[i], &action, NULL);
+    }
+    /* Python's own handler must not run in the child, so an early Ctrl-C ends it. */
+    struct sigaction current;
+    if (sigaction(SIGINT, NULL, &current) == 0 && current.sa_handler != SIG_IGN) {
+        sigaction(SIGINT, &action, NULL);
+    }
+}
+
+static void run_loop(const struct launch *launch, int report) {
+    uint64_t begin = now_ns();
+    for (uint32_t i = 0; i < launch->loops; i++) {
+        syscall(SYS_getppid);
+    }
+    say(report, STAGE_NONE, 0, now_ns() - begin);
+    _exit(0);
+}
+
+/* Only async-signal-safe calls here: the parent has threads. */
+static void run_child(const struct launch *launch, const sigset_t *mask, int gate, int report) {
+    char go;
+    if (read(gate, &go, 1) != 1) {
+        _exit(127);
+    }
+    restore_signals();
+    if (launch->cwd && chdir(launch->cwd) != 0) {
+        say(report, STAGE_CHDIR, errno, 0);
+        _exit(127);
+    }
+    if (launch->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        say(report, STAGE_NO_NEW_PRIVS, errno, 0);
+        _exit(127);
+    }
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    if (launch->filter_length) {
+        struct sock_fprog program = { launch->filter_length, (struct sock_filter *)launch->filter };
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) {
+            say(report, STAGE_SECCOMP, errno, 0);
+            _exit(127);
+        }
+    }
+    if (!launch->path) {
+        run_loop(launch, report);
+    }
+    execve(launch->path, launch->argv, launch->envp);
+    say(report, STAGE_EXEC, errno, 0);
+    _exit(127);
+}
+
+bool launch_fork(const struct launch *launch, const sigset_t *mask, struct launched *child) {
+    int gate[2] = { -1, -1 };
+    int report[2] = { -1, -1 };
+    child->pid = -1;
+    child->gate = -1;
+    child->report = -1;
+    if (pipe2(gate, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) {
+        int error = errno;
+        if (gate[0] >= 0) {
+            close(gate[0]);
+            close(gate[1]);
+        }
+        errno = error;
+        return false;
+    }
+    child->pid = fork();
+    if (child->pid == 0) {
+        close(gate[1]);
+        close(report[0]);
+        run_child(launch, mask, gate[0], report[1]);
+    }
+    close(gate[0]);
+    close(report[1]);
+    child->gate = gate[1];
+    child->report = report[0];
+    return child->pid > 0;
+}
+
+bool launch_report(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
+    struct report report;
+    if (child->report < 0 || read(child->report, &report, sizeof report) != sizeof report) {
+        return false;
+    }
+    *stage = report.stage;
+    *error = report.error;
+    *loop_ns = report.loop_ns;
+    return true;
+}
+
+void launch_close(struct launched *child) {
+    if (child->gate >= 0) {
+        close(child->gate);
+    }
+    if (child->report >= 0) {
+        close(child->report);
+    }
+    child->gate = -1;
+    child->report = -1;
+}
+
+int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
+                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
+                 uint32_t loops) {
+    struct launch launch = { path, argv, envp, cwd, filter, (uint16_t)filter_length, no_new_privs != 0, loops };
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    return launch_fork(&launch, &mask, child) ? 0 : -errno;
+}
+
+int launch_open_gate(struct launched *child) { return write(child->gate, "", 1) == 1 ? 0 : -errno; }
+
+int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
+    return launch_report(child, stage, error, loop_ns);
+}
+
+void launch_end(struct launched *child) { launch_close(child); }
+
+int launch_stop_thread(int pid, int tid) {
+    return syscall(SYS_tgkill, pid, tid, SIGSTOP) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,109 @@
+"""Read a capture file through mmap: numpy sees the records where they lie, nothing is copied."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llamactl.errors import UsageError
+from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
+from llamactl.trace.capture.record import RECORD
+from llamactl.trace.capture.strings import StringPieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+class Capture:
+    """A capture file, complete or cut off.
+
+    Attributes:
+        path: The file.
+        metadata: What the recorder said about the recording, all metadata chunks in one.
+        ended: Whether the recorder closed the file; False after a crash or on a full disk.
+        count: How many records there are.
+    """
+
+    def __init__(self, path: Path, data: memoryview) -> None:
+        self.path = path
+        self.metadata: dict[str, Any] = {}
+        self.ended = False
+        self.count = 0
+        self._data = data
+        self._records: list[tuple[int, int]] = []
+        pieces: list[memoryview] = []
+        for kind, begin, length in self._walk():
+            if kind == Chunk.METADATA:
+                self.metadata.update(_metadata(data[begin : begin + length]))
+            elif kind == Chunk.RECORDS:
+                self._records.append((begin, length // RECORD.itemsize))
+                self.count += length // RECORD.itemsize
+            elif kind == Chunk.STRINGS:
+                pieces.append(data[begin : begin + length])
+            elif kind == Chunk.END:
+                self.ended = True
+        self._strings = StringPieces(pieces)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Capture:
+        """Map the file.
+
+        Raises:
+            UsageError: It can't be opened, isn't a capture, or is of a version that this llamactl can't read.
+        """
+        where = Path(path)
+        try:
+            with where.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"can't open the capture {where}: {reason}") from error
+        data = memoryview(mapped)
+        if len(data) < FILE_HEADER.size or bytes(data[: len(MAGIC)]) != MAGIC:
+            raise UsageError(f"{where} isn't a capture of llamactl trace")
+        version = FILE_HEADER.unpack_from(data)[1]
+        if version != VERSION:
+            raise UsageError(
+                f"{where} is a capture of version {version}, this llamactl reads version {VERSION}",
+                "Read it with the llamactl that wrote it.",
+            )
+        return cls(where, data)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file was closed, everything was recorded to its end and nothing was lost."""
+        return self.ended and bool(self.metadata.get("complete")) and not self.metadata.get("lost")
+
+    def chunks(self) -> Iterator[NDArray[np.void]]:
+        """Yield the records chunk by chunk (dtype ``RECORD``, read-only views of the file)."""
+        for begin, count in self._records:
+            yield np.frombuffer(self._data, RECORD, count, begin)
+
+    def text(self, reference: int) -> bytes:
+        """Return the string that a record's ``text`` or ``text2`` means; empty for 0."""
+        return self._strings.get(int(reference))
+
+    def _walk(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (type, begin, length) of each chunk; the last one is cut to what the file has."""
+        position = FILE_HEADER.size
+        while position + CHUNK_HEADER.size <= len(self._data):
+            kind, _, length = CHUNK_HEADER.unpack_from(self._data, position)
+            position += CHUNK_HEADER.size
+            yield kind, position, min(length, len(self._data) - position)
+            position += length + padding(length)
+
+
+def _metadata(payload: memoryview) -> dict[str, Any]:
+    try:
+        values = json.loads(bytes(payload))
+    except ValueError:
+        return {}  # Cut off in the middle of the object.
+    return values if isinstance(values, dict) else {}

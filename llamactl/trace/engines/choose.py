@@ -1,0 +1,134 @@
+"""Choose an engine: the best that the machine allows, and the reasons against better ones."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from llamactl.errors import LlamactlError, UsageError
+from llamactl.trace.engines.base import Command, Engine, Options
+from llamactl.trace.engines.native import ffi, lib
+
+ENGINES = ("perf", "ptrace", "python")
+"""In the order in which they are tried when nobody names one; ``python`` is never chosen unasked."""
+
+LOOPS = {"perf": 5000, "ptrace": 500, "python": 200}
+POLL_S = 0.05
+LOOP_SYSTEM_CALL = {"x86_64": 110, "aarch64": 173}.get(platform.machine(), 110)  # getppid
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine ready to be used.
+
+    Attributes:
+        engine: Not started yet.
+        reasons: Why a better engine wasn't chosen, as sentences; empty when the best one was.
+        per_record_ns: What a recorded call cost the calibration loop beyond an unrecorded one.
+        plain_call_ns: What the call costs unrecorded.
+    """
+
+    engine: Engine
+    reasons: tuple[str, ...]
+    per_record_ns: float
+    plain_call_ns: float
+
+
+def make_engine(name: str, options: Options, with_strings: bool = True) -> Engine:
+    """Return a new engine.
+
+    Raises:
+        UsageError: There is no engine of that name.
+        LlamactlError: It can't be used here; the message says why and what helps.
+    """
+    # Each engine is imported only when it is used: python-ptrace needn't be there for the others.
+    if name == "ptrace":
+        from llamactl.trace.engines.ptrace import PtraceEngine  # noqa: PLC0415
+
+        return PtraceEngine(options)
+    if name == "perf":
+        from llamactl.trace.engines.perf import PerfEngine  # noqa: PLC0415
+
+        return PerfEngine(options, with_strings)
+    if name == "python":
+        return _python_engine(options)
+    raise UsageError(f"there is no engine {name!r}", f"Engines are {', '.join(ENGINES)}.")
+
+
+def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
+    """Return the engine named, or the first that works here.
+
+    Each candidate records a short loop first, which shows whether the kernel allows it and what a record
+    costs. ``perf`` isn't chosen for attaching, where it has no strings.
+
+    Raises:
+        LlamactlError: None works; the message is of the engine named, or of the last one tried.
+    """
+    candidates = (name,) if name else (("ptrace",) if attach else ("perf", "ptrace"))
+    reasons: list[str] = []
+    failure: LlamactlError | None = None
+    plain = _plain_call_ns()
+    for candidate in candidates:
+        try:
+            cost = calibrate(candidate, options, plain)
+            return Choice(_made(candidate, options, attach, reasons), tuple(reasons), cost, plain)
+        except LlamactlError as error:
+            if isinstance(error, UsageError):
+                raise
+            reasons.append(str(error))
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def calibrate(name: str, options: Options, plain_call_ns: float) -> float:
+    """Record a loop of system calls and return what one costs beyond ``plain_call_ns``.
+
+    Raises:
+        LlamactlError: The engine can't be used here.
+    """
+    selection = None if options.selection is None else frozenset({LOOP_SYSTEM_CALL})
+    engine = make_engine(name, Options(selection, faults=False, loops=LOOPS[name]))
+    try:
+        engine.start(Command(("loop",)))
+        finished = False
+        while not finished:
+            finished = engine.state().finished
+            engine.poll(POLL_S)
+        loop_ns = engine.state().loop_ns
+    finally:
+        engine.close()
+    return max(loop_ns / LOOPS[name] - plain_call_ns, 0.0)
+
+
+def _made(name: str, options: Options, attach: bool, reasons: list[str]) -> Engine:
+    if name != "perf" or attach:
+        return make_engine(name, options)
+    try:
+        calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL}), loops=1), 0)
+    except LlamactlError as error:
+        reasons.append(f"no strings: {error}")
+        return make_engine(name, options, with_strings=False)
+    return make_engine(name, options)
+
+
+def _python_engine(options: Options) -> Engine:
+    try:
+        from llamactl.trace.engines.python import PythonEngine  # noqa: PLC0415
+    except ImportError as error:
+        raise LlamactlError("the engine python needs python-ptrace", "pip install python-ptrace") from error
+    return PythonEngine(options)
+
+
+def _plain_call_ns() -> float:
+    loops = LOOPS["perf"]
+    null = ffi.NULL
+    child = ffi.new("struct launched *")
+    if lib.launch_start(child, null, null, null, null, null, 0, 0, loops):
+        return 0.0
+    loop_ns = ffi.new("uint64_t *")
+    lib.launch_open_gate(child)
+    lib.launch_answer(child, ffi.new("int *"), ffi.new("int *"), loop_ns)
+    lib.launch_end(child)
+    os.waitpid(child.pid, 0)
+    return float(loop_ns[0]) / loops

@@ -1,0 +1,160 @@
+"""The engine ``ptrace``: our C loop, which needs no privilege to record a program that it starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llamactl.trace.engines import refusal
+from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
+from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
+from llamactl.trace.engines.seccomp import build_filter, encode
+
+if TYPE_CHECKING:
+    from llamactl.errors import LlamactlError
+
+BLOCKS = 16
+REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL = 1, 2, 3
+START_STEP_S = 0.0005
+
+
+class PtraceEngine(Engine):
+    """Stops the program at its system calls: complete, with strings, 8 to 20 µs a call.
+
+    Args:
+        options: What to record. With a selection the filter works in the kernel (seccomp), and a call that
+            isn't selected costs next to nothing.
+    """
+
+    name: ClassVar[str] = "ptrace"
+    blind: ClassVar[tuple[str, ...]] = (
+        "page faults and the CPU a call ran on aren't seen; the engine perf sees them",
+        "a call that another seccomp filter refuses before ours isn't seen while calls are selected",
+    )
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._bits = selection_bits(options.selection)
+        self._tracer: Any = lib.tracer_new(BLOCKS, self._bits)
+        if self._tracer == ffi.NULL:
+            raise MemoryError("no memory for the recorder")
+        self._block: Any = None
+        self._keep: tuple[Any, ...] = ()
+        self._program = ""
+        self._attached = False
+
+    @property
+    def tracer(self) -> Any:
+        """The C recorder, for the engine that records path calls through this one."""
+        return self._tracer
+
+    def start(self, command: Command) -> None:
+        """See :meth:`Engine.start`; raises what the refusal says."""
+        self.launch(command)
+        self.finish_start(command)
+
+    def launch(self, command: Command) -> None:
+        """Let the recording thread fork and exec; :meth:`finish_start` must follow."""
+        selection = self._options.selection
+        self._program = "" if self._options.loops else find_program(command)
+        arguments = Arguments(command, self._program)
+        code = b"" if selection is None else encode(build_filter(selection, lib.tracer_audit_arch()))
+        filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
+        self._keep = (arguments, code, filter_bytes)
+        lib.tracer_launch(
+            self._tracer,
+            ffi.NULL if self._options.loops else arguments.path,
+            arguments.argv,
+            arguments.envp,
+            arguments.cwd,
+            filter_bytes,
+            len(code) // 8,
+            not refusal.read_rights().has(refusal.CAP_SYS_ADMIN),
+            self._options.loops,
+        )
+
+    def finish_start(self, command: Command) -> None:
+        """Wait until the program runs; raises what was refused."""
+        state = self._await_start()
+        if state.started == 2:
+            raise self._failure(state, self._program, command.cwd, refusal.read_rights())
+
+    def kill_held(self) -> None:
+        """End a child that waits to be released."""
+        os.kill(self.state().pid, 9)
+        lib.tracer_release(self._tracer)
+
+    def attach(self, pid: int) -> None:
+        """See :meth:`Engine.attach`; without a filter, each call of the program is stopped at."""
+        self._attached = True
+        rights = refusal.read_rights(pid)
+        lib.tracer_attach(self._tracer, pid)
+        state = self._await_start()
+        if state.started == 2:
+            raise refusal.attach_refused(pid, state.error, rights)
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        """See :meth:`Engine.poll`."""
+        self._release()
+        block = lib.tracer_take(self._tracer, int(timeout_s * 1000))
+        if block == ffi.NULL:
+            return None
+        self._block = block
+        return batch_of(block)
+
+    def pass_through(self) -> None:
+        """See :meth:`Engine.pass_through`."""
+        lib.tracer_ask(self._tracer, REQUEST_PASS)
+
+    def detach(self) -> None:
+        """See :meth:`Engine.detach`; a program under our filter can't be left and is passed through."""
+        filtered = self._options.selection is not None and not self._attached
+        lib.tracer_ask(self._tracer, REQUEST_PASS if filtered else REQUEST_DETACH)
+
+    def kill(self) -> None:
+        """See :meth:`Engine.kill`."""
+        lib.tracer_ask(self._tracer, REQUEST_KILL)
+
+    def state(self) -> State:
+        """See :meth:`Engine.state`."""
+        raw = self._raw_state()
+        slow = "a seccomp profile refuses process_vm_readv: strings are read word by word, which costs more"
+        return State(
+            pid=raw.root,
+            finished=bool(raw.done),
+            wait_status=raw.wait_status if raw.wait_status_known and not self._attached else None,
+            lost=raw.lost,
+            stops=raw.stops,
+            loop_ns=raw.loop_ns,
+            notes=(slow,) if raw.memory_way else (),
+        )
+
+    def close(self) -> None:
+        """See :meth:`Engine.close`."""
+        if self._tracer is not None:
+            self._release()
+            lib.tracer_free(self._tracer)
+            self._tracer = None
+
+    def _release(self) -> None:
+        if self._block is not None:
+            lib.tracer_give_back(self._tracer, self._block)
+            self._block = None
+
+    def _raw_state(self) -> Any:
+        state = ffi.new("struct tracer_state *")
+        lib.tracer_state_of(self._tracer, state)
+        return state
+
+    def _await_start(self) -> Any:
+        """Wait until the program runs or was refused: milliseconds, and a sleep leaves it the CPU."""
+        while lib.tracer_started(self._tracer) == 0:
+            time.sleep(START_STEP_S)
+        return self._raw_state()
+
+    def _failure(self, state: Any, program: str, cwd: str | None, rights: refusal.Rights) -> LlamactlError:
+        stage = STAGES[state.stage]
+        if stage == "seize":
+            return refusal.start_refused(state.error, rights)
+        return refusal.launch_failed(stage, state.error, program or "the calibration loop", cwd)

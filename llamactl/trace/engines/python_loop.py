@@ -1,0 +1,264 @@
+"""The loop of the engine ``python``: python-ptrace's debugger with a wait that blocks.
+
+python-ptrace's own loop asks each thread in turn whether it has stopped, and sleeps in between. Here one
+``waitpid`` waits for all of them, and the debugger does the rest: registers, memory, resuming, options.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.engines.python_buffer import RecordBuffer, Row
+from llamactl.trace.engines.python_thread import NATIVE, Thread
+from llamactl.trace.ptrace_library import (
+    PtraceDebugger,
+    PtraceError,
+    PtraceProcess,
+    ptrace_detach,
+    ptrace_geteventmsg,
+    ptrace_getsiginfo,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WALL = 0x40000000
+NO_OTHER_THREADS = 0x20000000  # __WNOTHREAD: leave the children of llamactl's other threads alone
+OPTION_SECCOMP = 0x80
+OPTION_EXITKILL = 0x100000
+EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP = 1, 2, 3, 4, 7
+BIRTHS = {EVENT_FORK: Task.FORK, EVENT_VFORK: Task.VFORK, EVENT_CLONE: Task.CLONE}
+STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+SYSCALL_STOP = signal.SIGTRAP | 0x80
+
+
+class DebuggerLoop:
+    """Resumes threads from stop to stop. All methods but ``stop_threads`` belong to one OS thread.
+
+    Args:
+        buffer: Where records go.
+        selection: System calls to record, None for all.
+        filtered: Whether a seccomp filter stops the program, instead of every call.
+        ours: Whether the program is our child, which must die with us.
+        stop_thread: Sends SIGSTOP to one thread (process, thread).
+    """
+
+    def __init__(
+        self,
+        buffer: RecordBuffer,
+        selection: frozenset[int] | None,
+        filtered: bool,
+        ours: bool,
+        stop_thread: Callable[[int, int], int],
+    ) -> None:
+        self.recording = True
+        self.detaching = False
+        self.killing = False
+        self.started = not ours
+        self.stops = 0
+        self.root = 0
+        self.wait_status: int | None = None
+        self._buffer = buffer
+        self._selection = selection
+        self._filtered = filtered
+        self._stop_thread = stop_thread
+        self._threads: dict[int, Thread] = {}
+        self._debugger = PtraceDebugger()
+        self._debugger.traceFork()
+        self._debugger.traceClone()
+        self._debugger.traceExec()
+        if ours:
+            self._debugger.options |= OPTION_EXITKILL | (OPTION_SECCOMP if filtered else 0)
+
+    def take_child(self, pid: int, loop: bool) -> None:
+        """Attach to a child that waits before its exec; it goes on when its gate is opened."""
+        self.root = pid
+        self.started = loop
+        self._resume(self._attach(pid, pid))
+
+    def take_running(self, pid: int) -> None:
+        """Attach to all threads of a process, those included that start meanwhile."""
+        self.root = pid
+        taken: list[Thread] = []
+        while True:
+            new = [tid for tid in _threads_of(pid) if tid not in self._threads]
+            if not new:
+                break
+            taken += [thread for tid in new if (thread := self._attach_if_there(tid, pid))]
+        for thread in taken:
+            self._resume(thread)
+
+    def run(self) -> None:
+        """Handle stops until no thread is left."""
+        while self._threads:
+            try:
+                tid, status = os.waitpid(-1, WALL | NO_OTHER_THREADS)
+            except ChildProcessError:
+                break
+            self.stops += 1
+            thread = self._threads.get(tid) or self._new_thread(tid, _process_of(tid))
+            try:
+                self._handle(thread, status)
+            except PtraceError:
+                continue  # It was killed while it was stopped; its end comes through waitpid.
+
+    def stop_threads(self) -> None:
+        """From another thread: make every traced thread stop, so that the loop sees a request."""
+        for tid, thread in list(self._threads.items()):
+            self._stop_thread(thread.pid, tid)
+
+    def _new_thread(self, tid: int, pid: int) -> Thread:
+        process = PtraceProcess(self._debugger, tid, is_attached=True, is_thread=tid != pid)
+        thread = self._threads[tid] = Thread(process, tid, pid)
+        self._debugger.dict[tid] = process
+        return thread
+
+    def _attach(self, tid: int, pid: int) -> Thread:
+        process = PtraceProcess(self._debugger, tid, is_attached=False, is_thread=tid != pid)
+        while True:
+            _, status = os.waitpid(tid, WALL)
+            if not os.WIFSTOPPED(status):
+                raise ProcessLookupError(tid)
+            if os.WSTOPSIG(status) == signal.SIGSTOP:
+                break
+            process.cont(os.WSTOPSIG(status))
+        process.setoptions(self._debugger.options)
+        thread = self._threads[tid] = Thread(process, tid, pid, fresh=False)
+        self._debugger.dict[tid] = process
+        return thread
+
+    def _attach_if_there(self, tid: int, pid: int) -> Thread | None:
+        try:
+            return self._attach(tid, pid)
+        except (ProcessLookupError, ChildProcessError):
+            return None
+        except PtraceError:
+            if tid == pid or Path(f"/proc/{pid}/task/{tid}").exists():
+                raise
+            return None
+
+    def _handle(self, thread: Thread, status: int) -> None:
+        if not os.WIFSTOPPED(status):
+            self._ended(thread, status)
+            return
+        number, event = os.WSTOPSIG(status), status >> 16
+        if thread.fresh and number == signal.SIGSTOP and not event:
+            thread.fresh = False
+            self._resume(thread)
+        elif self.detaching and number == signal.SIGSTOP and not event:
+            self._let_go(thread)
+        elif event:
+            self._event(thread, event)
+        elif number == SYSCALL_STOP:
+            self._syscall_stop(thread)
+        else:
+            self._signal(thread, number)
+
+    def _syscall_stop(self, thread: Thread) -> None:
+        if thread.in_call:
+            if self.recording and self.started:
+                thread.leave(self._buffer)
+            thread.in_call = False
+        else:
+            thread.enter(self._selection)
+        self._resume(thread)
+
+    def _event(self, thread: Thread, event: int) -> None:
+        if event == EVENT_SECCOMP and not thread.in_call:
+            thread.enter(self._selection)
+        elif event in BIRTHS:
+            self._birth(thread, event)
+        elif event == EVENT_EXEC:
+            thread = self._exec(thread)
+        self._resume(thread)
+
+    def _birth(self, thread: Thread, event: int) -> None:
+        tid = ptrace_geteventmsg(thread.tid)
+        pid = _process_of(tid) if event == EVENT_CLONE else tid
+        if tid not in self._threads:
+            self._new_thread(tid, pid)
+        self._task(thread, BIRTHS[event], (tid, pid, 0, 0, 0, 0))
+
+    def _exec(self, thread: Thread) -> Thread:
+        """Drop the threads that exec has ended; the caller gets the first thread's number."""
+        former = self._threads.get(ptrace_geteventmsg(thread.tid), thread)
+        for tid in [tid for tid, other in self._threads.items() if other.pid == thread.pid]:
+            if tid != thread.tid:
+                self._threads.pop(tid).give_up(self._buffer) if tid != former.tid else self._threads.pop(tid)
+                self._debugger.dict.pop(tid, None)
+        if former is not thread:
+            thread.in_call, thread.nr, thread.start = former.in_call, former.nr, former.start
+            thread.args, thread.texts, thread.flags = former.args, former.texts, former.flags
+        if thread.process.read_mem_file:
+            thread.process.read_mem_file.close()
+            thread.process.read_mem_file = None  # It shows the old program's memory.
+        self.started = True
+        self._task(thread, Task.EXEC, (former.tid, 0, 0, 0, 0, 0), _name_of(thread.tid))
+        return thread
+
+    def _signal(self, thread: Thread, number: int) -> None:
+        if number in STOP_SIGNALS:
+            try:
+                ptrace_getsiginfo(thread.tid)
+            except PtraceError:
+                self._resume(thread)  # A stop of the whole group can't be kept with PTRACE_ATTACH.
+                return
+        if self.recording and self.started:
+            self._buffer.add(Row(Kind.SIGNAL, 0, number, NATIVE, thread.tid, thread.pid, time.monotonic_ns()))
+        self._resume(thread, number)
+
+    def _ended(self, thread: Thread, status: int) -> None:
+        if self.recording and self.started:
+            thread.give_up(self._buffer)
+            self._task(thread, Task.EXIT, (0,) * 6, ret=status)
+        if thread.tid == self.root:
+            self.wait_status = status
+        del self._threads[thread.tid]
+        self._debugger.dict.pop(thread.tid, None)
+
+    def _let_go(self, thread: Thread) -> None:
+        thread.give_up(self._buffer)
+        ptrace_detach(thread.tid)
+        del self._threads[thread.tid]
+
+    def _task(
+        self, thread: Thread, what: Task, args: tuple[int, ...], name: bytes = b"", ret: int = 0
+    ) -> None:
+        if self.recording and self.started:
+            now = time.monotonic_ns()
+            self._buffer.add(Row(Kind.TASK, 0, what, NATIVE, thread.tid, thread.pid, now, 0, ret, args), name)
+
+    def _resume(self, thread: Thread, number: int = 0) -> None:
+        if self.killing:
+            os.kill(thread.pid, signal.SIGKILL)
+        if self._filtered and not thread.in_call:
+            thread.process.cont(number)
+        else:
+            thread.process.syscall(number)
+
+
+def _threads_of(pid: int) -> list[int]:
+    try:
+        return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError as error:
+        raise ProcessLookupError(pid) from error
+
+
+def _process_of(tid: int) -> int:
+    try:
+        text = Path(f"/proc/{tid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return tid
+    return next((int(line[5:]) for line in text.splitlines() if line.startswith("Tgid:")), tid)
+
+
+def _name_of(tid: int) -> bytes:
+    try:
+        return Path(f"/proc/{tid}/comm").read_bytes().rstrip(b"\n")
+    except OSError:
+        return b""

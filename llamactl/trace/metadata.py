@@ -1,0 +1,82 @@
+"""What a capture says about its recording."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llamactl import __version__
+from llamactl.trace.engines.base import Command, State
+from llamactl.trace.sampler import COUNTERS
+
+if TYPE_CHECKING:
+    from llamactl.trace.engines.choose import Choice
+    from llamactl.trace.session import SessionResult
+
+SCHEMA_VERSION = 1
+
+
+def opening_facts(
+    target: Command | int, choice: Choice, selection: frozenset[int] | None, keep_argv: bool
+) -> dict[str, Any]:
+    """Return what is known before the first record."""
+    command = target if isinstance(target, Command) else None
+    argv = list(command.argv) if command is not None else _argv_of(target)
+    return {
+        "schema": "llamactl.capture",
+        "schema_version": SCHEMA_VERSION,
+        "llamactl": __version__,
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "argv": argv if keep_argv else None,
+        "attached": command is None,
+        "clock": "CLOCK_MONOTONIC",
+        "clock_offset_ns": time.time_ns() - time.monotonic_ns(),
+        "engine": choice.engine.name,
+        "blind": list(choice.engine.blind),
+        "reasons": list(choice.reasons),
+        "selection": None if selection is None else sorted(selection),
+        "counters": list(COUNTERS),
+        "complete": False,
+    }
+
+
+def closing_facts(
+    result: SessionResult, state: State, plain_call_ns: float, phases: list[str]
+) -> dict[str, Any]:
+    """Return what is known after the last record."""
+    return {
+        "pid": result.pid,
+        "exit_code": result.exit_code,
+        "ended": result.ended,
+        "lost": result.lost,
+        "notes": list(result.notes),
+        "phases": phases,
+        "cost": {
+            "per_record_ns": result.per_record_ns,
+            "plain_call_ns": plain_call_ns,
+            "stops": state.stops,
+            "traced_s": result.traced_s,
+        },
+    }
+
+
+def _cpu_name() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), None)
+
+
+def _argv_of(pid: Command | int) -> list[str] | None:
+    try:
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+    return [os.fsdecode(part) for part in data.split(b"\0")[:-1]]

@@ -1,0 +1,355 @@
+"""One recording, from the choice of an engine to a closed capture."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llamactl.errors import LlamactlError, UsageError
+from llamactl.trace import sampler
+from llamactl.trace.engines.base import Batch, Command, Engine, Options
+from llamactl.trace.engines.choose import Choice, choose_engine
+from llamactl.trace.marks import VARIABLE
+from llamactl.trace.metadata import closing_facts, opening_facts
+from llamactl.trace.phases_pipe import PhasePipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llamactl.trace.capture.writer import CaptureWriter
+
+POLL_S = 0.1
+INTERRUPTS_TO_KILL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How to record.
+
+    Attributes:
+        engine: One of ``engines.choose.ENGINES``; None chooses.
+        selection: Numbers of the system calls to record; None for all.
+        faults: Record page faults where the engine can.
+        duration_s: Stop recording after so long; None for never.
+        limit_records: Stop recording after so many records.
+        limit_bytes: Stop recording when the capture is so large.
+        sample_s: How often memory, threads and bytes read are sampled; 0 for never.
+        marks: Pass the program a pipe for phase marks (see ``marks``).
+        keep_argv: Whether the command line is kept in the capture.
+    """
+
+    engine: str | None = None
+    selection: frozenset[int] | None = None
+    faults: bool = True
+    duration_s: float | None = None
+    limit_records: int | None = None
+    limit_bytes: int | None = None
+    sample_s: float = 0.1
+    marks: bool = False
+    keep_argv: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a recording is."""
+
+    pid: int
+    elapsed_s: float
+    records: int
+    capture_bytes: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """How a recording went.
+
+    Attributes:
+        engine: The engine's name.
+        reasons: Why a better engine wasn't used.
+        blind: What the engine can't see.
+        notes: What turned out to be different from the plan.
+        pid: The program's process.
+        exit_code: The program's own exit status, 128 + N for signal N; None when it still runs or wasn't ours.
+        ended: ``exit``, ``duration``, ``limit``, ``interrupt`` or ``error`` (the capture couldn't be written).
+        complete: Whether everything from start to end is in the capture.
+        records: How many records.
+        lost: How many were lost.
+        traced_s: Seconds from the program's start, or from attaching, to the end of recording.
+        per_record_ns: What a record costs the program, calibrated.
+        error: Why the capture couldn't be written any further.
+    """
+
+    engine: str
+    reasons: tuple[str, ...]
+    blind: tuple[str, ...]
+    notes: tuple[str, ...]
+    pid: int
+    exit_code: int | None
+    ended: str
+    complete: bool
+    records: int
+    lost: int
+    traced_s: float
+    per_record_ns: float
+    error: LlamactlError | None = None
+
+
+def record(
+    target: Command | int,
+    options: SessionOptions,
+    writer: CaptureWriter,
+    progress: Callable[[Progress], None] | None = None,
+) -> SessionResult:
+    """Record a command from its start, or a running process, and close the capture.
+
+    Ctrl-C: an attached program is let go; a started one gets its own SIGINT and is recorded to its end, and
+    the second Ctrl-C kills it. SIGTERM is passed on to a started program.
+
+    Raises:
+        LlamactlError: The recording couldn't begin: what was refused, why, and the remedy.
+    """
+    choice = choose_engine(
+        options.engine, Options(options.selection, options.faults), attach=not isinstance(target, Command)
+    )
+    session = _Session(target, options, writer, choice, progress)
+    try:
+        with _Signals(session):
+            return session.run()
+    finally:
+        choice.engine.close()
+        session.close_marks()
+
+
+def time_untraced(command: Command) -> float:
+    """Run the command without recording, its output thrown away, and return its seconds.
+
+    Raises:
+        LlamactlError: It can't be run.
+    """
+    begin = time.monotonic()
+    try:
+        subprocess.run(
+            command.argv, env=command.env, cwd=command.cwd, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError as error:
+        raise LlamactlError(f"can't run {command.argv[0]} again without tracing: {error.strerror}") from error
+    return time.monotonic() - begin
+
+
+@dataclass(slots=True)
+class _Session:
+    target: Command | int
+    options: SessionOptions
+    writer: CaptureWriter
+    choice: Choice
+    progress: Callable[[Progress], None] | None
+    interrupts: int = 0
+    _records: int = 0
+    _ended: str = "exit"
+    _stopping: bool = False
+    _error: LlamactlError | None = None
+    _begin: float = 0.0
+    _next_sample: float = 0.0
+    _marks: PhasePipe | None = field(default=None)
+
+    @property
+    def engine(self) -> Engine:
+        return self.choice.engine
+
+    @property
+    def ours(self) -> bool:
+        return isinstance(self.target, Command)
+
+    def run(self) -> SessionResult:
+        self.writer.metadata(opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv))
+        self._start()
+        more = True
+        while more:
+            finished = self.engine.state().finished
+            batch = self.engine.poll(0 if finished else POLL_S)
+            self._keep(batch)
+            self._between(finished)
+            more = batch is not None or not finished  # What was recorded last may fill several batches.
+        self._read_marks()
+        return self._close()
+
+    def interrupt(self, number: int) -> None:
+        """React to a signal to llamactl itself; called between two bytecodes of the main thread."""
+        pid = self.engine.state().pid
+        if not self.ours:
+            self._stop("interrupt")
+        elif number != signal.SIGINT:
+            _send(pid, number)
+        else:
+            self.interrupts += 1
+            if self.interrupts >= INTERRUPTS_TO_KILL:
+                self._ended = "interrupt"
+                self.engine.kill()
+            elif not _terminal_sends_it():
+                _send(pid, number)
+
+    def close_marks(self) -> None:
+        if self._marks is not None:
+            self._marks.close()
+
+    def _start(self) -> None:
+        self._begin = time.monotonic()
+        if isinstance(self.target, Command):
+            self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
+            self.engine.start(self._with_marks(self.target))
+            self._forget_write_end()
+        else:
+            if self.target == os.getpid():
+                raise UsageError(f"process {self.target} is llamactl itself")
+            self.engine.attach(self.target)
+            for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
+                self._write(look(self.target, self.writer))
+
+    def _with_marks(self, command: Command) -> Command:
+        if not self.options.marks:
+            return command
+        self._marks = PhasePipe()
+        env = dict(os.environ if command.env is None else command.env)
+        env[VARIABLE] = str(self._marks.write_end)
+        return Command(command.argv, env, command.cwd)
+
+    def _forget_write_end(self) -> None:
+        if self._marks is not None:
+            self._marks.close_write_end()
+
+    def _keep(self, batch: Batch | None) -> None:
+        if batch is None or self._error is not None or self._stopping:
+            return
+        base = self.writer.add_arena(batch.strings) if len(batch.strings) else 0
+        for name in ("text", "text2"):
+            column = batch.records[name]
+            if base > 0:
+                column[column != 0] += np.uint32(base)
+            elif base < 0:
+                column[:] = 0  # The arena is full: the records stay, their strings don't.
+        self._write(batch.records)
+
+    def _write(self, records: Any) -> None:
+        if self._error is None:
+            try:
+                self.writer.records(records)
+                self._records += len(records)
+            except LlamactlError as error:
+                self._error = error
+                self._stop("error")
+
+    def _between(self, finished: bool) -> None:
+        """What is done a few times a second: samples, marks, limits, progress."""
+        now = time.monotonic()
+        elapsed = now - self._begin
+        if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
+            self._next_sample = now + self.options.sample_s
+            self._write(sampler.counters(self.engine.state().pid))
+        self._read_marks()
+        options = self.options
+        if options.duration_s is not None and elapsed >= options.duration_s:
+            self._stop("duration")
+        if options.limit_records is not None and self._records >= options.limit_records:
+            self._stop("limit")
+        if options.limit_bytes is not None and self.writer.bytes_written >= options.limit_bytes:
+            self._stop("limit")
+        if self.progress is not None:
+            state = self.engine.state()
+            self.progress(Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost))
+
+    def _read_marks(self) -> None:
+        if self._marks is not None and not self._stopping:
+            records = self._marks.read()
+            if len(records):
+                self._write(records)
+
+    def _stop(self, why: str) -> None:
+        """Record no more. A started program runs on to its end, an attached one is let go."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._ended = why
+        if self.ours:
+            self.engine.pass_through()
+        else:
+            self.engine.detach()
+
+    def _close(self) -> SessionResult:
+        state = self.engine.state()
+        complete = self._ended == "exit" and not state.lost
+        traced_s = time.monotonic() - self._begin
+        phases = self._marks.phases if self._marks is not None else []
+        result = SessionResult(
+            engine=self.engine.name,
+            reasons=self.choice.reasons,
+            blind=self.engine.blind,
+            notes=state.notes,
+            pid=state.pid,
+            exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
+            ended=self._ended,
+            complete=complete,
+            records=self._records,
+            lost=state.lost,
+            traced_s=traced_s,
+            per_record_ns=self.choice.per_record_ns,
+            error=self._error,
+        )
+        if self._error is None:
+            self.writer.metadata(closing_facts(result, state, self.choice.plain_call_ns, phases))
+        self.writer.close(complete)
+        return result
+
+
+class _Signals:
+    """While a recording runs, llamactl's own SIGINT and SIGTERM are the session's business."""
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, session: _Session) -> None:
+        self._session = session
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in self.NUMBERS:
+                self._before[number] = signal.signal(number, lambda got, _: self._session.interrupt(got))
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _exit_code(wait_status: int) -> int:
+    code = os.waitstatus_to_exitcode(wait_status)
+    return 128 - code if code < 0 else code
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        if pid > 0:
+            os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _terminal_sends_it() -> bool:
+    """Whether a Ctrl-C went to the program, too, because it is in the terminal's foreground with us."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

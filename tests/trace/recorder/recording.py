@@ -1,0 +1,100 @@
+"""Record a program and look at the capture; ask strace for the truth."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.engines.base import Command
+from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_rights
+from llamactl.trace.ptrace_library import ARCHITECTURES
+from llamactl.trace.session import SessionOptions, SessionResult, record
+
+NAMES = ARCHITECTURES["x86_64"] | {332: "statx", 334: "rseq", 435: "clone3", 436: "close_range", 439: "faccessat2"}
+NUMBERS = {name: number for number, name in NAMES.items() if number < 512}  # From 512 on: x32.
+ENGINES = ("ptrace", "perf", "python")
+
+
+def may_use_perf() -> bool:
+    rights = read_rights()
+    return rights.has(CAP_PERFMON) or rights.has(CAP_SYS_ADMIN)
+
+
+def engines(*names: str):
+    """Parametrize a test over engines; perf is skipped where there is no right to use it."""
+    skip = pytest.mark.skipif(not may_use_perf(), reason="perf tracepoints need CAP_PERFMON")
+    return pytest.mark.parametrize(
+        "engine", [pytest.param(name, marks=skip if name == "perf" else ()) for name in names or ENGINES]
+    )
+
+
+@dataclass
+class Recorded:
+    result: SessionResult
+    capture: Capture
+    records: np.ndarray
+
+    def of(self, kind: Kind) -> np.ndarray:
+        return self.records[self.records["kind"] == kind]
+
+    def calls(self, name: str) -> np.ndarray:
+        calls = self.of(Kind.SYSCALL)
+        return calls[calls["nr"] == NUMBERS[name]]
+
+    def counts(self) -> Counter[str]:
+        """Calls that returned, by name, as strace counts them."""
+        calls = self.of(Kind.SYSCALL)
+        returned = calls[(calls["flags"] & Flag.NO_EXIT) == 0]
+        return Counter(NAMES[number] for number in returned["nr"].tolist())
+
+    def errors(self) -> Counter[str]:
+        calls = self.of(Kind.SYSCALL)
+        failed = calls[(calls["ret"] < 0) & (calls["ret"] > -4096) & ((calls["flags"] & Flag.NO_EXIT) == 0)]
+        return Counter(NAMES[number] for number in failed["nr"].tolist())
+
+    def texts(self, name: str) -> list[bytes]:
+        return [self.capture.text(reference) for reference in self.calls(name)["text"].tolist()]
+
+
+def recorded(path: Path, argv: list[str], engine: str | None, selection=None, cwd=None, **options) -> Recorded:
+    """Record a command."""
+    writer = CaptureWriter(path)
+    result = record(
+        Command(tuple(argv), cwd=cwd), SessionOptions(engine=engine, selection=selection, **options), writer
+    )
+    return read(path, result)
+
+
+def read(path: Path, result: SessionResult) -> Recorded:
+    capture = Capture.open(path)
+    chunks = list(capture.chunks())
+    return Recorded(result, capture, np.concatenate(chunks) if chunks else np.zeros(0, RECORD))
+
+
+def strace_counts(tmp_path: Path, argv: list[str], cwd=None) -> tuple[Counter[str], Counter[str]]:
+    """Return strace's calls and errors by name."""
+    output = tmp_path / "strace.txt"
+    subprocess.run(
+        ["strace", "-f", "-c", "-U", "name,calls,errors", "-o", str(output), *argv],
+        cwd=cwd, check=False, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    calls: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    for line in output.read_text().splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] in NUMBERS and words[1].isdigit():
+            calls[words[0]] = int(words[1])
+            errors[words[0]] = int(words[2]) if len(words) > 2 else 0
+    return calls, +errors
+
+
+__all__ = ["ENGINES", "LlamactlError", "Recorded", "engines", "read", "recorded", "strace_counts"]
