@@ -32,7 +32,9 @@ def main(rounds: int) -> None:
     missing = [name for name in ("lsof", "pmap") if not shutil.which(name)]
     if missing:
         sys.exit(f"{' and '.join(missing)} not installed")
-    target = subprocess.Popen([sys.executable, str(TARGET)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    target = subprocess.Popen(
+        [sys.executable, str(TARGET)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert target.stdout is not None
     counts = target.stdout.readline().strip()
     pid = str(target.pid)
@@ -51,7 +53,9 @@ def main(rounds: int) -> None:
     medians = {name: round(statistics.median(values), 4) for name, values in samples.items()}
     both = medians["lsof -p"] + medians["pmap -X"]
     ratio = both / medians["llamactl inspect, all sections"]
-    print(json.dumps({"target": counts, "rounds": rounds, "median_s": medians, "times_faster": round(ratio, 2)}))
+    print(
+        json.dumps({"target": counts, "rounds": rounds, "median_s": medians, "times_faster": round(ratio, 2)})
+    )
 
 
 if __name__ == "__main__":
