@@ -77,7 +77,7 @@ def inspect(
     ] = None,
     view: ViewOptions = ViewOptions(),
     process: ProcessOptions = ProcessOptions(),
-    model: ModelFileOptions = ModelFileOptions(),
+    model: ModelFileOptions = ModelFileOptions(),  # noqa: B008 - a group of options, not a default
 ) -> int:
     """Tell what a model, a process or this machine is, right now."""
     from llamactl.cli.inspect_output import show, show_diff

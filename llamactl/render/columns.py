@@ -34,7 +34,8 @@ def columns(
     if width:
         room = max(width - indent - sum(widths[:-1]) - 2 * (len(widths) - 1), _LEAST)
         table[-1] = [shorten(cell, room) for cell in table[-1]]
-    widths[-1] = 0
+    # Spaces after the last column would only be cut off again.
+    widths[-1] = max(map(len, table[-1])) if right[len(widths) - 1 :] == "r" else 0
     signs = (">" if right[at : at + 1] == "r" else "<" for at in range(len(widths)))
     cell_formats = (f"{{:{sign}{size}}}" for sign, size in zip(signs, widths, strict=True))
     line = (" " * indent + "  ".join(cell_formats)).format
