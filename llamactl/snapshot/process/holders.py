@@ -19,8 +19,12 @@ class Holder:
     writes: bool
 
 
-def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
+def find_holders(targets: Iterable[str], without: int) -> dict[str, list[Holder]]:
     """Return for each link text (``pipe:[123]``) the descriptors that have it open.
+
+    Args:
+        targets: The texts.
+        without: Number of a process that isn't searched, because its files are known.
 
     Processes whose files we may not list are left out, so an empty answer is not a proof.
     """
@@ -28,8 +32,8 @@ def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
     found: dict[str, list[Holder]] = {}
     if not wanted:
         return found
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, of every process
+        if name.isdigit() and int(name) != without:
             _search(int(name), wanted, found)
     return found
 
@@ -37,7 +41,7 @@ def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
 def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
     directory = f"/proc/{pid}/fd"
     try:
-        numbers = os.listdir(directory)
+        numbers = os.listdir(directory)  # noqa: PTH208
     except OSError:  # ended, or another user's
         return
     for number in numbers:

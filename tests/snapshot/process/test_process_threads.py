@@ -41,7 +41,7 @@ def python(start: Start, tmp_path: Path) -> subprocess.Popen[str]:
 def test_threads_are_those_of_proc(python: subprocess.Popen[str]) -> None:
     table = table_of(python.pid)
     assert [t.reading.thread for t in table.threads] == sorted(
-        map(int, os.listdir(f"/proc/{python.pid}/task"))
+        int(task.name) for task in Path(f"/proc/{python.pid}/task").iterdir()
     )
     for thread in table.threads:
         status = Path(f"/proc/{python.pid}/task/{thread.reading.thread}/status").read_text()
