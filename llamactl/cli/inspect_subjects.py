@@ -88,18 +88,3 @@ class AbiSubject:
         from llamactl.render.inspect_json import abi_document
 
         return abi_document(self._look())
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSubject:
-    """A model file, and what memory it would need."""
-
-    path: str
-    only: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MachineSubject:
-    """This machine and its engine."""
-
-    only: tuple[str, ...]
