@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from llamactl.cli.groups import expanded
-from llamactl.cli.inspect_machine import MachineSubject
+from llamactl.cli.inspect_machine import MachineOptions, MachineSubject
 from llamactl.cli.inspect_model import ModelFileOptions, ModelSubject
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class ViewOptions:
         Option("--only", metavar="SECTION,…",
                help="Only these sections. Of a process: files, mappings, memory, threads, binding, abi, "
                     "python, gpu, limits (files and mappings then show every line). Of a model: model, groups, "
-                    "memory, metadata, template, tensors. Of a machine: cpu, memory, kernel, gpu, engine, python."),
+                    "memory, metadata, template, tensors. Of a machine: cpu, memory, kernel, gpu, engine, "
+                    "python, rpc."),
     ] = None  # fmt: skip
     json: Annotated[bool, Option("--json", help="One JSON document instead of text.")] = False
     watch: Annotated[
@@ -80,6 +81,7 @@ def inspect(
     view: ViewOptions = ViewOptions(),
     process: ProcessOptions = ProcessOptions(),
     model: ModelFileOptions = ModelFileOptions(),  # noqa: B008
+    machine: MachineOptions = MachineOptions(),  # noqa: B008
 ) -> int:
     """Tell what a model, a process or this machine is, right now."""
     from llamactl.cli.inspect_output import show, show_diff
@@ -91,14 +93,18 @@ def inspect(
         return show_diff(*view.diff, as_json=view.json)
     if view.watch is not None and not 0 < view.watch < 1e6:
         raise UsageError(f"--watch {view.watch:g} isn't a number of seconds", "Give one above 0, such as 1.")
-    return show(_subject(target, view, process, model), view.watch, as_json=view.json)
+    return show(_subject(target, view, process, model, machine), view.watch, as_json=view.json)
 
 
 inspect.__doc__ = EXAMPLES
 
 
 def _subject(
-    target: str | None, view: ViewOptions, process: ProcessOptions, model: ModelFileOptions
+    target: str | None,
+    view: ViewOptions,
+    process: ProcessOptions,
+    model: ModelFileOptions,
+    machine: MachineOptions,
 ) -> Subject:
     """Tell by its looks what a target is. A model whose name is all digits is given as ``./4711``."""
     from llamactl.cli import inspect_subjects as subjects
@@ -107,7 +113,7 @@ def _subject(
     if target is None:
         if process.python is not None:
             return subjects.AbiSubject(process.python, tuple(process.binding))
-        return MachineSubject(only)
+        return MachineSubject(only, machine.servers)
     if target.isascii() and target.isdigit():
         return subjects.ProcessSubject(
             int(target),
