@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llamactl.snapshot.process.libraries import is_library, library_role
-from llamactl.snapshot.process.sockets import Socket
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.process.sockets import Socket
 
 _GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llamactl.snapshot._proc import ffi, lib
 from llamactl.snapshot.process.file_roles import RoleFinder
 from llamactl.snapshot.process.holders import Holder, find_holders, process_name
 from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.sockets import Socket, read_sockets
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.process.sockets import Socket
 
 _DELETED = " (deleted)"
 # The texts of anonymous inodes that have a better-known name; the others keep their own.
@@ -193,7 +195,12 @@ def _with_ends(process: ProcessDir, files: list[OpenFile], roles: RoleFinder) ->
     """Fill in both ends of sockets and who holds the other end of pipes and local sockets."""
     if not any(entry.kind in _PEERED for entry in files):
         return files
-    sockets = read_sockets(process) if any(entry.kind == "socket" for entry in files) else {}
+    sockets: dict[int, Socket] = {}
+    if any(entry.kind == "socket" for entry in files):
+        # Imported here: it loads Python's socket module, and most processes have no socket.
+        from llamactl.snapshot.process.sockets import read_sockets
+
+        sockets = read_sockets(process)
     others = {entry.fd: _other_end(entry, sockets) for entry in files if entry.kind in _PEERED}
     holders = find_holders((text for text in others.values() if text), without=process.pid)
     for entry in files:
