@@ -35,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
         # It says ready before it reads its stdin; the kernel tells when it has got there and sleeps.
-        while not Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] == ["0x0"]:
+        while Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] != ["0x0"]:
             pass
         return process
 

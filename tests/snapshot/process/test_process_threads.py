@@ -90,7 +90,7 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         running.append(process)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         # It says ready before it reads; the kernel tells when it has got there.
-        while not Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] == ["0x0"]:
+        while Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] != ["0x0"]:
             pass
         return process
 
