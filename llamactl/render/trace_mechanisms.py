@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_exchange import buffers, gil, interface
+from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import byte_text, count_text, name_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
-
-OK = "ok"
-NONE = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """One row; ``verdict`` is ``ok``, ``–`` or a word in capitals that asks for attention."""
-
-    name: str
-    lines: tuple[str, ...]
-    verdict: str
-    explanation: str
-
 
 _GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
@@ -121,8 +108,7 @@ def _files(report: TraceReport) -> Mechanism:
         f" {byte_text(sum(row.written_bytes for row in opened))} written"
     ]
     left = [row for row in opened if row.temporary and not row.removed]
-    for row in left[:3]:
-        lines.append("left behind: " + shortened(name_text(row.name), 44))
+    lines += ["left behind: " + shortened(name_text(row.name), 44) for row in left[:3]]
     explanation = (
         "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
         " memory."
@@ -166,7 +152,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, _mapping, _faults, _disk, _threads, _locks, _gpu, _files,
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""
 

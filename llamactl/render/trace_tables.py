@@ -11,6 +11,10 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_text import byte_text, count_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
 
+_WIDTH = 80
+_GAP = "  "
+_LEAST_NAME = 10
+
 Cell = Callable[[Any], str]
 
 
@@ -71,17 +75,24 @@ _FAULTS = (Column("minor", _nonzero("minor_faults")), Column("major", _nonzero("
 TABLES = (
     Table("phases", "By phase", (
         Column("phase", _name(10), left=True), Column("times", _nonzero("intervals")),
-        Column("wall s", _seconds("wall_s")), Column("calls", _count("count")), Column("errors", _nonzero("errors")),
+        Column("wall s", _seconds("wall_s")), Column("calls", _count("count")),
+        Column("errors", _nonzero("errors")),
         Column("in calls", _ns("total_ns")), Column("read", _bytes("read_bytes")),
         *_FAULTS,
     )),
     Table("calls", "By call", (
-        Column("call", _name(22), left=True), Column("count", _count("count")), Column("errors", _nonzero("errors")),
+        Column("call", _name(22), left=True), Column("count", _count("count")),
+        Column("errors", _nonzero("errors")),
         Column("unfinished", _nonzero("unfinished")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("bytes", _bytes("bytes")),
     )),
+    Table("functions", "By function of llama.cpp", (
+        Column("function", _name(30), left=True), Column("count", _count("count")), Column("total", _ns("total_ns")),
+        Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
+    )),
     Table("files", "By file", (
-        Column("file", _name(38), left=True), Column("calls", _count("count")), Column("opens", _nonzero("opens")),
+        Column("file", _name(38), left=True), Column("calls", _count("count")),
+        Column("opens", _nonzero("opens")),
         Column("read", _bytes("read_bytes")), Column("written", _bytes("written_bytes")),
         Column("mapped", _bytes("mapped_bytes")), Column("time", _ns("total_ns")),
     )),
@@ -91,18 +102,24 @@ TABLES = (
         Column("at s", _seconds("begin_s")), Column("life s", _seconds("life_s")), *_FAULTS,
     )),
     Table("threads", "By thread", (
-        Column("thread", _name(16), left=True), Column("role", _plain("role"), left=True), Column("tid", _plain("tid")),
-        Column("from s", _seconds("begin_s")), Column("to s", _seconds("end_s")), Column("calls", _count("count")),
+        Column("thread", _name(16), left=True), Column("role", _plain("role"), left=True),
+        Column("tid", _plain("tid")),
+        Column("from s", _seconds("begin_s")), Column("to s", _seconds("end_s")),
+        Column("calls", _count("count")),
         Column("in calls", _ns("calls_ns")), Column("blocked", _ns("blocked_ns")),
     )),
     Table("processes", "Processes", (
-        Column("process", lambda row: "  " * row.depth + _name(30)(row), left=True), Column("pid", _plain("pid")),
-        Column("calls", _count("count")), Column("threads", _count("threads")), Column("from s", _seconds("begin_s")),
+        Column("process", lambda row: "  " * row.depth + _name(30)(row), left=True),
+        Column("pid", _plain("pid")),
+        Column("calls", _count("count")), Column("threads", _count("threads")),
+        Column("from s", _seconds("begin_s")),
         Column("to s", _seconds("end_s")), Column("end", _plain("end"), left=True),
     )),
     Table("futexes", "Futex, by what is waited for", (
-        Column("waited for", _name(20), left=True), Column("calls", _count("count")), Column("waits", _count("waits")),
-        Column("waited", _ns("waited_ns")), Column("words", _count("words")), Column("threads", _count("threads")),
+        Column("waited for", _name(20), left=True), Column("calls", _count("count")),
+        Column("waits", _count("waits")),
+        Column("waited", _ns("waited_ns")), Column("words", _count("words")),
+        Column("threads", _count("threads")),
     )),
     Table("faults", "Page faults, by role of the mapping",
           (Column("role", _name(40), left=True), Column("faults", _count("count")), *_FAULTS)),
@@ -120,7 +137,8 @@ TABLES = (
         Column("read s", _seconds("read_s")), *_FAULTS,
     )),
     Table("counters", "Counters", (
-        Column("counter", _name(24), left=True), Column("samples", _count("count")), Column("first", _count("first")),
+        Column("counter", _name(24), left=True), Column("samples", _count("count")),
+        Column("first", _count("first")),
         Column("last", _count("last")), Column("largest", _count("largest")),
     )),
 )  # fmt: skip
@@ -154,24 +172,33 @@ def rows_of(report: TraceReport, table: Table) -> list[Any]:
 
 def table_text(report: TraceReport, table: Table) -> str:
     """Return a table of at most 80 columns; columns without any content are left out."""
-    from tabulate import tabulate
-
     rows = rows_of(report, table)
     if not rows:
         return f"{table.title}: nothing recorded\n"
     shown = rows[: table.limit]
     cells = [[column.cell(row) for column in table.columns] for row in shown]
     used = [index for index in range(len(table.columns)) if any(line[index] for line in cells)]
-    text = tabulate(
-        [[line[index] for index in used] for line in cells],
-        [table.columns[index].title for index in used],
-        tablefmt="plain",
-        colalign=["left" if table.columns[index].left else "right" for index in used],
-        disable_numparse=True,
-        preserve_whitespace=True,
-    )
+    lines = [[line[index] for index in used] for line in cells]
     more = f"(+{len(rows) - len(shown)} more; --format json has them all)\n" if len(rows) > len(shown) else ""
-    return f"{table.title}\n{text}\n{more}"
+    return f"{table.title}\n{_aligned([table.columns[index] for index in used], lines)}\n{more}"
+
+
+def _aligned(columns: list[Column], lines: list[list[str]]) -> str:
+    """Align the cells; when they need more than 80 columns, the names in the first one give way."""
+    every = [[column.title for column in columns], *lines]
+    widths = [max(len(line[index]) for line in every) for index in range(len(columns))]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - _WIDTH
+    if excess > 0:
+        widths[0] = max(widths[0] - excess, _LEAST_NAME)
+        every = [[shortened(line[0], widths[0]), *line[1:]] for line in every]
+    aligned = (
+        _GAP.join(
+            cell.ljust(width) if column.left else cell.rjust(width)
+            for column, cell, width in zip(columns, line, widths, strict=True)
+        ).rstrip()
+        for line in every
+    )
+    return "\n".join(aligned)
 
 
 def table_markdown(report: TraceReport, table: Table) -> str:

@@ -25,7 +25,7 @@ class CallRow:
 
 
 TRANSFERS = frozenset(
-    {  # fmt: skip
+    {
         "read",
         "pread64",
         "readv",

@@ -124,10 +124,10 @@ class EventReader:
 
     def _event(self, row: list[object], phase: str | None, name: int) -> Event:
         kind, flags, nr, arch, tid, pid, start, duration, ret, args, text, text2 = row
-        assert isinstance(flags, int) and isinstance(start, int) and isinstance(duration, int)  # noqa: PT018
-        assert isinstance(kind, int) and isinstance(tid, int) and isinstance(pid, int) and isinstance(nr, int)  # noqa: PT018
-        assert isinstance(args, list) and isinstance(ret, int) and isinstance(text, int)  # noqa: PT018
-        assert isinstance(arch, int) and isinstance(text2, int)  # noqa: PT018
+        assert isinstance(flags, int) and isinstance(start, int) and isinstance(duration, int)
+        assert isinstance(kind, int) and isinstance(tid, int) and isinstance(pid, int) and isinstance(nr, int)
+        assert isinstance(args, list) and isinstance(ret, int) and isinstance(text, int)
+        assert isinstance(arch, int) and isinstance(text2, int)
         length = None if flags & Flag.NO_EXIT else duration
         if kind == Kind.SYSCALL:
             target = self._names.name(name) if name != NO_NAME else None
@@ -137,7 +137,7 @@ class EventReader:
         timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL}
         return Event(Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts)
 
-    def _other(
+    def _other(  # noqa: PLR0911 - one return per kind
         self, kind: Kind, nr: int, args: list[int], ret: int, text: int
     ) -> tuple[str, tuple[tuple[str, int | str], ...]]:
         """Name an event that isn't a system call and give its facts."""

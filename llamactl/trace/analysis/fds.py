@@ -8,6 +8,7 @@ copy of its parent's descriptors.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,6 +131,8 @@ class FdTable:
             | self._connect
             | self._pair
         )
+        self._recorder: int | None = None
+        self._born: set[int] = set()
         self._keys: IntArray = np.zeros(0, np.int64)
         self._values: IntArray = np.zeros(0, np.int64)
 
@@ -236,6 +239,7 @@ class FdTable:
         """Take the descriptors that the recorder itself looked up."""
         records = view.of_kind(Kind.FD)
         if len(records):
+            self._recorder = int(records["pid"][0]) if self._recorder is None else self._recorder
             key = _key(records["pid"].astype(np.int64), records["nr"])
             events.add(
                 key, records["start"].astype(np.int64), self._names.numbers(records["text"]), change=True
@@ -278,18 +282,31 @@ class FdTable:
 
     def _forks(self, view: View, events: _Events) -> None:
         """Let every process forked in this piece duplicate the descriptors that its parent had then."""
-        tasks = view.of_kind(Kind.TASK)
-        child = tasks["args"][:, 1].astype(np.int64)
-        forks = np.isin(tasks["nr"], _FORKS) & (child != 0) & (child != tasks["pid"])
-        for record in tasks[forks]:
-            parent, forked = int(record["pid"]), int(record["args"][1])
+        for parent, forked, start in self._births(view):
             keys = np.concatenate(events.key)[np.concatenate(events.change)]
             keys = np.unique(keys[keys >> _FD_BITS == parent])
-            moment = np.full(len(keys), int(record["start"]), np.int64)
+            moment = np.full(len(keys), start, np.int64)
             source = events.count + np.arange(len(keys))
             events.add(keys, moment, np.full(len(keys), NO_NAME), change=False)
             inherited = (keys & _FD_MASK) | (forked << _FD_BITS)
             events.add(inherited, moment, np.full(len(keys), _PENDING), True, source)
+
+    def _births(self, view: View) -> Iterator[tuple[int, int, int]]:
+        """Yield (parent, child, moment) of each process that began.
+
+        The program itself begins with an exec that no fork was seen before: it has what the recorder
+        passed to it, whose descriptors are recorded under the recorder's own number.
+        """
+        for record in view.of_kind(Kind.TASK):
+            kind, pid, start = int(record["nr"]), int(record["pid"]), int(record["start"])
+            child = int(record["args"][1])
+            if kind in _FORKS and child not in {0, pid}:
+                self._born.add(child)
+                yield pid, child, start
+            elif kind == Task.EXEC and pid not in self._born:
+                self._born.add(pid)
+                if self._recorder not in {None, pid}:
+                    yield int(self._recorder or 0), pid, start
 
     def _drop_ended(self, view: View) -> None:
         """Forget the descriptors of processes that ended in this piece."""

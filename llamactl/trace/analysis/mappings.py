@@ -108,9 +108,7 @@ class MappingTable:
             child = int(record["args"][1])
             if kind in {Task.CLONE, Task.FORK} and child not in {0, pid}:
                 yield position, partial(self._forked, pid, child)
-            elif kind == Task.EXEC:
-                yield position, partial(self._gone, pid, moment)
-            elif kind == Task.EXIT and int(record["tid"]) == pid:
+            elif kind == Task.EXEC or (kind == Task.EXIT and int(record["tid"]) == pid):
                 yield position, partial(self._gone, pid, moment)
 
     def live(self) -> Iterator[Mapping]:
@@ -142,7 +140,7 @@ class MappingTable:
         if call.name == "mmap":
             self._map(call)
         elif call.name == "munmap":
-            self._cut(call.pid, call.args[0], call.args[0] + call.args[1], call.moment)
+            self._cut(call.pid, call.args[0], call.args[0] + _whole_pages(call.args[1]), call.moment)
         elif call.name == "mremap":
             self._remap(call)
         elif call.name == "brk":

@@ -13,7 +13,7 @@ from llamactl.trace.analysis.view import View, codes_of
 from llamactl.trace.capture.record import Kind, Task
 
 WAITING = frozenset(
-    {  # fmt: skip
+    {
         "futex",
         "futex_wait",
         "futex_waitv",

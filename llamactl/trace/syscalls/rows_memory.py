@@ -9,7 +9,8 @@ _MEMORY = Family.MEMORY
 _IPC = Family.IPC
 
 MEMORY = (
-    Row("mmap", _MEMORY | Family.DESC, "addr:pointer length:size prot:prot flags:map fd:fd offset:hex", result="pointer"),
+    Row("mmap", _MEMORY | Family.DESC, "addr:pointer length:size prot:prot flags:map fd:fd offset:hex",
+        result="pointer"),
     Row("munmap", _MEMORY, "addr:pointer length:size"),
     Row("mremap", _MEMORY,
         "old_address:pointer old_size:size new_size:size flags:mremap new_address:pointer", result="pointer"),
@@ -18,7 +19,8 @@ MEMORY = (
     Row("pkey_alloc", Family.NONE, "flags:hex access_rights:hex"),
     Row("pkey_free", Family.NONE, "pkey:int"),
     Row("madvise", _MEMORY, "addr:pointer length:size advice:advice"),
-    newer(440, "process_madvise", _MEMORY | Family.DESC, "pidfd:fd iovec:pointer vlen:size advice:advice flags:hex"),
+    newer(440, "process_madvise", _MEMORY | Family.DESC,
+          "pidfd:fd iovec:pointer vlen:size advice:advice flags:hex"),
     Row("brk", _MEMORY, "addr:pointer", result="pointer"),
     Row("msync", _MEMORY, "addr:pointer length:size flags:msync"),
     Row("mlock", _MEMORY, "addr:pointer len:size"),

@@ -40,7 +40,8 @@ PROCESS = (
 
 THREAD = (
     Row("futex", Family.NONE, "uaddr:pointer futex_op:futex val:uint timeout:pointer uaddr2:pointer val3:hex"),
-    newer(449, "futex_waitv", Family.NONE, "waiters:pointer nr_futexes:uint flags:hex timeout:pointer clockid:clock"),
+    newer(449, "futex_waitv", Family.NONE,
+          "waiters:pointer nr_futexes:uint flags:hex timeout:pointer clockid:clock"),
     newer(454, "futex_wake", Family.NONE, "uaddr:pointer mask:hex nr:int flags:hex"),
     newer(455, "futex_wait", Family.NONE,
           "uaddr:pointer val:uint mask:hex flags:hex timeout:pointer clockid:clock"),
