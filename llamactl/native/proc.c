@@ -15,12 +15,21 @@
 
 // The lines of smaps that are kept, in the order of the columns after the first nine.
 static const char * const MEASURES[] = {
-    "Rss:", "Pss:", "Shared_Clean:", "Shared_Dirty:", "Private_Clean:", "Private_Dirty:",
-    "Anonymous:", "AnonHugePages:", "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "Locked:",
-    "KernelPageSize:",
+    "Rss:",           "Pss:",       "Shared_Clean:",   "Shared_Dirty:",   "Private_Clean:",
+    "Private_Dirty:", "Anonymous:", "AnonHugePages:",  "Shared_Hugetlb:", "Private_Hugetlb:",
+    "Swap:",          "Locked:",    "KernelPageSize:",
 };
 enum {
-    START, END, PERMISSIONS, OFFSET, DEVICE, INODE, PATH_AT, PATH_END, HUGE_PAGES, FIRST_MEASURE,
+    START,
+    END,
+    PERMISSIONS,
+    OFFSET,
+    DEVICE,
+    INODE,
+    PATH_AT,
+    PATH_END,
+    HUGE_PAGES,
+    FIRST_MEASURE,
     MEASURE_COUNT = sizeof MEASURES / sizeof *MEASURES,
 };
 _Static_assert(FIRST_MEASURE + MEASURE_COUNT == LLAMACTL_MAPPING_COLUMNS, "columns of a mapping");
@@ -51,7 +60,8 @@ static const char * hexadecimal(const char * at, const char * end, int64_t * out
     return at < end ? at + 1 : end;
 }
 
-// "start-end perms offset major:minor inode   path"; permissions are five bits, r w x and s (shared).
+// "start-end perms offset major:minor inode   path"; permissions are five bits, r w x and s
+// (shared).
 static void read_header(const char * data, const char * line, const char * end, int64_t * row[]) {
     int64_t major, minor;
     const char * at = hexadecimal(line, end, row[START]);
@@ -59,7 +69,8 @@ static void read_header(const char * data, const char * line, const char * end, 
     if (end - at < 5) {
         return;
     }
-    *row[PERMISSIONS] = (at[0] == 'r') | (at[1] == 'w') << 1 | (at[2] == 'x') << 2 | (at[3] == 's') << 3;
+    *row[PERMISSIONS] =
+        (at[0] == 'r') | (at[1] == 'w') << 1 | (at[2] == 'x') << 2 | (at[3] == 's') << 3;
     at = hexadecimal(at + 5, end, row[OFFSET]);
     at = hexadecimal(at, end, &major);
     at = hexadecimal(at, end, &minor);
@@ -120,7 +131,17 @@ size_t llamactl_parse_smaps(const char * data, size_t size, int64_t * columns, s
 // ---- descriptors ----
 
 enum {
-    NUMBER, POSITION, FLAGS, TARGET_AT, TARGET_END, MODE, SIZE, BLOCKS, FILE_DEVICE, FILE_INODE, LINKS,
+    NUMBER,
+    POSITION,
+    FLAGS,
+    TARGET_AT,
+    TARGET_END,
+    MODE,
+    SIZE,
+    BLOCKS,
+    FILE_DEVICE,
+    FILE_INODE,
+    LINKS,
     SPECIAL_DEVICE,
 };
 _Static_assert(SPECIAL_DEVICE + 1 == LLAMACTL_DESCRIPTOR_COLUMNS, "columns of a descriptor");
@@ -145,9 +166,10 @@ static int read_info(int infos, const char * name, int64_t * position, int64_t *
 }
 
 // Read the descriptors `numbers` of a process through its directories fd and fdinfo. Columns have
-// `count` entries each; MODE is 0 for what has no place in a file system. Those closed meanwhile are
-// left out. Targets follow each other in `text`; when it is full, the rest is left for the next call.
-// Return the number of entries of `numbers` that were looked at; those found have NUMBER >= 0.
+// `count` entries each; MODE is 0 for what has no place in a file system. Those closed meanwhile
+// are left out. Targets follow each other in `text`; when it is full, the rest is left for the next
+// call. Return the number of entries of `numbers` that were looked at; those found have NUMBER >=
+// 0.
 size_t llamactl_read_descriptors(int links, int infos, const int32_t * numbers, size_t count,
                                  int64_t * columns, char * text, size_t text_size) {
     size_t used = 0;
