@@ -26,6 +26,7 @@ target_link_libraries(_engine PRIVATE llama ggml)
 
 llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
 llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
+llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c)
 file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c)
 llamactl_cffi_module(tracer trace ${tracer_sources})
 
