@@ -175,7 +175,9 @@ def runs(bench: Bench, rounds: int, llamactl: str, model: str | None) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--model")
     parser.add_argument("--llamactl", default=LLAMACTL)
