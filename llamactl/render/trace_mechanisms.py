@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llamactl.render.safe import safe_text
-from llamactl.render.trace_text import byte_text, count_text, name_text, shortened, time_text
+from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
 
 OK = "ok"
@@ -22,6 +22,9 @@ class Mechanism:
     verdict: str
     explanation: str
 
+
+_NOTABLE_BYTES = 1 << 20
+"""Less than this from the disk while generating is a library's page here and there, not the model."""
 
 _GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
@@ -91,7 +94,7 @@ def _locks(report: TraceReport) -> Mechanism:
     if not waited:
         return Mechanism("Locks", ("no futex wait recorded (-e trace=futex adds them)",), NONE, explanation)
     lines = [
-        f"{row.name}: {count_text(row.waits)} waits, {time_text(row.waited_ns)}, {count_text(row.threads)} threads"
+        f"{row.name}: {counted(row.waits, 'wait')}, {time_text(row.waited_ns)}, {counted(row.threads, 'thread')}"
         for row in waited[:4]
     ]
     return Mechanism("Locks", tuple(lines), OK, explanation)
@@ -161,7 +164,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    return Mechanism("Disk", lines, OK if not generating else "READS", explanation)
+    return Mechanism("Disk", lines, OK if generating < _NOTABLE_BYTES else "READS", explanation)
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (

@@ -97,6 +97,11 @@ def count_text(count: int | None) -> str:
     return "unknown" if count is None else f"{count:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return ``1 wait`` or ``2 waits``."""
+    return f"{count_text(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def shortened(text: str, width: int) -> str:
     """Shorten a path in its middle, so that its end stays readable."""
     if len(text) <= width:
