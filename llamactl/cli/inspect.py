@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from llamactl.cli.groups import expanded
+from llamactl.cli.inspect_model import ModelFileOptions
 
 if TYPE_CHECKING:
     from llamactl.cli.inspect_subjects import Subject
@@ -76,6 +77,7 @@ def inspect(
     ] = None,
     view: ViewOptions = ViewOptions(),
     process: ProcessOptions = ProcessOptions(),
+    model: ModelFileOptions = ModelFileOptions(),  # noqa: B008 - a group of options, not a default
 ) -> int:
     """Tell what a model, a process or this machine is, right now."""
     from llamactl.cli.inspect_output import show, show_diff
@@ -87,21 +89,25 @@ def inspect(
         return show_diff(*view.diff, as_json=view.json)
     if view.watch is not None and not 0 < view.watch < 1e6:
         raise UsageError(f"--watch {view.watch:g} isn't a number of seconds", "Give one above 0, such as 1.")
-    return show(_subject(target, view, process), view.watch, as_json=view.json)
+    return show(_subject(target, view, process, model), view.watch, as_json=view.json)
 
 
 inspect.__doc__ = EXAMPLES
 
 
-def _subject(target: str | None, view: ViewOptions, process: ProcessOptions) -> Subject:
+def _subject(
+    target: str | None, view: ViewOptions, process: ProcessOptions, model: ModelFileOptions
+) -> Subject:
     """Tell by its looks what a target is. A model whose name is all digits is given as ``./4711``."""
     from llamactl.cli import inspect_subjects as subjects
+    from llamactl.cli.inspect_machine import MachineSubject
+    from llamactl.cli.inspect_model import ModelSubject
 
     only = tuple(part.strip() for part in view.only.split(",") if part.strip()) if view.only else ()
     if target is None:
         if process.python is not None:
             return subjects.AbiSubject(process.python, tuple(process.binding))
-        return subjects.MachineSubject(only)
+        return MachineSubject(only)
     if target.isascii() and target.isdigit():
         return subjects.ProcessSubject(
             int(target),
@@ -111,4 +117,4 @@ def _subject(target: str | None, view: ViewOptions, process: ProcessOptions) -> 
             tuple(process.binding),
             view.watch is not None,
         )
-    return subjects.ModelSubject(target, only)
+    return ModelSubject(target, only, model)

@@ -42,6 +42,10 @@ class ModelFileOptions:
         str | None,
         Option("-ctv", "--cache-type-v", metavar="TYPE", envvar="LLAMA_ARG_CACHE_TYPE_V", help="With -c."),
     ] = None
+    flash_attn: Annotated[
+        str | None,
+        Option("-fa", "--flash-attn", metavar="MODE", envvar="LLAMA_ARG_FLASH_ATTN", help="With -c."),
+    ] = None
     gpu_layers: Annotated[
         str | None,
         Option("-ngl", "--gpu-layers", "--n-gpu-layers", metavar="N", envvar="LLAMA_ARG_N_GPU_LAYERS",
@@ -85,7 +89,7 @@ class ModelSubject:
         """Ask the engine, but only if an option of the context was given: it takes ten times as long."""
         options = self.options
         sizes = (options.ctx_size, options.batch_size, options.ubatch_size)
-        kinds = (options.cache_type_k, options.cache_type_v, options.gpu_layers)
+        kinds = (options.cache_type_k, options.cache_type_v, options.flash_attn, options.gpu_layers)
         if all(value is None for value in (*sizes, *kinds)) and "memory" not in self.only:
             return None
         from llamactl.engine import ContextParameters
@@ -97,6 +101,7 @@ class ModelSubject:
             n_ubatch=_or(options.ubatch_size, 512),
             type_k=options.cache_type_k or "f16",
             type_v=options.cache_type_v or "f16",
+            flash_attention=options.flash_attn or "auto",
         )
         return memory_needed(self.path, parameters, _layers(options.gpu_layers))
 

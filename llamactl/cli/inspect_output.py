@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
 import time
@@ -21,6 +22,8 @@ _HOME, _CLEAR_BELOW, _CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"
 def show(subject: Subject, watch_s: float | None, *, as_json: bool) -> int:
     """Print a subject and return the exit status."""
     if watch_s is None:
+        # A look makes many objects and no cycles; it ends before there is anything to collect.
+        gc.disable()
         sys.stdout.write(_rendered(subject, as_json=as_json, indent=2))
         return 0
     with contextlib.suppress(KeyboardInterrupt):

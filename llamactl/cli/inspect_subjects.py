@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,8 +54,7 @@ class ProcessSubject:
         from llamactl.render.inspect_process import process_text, watch_text
 
         if self.watched and not self.only:
-            lines = shutil.get_terminal_size((80, 24)).lines
-            return "\n".join(watch_text(one, max(lines - 20, 4)) for one in self._look())
+            return "\n".join(watch_text(one, max(_terminal_lines() - 20, 4)) for one in self._look())
         return "\n".join(process_text(one, self.only) for one in self._look())
 
     def document(self) -> dict[str, Any]:
@@ -63,6 +62,13 @@ class ProcessSubject:
         from llamactl.render.inspect_json import process_document
 
         return process_document(self._look())
+
+
+def _terminal_lines() -> int:
+    try:
+        return os.get_terminal_size().lines
+    except OSError:  # not a terminal
+        return 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +94,3 @@ class AbiSubject:
         from llamactl.render.inspect_json import abi_document
 
         return abi_document(self._look())
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSubject:
-    """A model file, and what memory it would need."""
-
-    path: str
-    only: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MachineSubject:
-    """This machine and its engine."""
-
-    only: tuple[str, ...]

@@ -62,6 +62,9 @@ class OutputOptions:
         list[str],
         Option("--expect", metavar="NAME=VALUE", help="Fail unless this setting is in force. Repeatable."),
     ] = field(default_factory=list)
+    observe: Annotated[
+        bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
+    ] = False
     quiet: Annotated[bool, Option("-q", "--quiet", help="No figures, no progress on stderr.")] = False
     verbose: Annotated[bool, Option("-v", "--verbose", help="The engine's log on stderr.")] = False
 
@@ -85,6 +88,8 @@ def run(
 
     if output.json and output.jsonl:
         raise UsageError("--json and --jsonl exclude each other", "Give one of them.")
+    if output.observe:
+        return _observed()
     guard.install("llamactl", EXIT_FAILED)
     if output.verbose:
         _show_engine_log()
@@ -96,6 +101,17 @@ def run(
 
 
 run.__doc__ = EXAMPLES
+
+
+def _observed() -> int:
+    """Trace the same command line without ``--observe``."""
+    import sys
+
+    from llamactl.cli.trace import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace_run import record_and_show
+
+    command = [word for word in sys.argv[1:] if word != "--observe"]
+    return record_and_show(command, RecordingOptions(), SelectingOptions(), ShowingOptions())
 
 
 def _request(

@@ -62,6 +62,11 @@ class RecordingOptions:
         Option("--faults/--no-faults", help="Page faults, with an engine that sees them.",
                rich_help_panel=RECORDING),
     ] = True  # fmt: skip
+    calls: Annotated[
+        bool,
+        Option("--calls/--no-calls", help="Calls into llama.cpp and the GIL, in a program that is started.",
+               rich_help_panel=RECORDING),
+    ] = True  # fmt: skip
     compare_untraced: Annotated[
         bool,
         Option("--compare-untraced", help="Run the command again without tracing and state the ratio.",

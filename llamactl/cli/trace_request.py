@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.errors import UsageError
@@ -53,8 +54,14 @@ def target(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """Return the command line to start, and whether it is llamactl's own run, which marks its phases."""
     words = list(command) or list(OWN_RUN)
     if words[0] == "run":
-        return (sys.executable, "-m", "llamactl", *words), True
+        return (*own_program(), *words), True
     return tuple(words), False
+
+
+def own_program() -> tuple[str, ...]:
+    """Return what starts llamactl again: its script, which a source tree in the current directory can't hide."""
+    script = Path(sys.executable).with_name("llamactl")
+    return (str(script),) if script.is_file() else (sys.executable, "-m", "llamactl")
 
 
 def limits(text: str | None) -> tuple[int | None, int | None]:

@@ -78,6 +78,7 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
         limit_bytes=limit_bytes,
         marks=own,
         keep_argv=not recording.no_argv,
+        calls=recording.calls,
     )
 
 

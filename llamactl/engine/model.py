@@ -130,9 +130,9 @@ class Model:
     def kv_lengths(self) -> tuple[int, int]:
         """Values that one layer keeps per token, of keys and of values; zeros without attention."""
         heads, kv_heads = lib.llama_model_n_head(self.pointer), lib.llama_model_n_head_kv(self.pointer)
-        metadata, size = self.metadata, self.n_embd // heads if heads else 0
-        prefix = f"{metadata.get('general.architecture', '')}.attention"
-        key, value = (int(metadata.get(f"{prefix}.{name}_length", size)) for name in ("key", "value"))
+        size = self.n_embd // heads if heads else 0
+        prefix = f"{self.meta('general.architecture')}.attention"
+        key, value = (int(self.meta(f"{prefix}.{name}_length") or size) for name in ("key", "value"))
         return kv_heads * key, kv_heads * value
 
     @property
@@ -166,6 +166,12 @@ class Model:
         key, value = lib.llama_model_meta_key_by_index, lib.llama_model_meta_val_str_by_index
         count = lib.llama_model_meta_count(self.pointer)
         return {self._indexed(key, i): self._indexed(value, i) for i in range(count)}
+
+    def meta(self, key: str) -> str | None:
+        """Return one scalar of the metadata as text; ``None`` if the model has no such key."""
+        buffer = ffi.new("char[]", 1024)
+        n = lib.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        return text(buffer) if n >= 0 else None
 
     def _indexed(self, function: Any, index: int) -> str:
         size = 256

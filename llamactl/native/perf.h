@@ -38,6 +38,8 @@ struct perf {
     struct sink sink;
     struct task_table tasks;
     struct perf_settings settings;
+    bool everything;
+    uint8_t selected[SELECT_BYTES];
     struct perf_ring *rings;
     int ring_count;
     int *fds;

@@ -33,13 +33,18 @@ int perf_tracefs(void) {
     return mount < 0 ? -error : mount;
 }
 
-struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks) {
+struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks,
+                      const uint8_t *selected) {
     struct perf *perf = calloc(1, sizeof *perf);
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
     if (!perf) {
         return NULL;
     }
     perf->settings = (struct perf_settings){ enter_id, exit_id, "", "", faults, tasks, ring_bytes };
+    perf->everything = !selected;
+    if (selected) {
+        memcpy(perf->selected, selected, sizeof perf->selected);
+    }
     perf->rings = calloc((size_t)cpus, sizeof *perf->rings);
     perf->ring_count = perf->rings ? (int)cpus : 0;
     if (!perf->rings || !sink_open(&perf->sink, blocks)) {

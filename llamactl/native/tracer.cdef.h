@@ -48,7 +48,8 @@ void *tracer_block_strings(struct sink_block *block);
 
 typedef struct perf perf_t;
 /* Rings of ring_bytes per CPU; ids of the tracepoints, 0 for no system calls; tasks: births and deaths. */
-perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks,
+                 const uint8_t *selected);
 /* A file descriptor of a tracefs mounted for us alone, or -errno. */
 int perf_tracefs(void);
 /* 0, or -errno and the stage; the filters must live as long as the recorder. */

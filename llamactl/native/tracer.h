@@ -17,8 +17,6 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
-
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
     STAGE_NONE = 0,
@@ -67,6 +65,7 @@ struct tracer {
     bool recording;
     bool detaching;
     bool killing;
+    bool passing;  /* resume without stopping at calls */
     int32_t wait_status;
     bool wait_status_known;
     uint64_t loop_ns;

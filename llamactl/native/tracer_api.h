@@ -55,7 +55,8 @@ struct launched {
     int report;  /* the child's complaint, nothing after a successful exec */
 };
 
-struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks,
+                 const uint8_t *selected);
 int perf_tracefs(void);
 int perf_open(struct perf *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
 int perf_start(struct perf *perf, int enable);

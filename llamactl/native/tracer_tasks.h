@@ -9,6 +9,7 @@
 #include "tracer_sink.h"
 
 #define TASK_BUCKETS 4096
+#define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
 
 struct text_rule;
 

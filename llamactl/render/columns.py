@@ -27,19 +27,23 @@ def columns(
         indent: Spaces before each line.
         width: Most characters in a line; 0 for no bound, where lines are for searching too.
     """
-    table = [list(header), *([safe_text(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(header))]
-    room = width - indent - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    widths[-1] = min(widths[-1], max(room, _LEAST)) if width else widths[-1]
-    return [_line(row, widths, right, indent) for row in table]
+    # Column by column and with one format for all lines: a process can have tens of thousands of them.
+    table = [[name, *map(_safe, cells)] for name, cells in zip(header, zip(*rows, strict=True), strict=False)]
+    table = table or [[name] for name in header]
+    widths = [max(map(len, cells)) for cells in table]
+    if width:
+        room = max(width - indent - sum(widths[:-1]) - 2 * (len(widths) - 1), _LEAST)
+        table[-1] = [shorten(cell, room) for cell in table[-1]]
+    # Spaces after the last column would only be cut off again.
+    widths[-1] = max(map(len, table[-1])) if right[len(widths) - 1 :] == "r" else 0
+    signs = (">" if right[at : at + 1] == "r" else "<" for at in range(len(widths)))
+    cell_formats = (f"{{:{sign}{size}}}" for sign, size in zip(signs, widths, strict=True))
+    line = (" " * indent + "  ".join(cell_formats)).format
+    return [line(*cells).rstrip() for cells in zip(*table, strict=True)]
 
 
-def _line(row: Sequence[str], widths: Sequence[int], right: str, indent: int) -> str:
-    cells = []
-    for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        text = shorten(cell, width)
-        cells.append(text.rjust(width) if right[at : at + 1] == "r" else text.ljust(width))
-    return (" " * indent + "  ".join(cells)).rstrip()
+def _safe(cell: str) -> str:
+    return cell if cell.isascii() and cell.isprintable() else safe_text(cell)
 
 
 def shorten(text: str, width: int) -> str:

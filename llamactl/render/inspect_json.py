@@ -18,16 +18,6 @@ def process_document(snapshots: Sequence[ProcessSnapshot]) -> dict[str, Any]:
     return document(NAME, VERSION, {"kind": "process", "processes": [_process(one) for one in snapshots]})
 
 
-def model_document(snapshot: Any) -> dict[str, Any]:
-    """Return a model as a document."""
-    return document(NAME, VERSION, {"kind": "model", "model": snapshot})
-
-
-def machine_document(snapshot: Any) -> dict[str, Any]:
-    """Return the machine as a document."""
-    return document(NAME, VERSION, {"kind": "machine", "machine": snapshot})
-
-
 def _process(snapshot: ProcessSnapshot) -> dict[str, Any]:
     from llamactl.render.document import plain
 

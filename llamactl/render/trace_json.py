@@ -10,7 +10,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from llamactl.errors import UsageError
+from llamactl.render.trace_findings import finding_text
+from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import TABLES, Table, rows_of, table_markdown
+from llamactl.trace.analysis.exchange_facts import ExchangeFacts
+from llamactl.trace.analysis.findings import Finding, find
 from llamactl.trace.analysis.report import TraceReport
 
 SCHEMA = "llamactl.trace"
@@ -36,10 +40,40 @@ def report_object(report: TraceReport) -> dict[str, Any]:
         "signals": report.signals,
         "mappings_not_kept": report.mappings_not_kept,
     }
+    document["mechanisms"] = [
+        {"name": row.name, "verdict": row.verdict, "facts": list(row.lines)} for row in mechanisms(report)
+    ]
+    document["findings"] = [_finding(one) for one in find(report)]
+    document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
+    document["exchange"] = _exchange(report.exchange)
     for table in TABLES:
         document[table.name] = [_plain(row) for row in rows_of(report, table)]
     document["metadata"] = report.metadata
     return document
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "name": finding.kind.value,
+        "cost_ns": finding.cost_ns,
+        "figures": finding.figures,
+        "place": list(finding.place) if finding.place else None,
+        "text": finding_text(finding),
+    }
+
+
+def _exchange(facts: ExchangeFacts | None) -> dict[str, Any] | None:
+    """Return bindings, GIL and per-token averages; the functions are a summary of their own."""
+    if facts is None:
+        return None
+    gil = _plain(facts.gil)
+    return {
+        "python": facts.python,
+        "bindings": [{**_plain(one), "kind": one.kind.value} for one in facts.bindings],
+        "engine_copies": facts.copies,
+        "per_token": _plain(facts.per_token),
+        "gil": {**gil, "verdict": facts.gil.verdict.value},
+    }
 
 
 def report_csv(report: TraceReport, tables: Sequence[Table]) -> str:

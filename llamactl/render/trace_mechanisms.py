@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_exchange import buffers, gil, interface
+from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
-
-OK = "ok"
-NONE = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """One row; ``verdict`` is ``ok``, a dash or a word in capitals that asks for attention."""
-
-    name: str
-    lines: tuple[str, ...]
-    verdict: str
-    explanation: str
-
 
 _NOTABLE_BYTES = 1 << 20
 """Less than this from the disk while generating is a library's page here and there, not the model."""
@@ -168,7 +155,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, _mapping, _faults, _disk, _threads, _locks, _gpu, _files,
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""
 

@@ -6,9 +6,13 @@ import textwrap
 from collections.abc import Sequence
 
 from llamactl.render.safe import safe_text
-from llamactl.render.trace_mechanisms import Mechanism, mechanisms
+from llamactl.render.trace_exchange import slow_text
+from llamactl.render.trace_findings import findings_text
+from llamactl.render.trace_mechanism import Mechanism
+from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import Table, table_text
 from llamactl.render.trace_text import count_text, shortened, time_text
+from llamactl.trace.analysis.findings import find
 from llamactl.trace.analysis.phases import OUTSIDE
 from llamactl.trace.analysis.report import TraceReport
 
@@ -25,7 +29,8 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
         tables: Summaries to show below.
         explain: Whether each mechanism is explained in two sentences.
     """
-    parts = [_head(report), _rows(report, explain), _first_token(report), _cost(report)]
+    parts = [_head(report), _rows(report, explain), findings_text(find(report)), _slow(report)]
+    parts += [_first_token(report), _cost(report)]
     parts += [table_text(report, table) for table in tables]
     return "\n".join(part for part in parts if part)
 
@@ -68,6 +73,14 @@ def _row(row: Mechanism, explain: bool) -> str:
     if explain:
         out += textwrap.wrap(row.explanation, WIDTH - 4, initial_indent="   ", subsequent_indent="   ")
     return "\n".join(out) + "\n"
+
+
+def _slow(report: TraceReport) -> str:
+    lines = slow_text(report)
+    if not lines:
+        return ""
+    body = [part for line in lines for part in textwrap.wrap(line, WIDTH - 1, subsequent_indent="   ")]
+    return "\n".join(["Slow tokens", *(f" {line}" for line in body)]) + "\n"
 
 
 def _first_token(report: TraceReport) -> str:

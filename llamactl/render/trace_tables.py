@@ -86,6 +86,10 @@ TABLES = (
         Column("unfinished", _nonzero("unfinished")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("bytes", _bytes("bytes")),
     )),
+    Table("functions", "By function of llama.cpp", (
+        Column("function", _name(30), left=True), Column("count", _count("count")), Column("total", _ns("total_ns")),
+        Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
+    )),
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),
         Column("opens", _nonzero("opens")),

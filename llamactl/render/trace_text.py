@@ -23,7 +23,7 @@ LONGEST_TEXT = 64
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def value_text(value: Value) -> str:  # noqa: PLR0911 - one return per kind
+def value_text(value: Value) -> str:
     """Return a decoded value as strace would write it."""
     if isinstance(value, Address):
         return f"{value.value:#x}" if value.value else "NULL"

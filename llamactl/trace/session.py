@@ -19,6 +19,7 @@ from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
+from llamactl.trace.session_agent import AgentPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ class SessionOptions:
         sample_s: How often memory, threads and bytes read are sampled; 0 for never.
         marks: Pass the program a pipe for phase marks (see ``marks``).
         keep_argv: Whether the command line is kept in the capture.
+        calls: Load the agent into a program that is started, for calls into llama.cpp and the GIL.
     """
 
     engine: str | None = None
@@ -54,6 +56,7 @@ class SessionOptions:
     sample_s: float = 0.1
     marks: bool = False
     keep_argv: bool = True
+    calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ def record(
     finally:
         choice.engine.close()
         session.close_marks()
+        session.agent.close()
 
 
 def time_untraced(command: Command) -> float:
@@ -160,6 +164,10 @@ class _Session:
     _begin: float = 0.0
     _next_sample: float = 0.0
     _marks: PhasePipe | None = field(default=None)
+    agent: AgentPart = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agent = AgentPart(self.options.calls and self.ours)
 
     @property
     def engine(self) -> Engine:
@@ -170,7 +178,9 @@ class _Session:
         return isinstance(self.target, Command)
 
     def run(self) -> SessionResult:
-        self.writer.metadata(opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv))
+        self.writer.metadata(
+            opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv)
+        )
         self._start()
         more = True
         while more:
@@ -180,6 +190,7 @@ class _Session:
             self._between(finished)
             more = batch is not None or not finished  # What was recorded last may fill several batches.
         self._read_marks()
+        self._from_agent(self.agent.finish)
         return self._close()
 
     def interrupt(self, number: int) -> None:
@@ -205,7 +216,7 @@ class _Session:
         self._begin = time.monotonic()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
-            self.engine.start(self._with_marks(self.target))
+            self.engine.start(self.agent.command(self._with_marks(self.target)))
             self._forget_write_end()
         else:
             if self.target == os.getpid():
@@ -255,6 +266,8 @@ class _Session:
             self._next_sample = now + self.options.sample_s
             self._write(sampler.counters(self.engine.state().pid))
         self._read_marks()
+        if not self._stopping:
+            self._from_agent(self.agent.drain)
         options = self.options
         if options.duration_s is not None and elapsed >= options.duration_s:
             self._stop("duration")
@@ -272,10 +285,18 @@ class _Session:
             if len(records):
                 self._write(records)
 
+    def _from_agent(self, take: Callable[[CaptureWriter], int]) -> None:
+        if self._error is None:
+            try:
+                self._records += take(self.writer)
+            except LlamactlError as error:
+                self._error = error
+
     def _stop(self, why: str) -> None:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
             return
+        self._from_agent(self.agent.finish)
         self._stopping = True
         self._ended = why
         if self.ours:
@@ -285,20 +306,21 @@ class _Session:
 
     def _close(self) -> SessionResult:
         state = self.engine.state()
-        complete = self._ended == "exit" and not state.lost
+        lost = state.lost + self.agent.lost
+        complete = self._ended == "exit" and not lost
         traced_s = time.monotonic() - self._begin
         phases = self._marks.phases if self._marks is not None else []
         result = SessionResult(
             engine=self.engine.name,
             reasons=self.choice.reasons,
             blind=self.engine.blind,
-            notes=state.notes,
+            notes=(*state.notes, *([self.agent.note] if self.agent.note else [])),
             pid=state.pid,
             exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
             ended=self._ended,
             complete=complete,
             records=self._records,
-            lost=state.lost,
+            lost=lost,
             traced_s=traced_s,
             per_record_ns=self.choice.per_record_ns,
             error=self._error,

@@ -178,3 +178,20 @@ def test_watch_redraws_a_terminal_within_80_columns(target: subprocess.Popen[str
     assert max(map(len, lines)) <= 80 and "\x1b" not in "".join(lines)
     assert watcher.stderr is not None
     watcher.stderr.close()
+
+
+def test_a_target_is_told_by_its_looks(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "missing.gguf"))
+    assert done.returncode == 2 and "missing.gguf can't be opened" in done.stderr
+    # Digits are a process; a file of that name is given with its directory.
+    (tmp_path / "4194305").write_bytes(b"GGUF")
+    assert "no process has the number" in run("4194305").stderr
+    assert run(str(tmp_path / "4194305")).stdout.startswith("model: ")
+    machine = document()
+    assert machine["kind"] == "machine"
+
+
+def test_a_python_is_asked_for_its_binding(tmp_path: Path) -> None:
+    found = document("--python", sys.executable, "--binding", "no_such_binding")
+    assert found["kind"] == "abi"
+    assert found["abi"]["status"] == "unknown"

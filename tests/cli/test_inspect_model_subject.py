@@ -58,6 +58,7 @@ def test_the_engine_is_asked_only_for_a_context(small: str, model_path: Path) ->
         ((), ModelFileOptions(ctx_size=-1), "isn't a number of tokens"),
         ((), ModelFileOptions(gpu_layers="many"), "not a number of layers"),
         ((), ModelFileOptions(cache_type_k="q9"), "KV type 'q9' is unknown"),
+        ((), ModelFileOptions(flash_attn="maybe"), "flash attention 'maybe' is unknown"),
     ],
 )
 def test_what_is_asked_wrongly(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +60,9 @@ def check_abi(
         environment: Of the process that is looked at, so that the same library is found; None for ours.
         modules: Modules to try, the first that can be imported is asked.
     """
+    # Imported here, as where it is used: it costs more than all the rest of most inspections.
+    import subprocess
+
     try:
         answer = _ask(interpreter, dict(os.environ if environment is None else environment), modules)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -75,6 +77,8 @@ def _unknown(interpreter: str, reason: str) -> AbiCheck:
 
 
 def _ask(interpreter: str, environment: dict[str, str], modules: Sequence[str]) -> dict[str, Any]:
+    import subprocess
+
     # A script's directory comes first on the path of its imports; a text has none but the current one.
     source = "import sys; sys.path[:1] = []\n" + (_HERE / "abi_probe.py").read_text(encoding="utf-8")
     names = sorted({name for entry in _table() for name in entry["structs"]})

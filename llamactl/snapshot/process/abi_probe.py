@@ -29,7 +29,7 @@ def from_ffi(ffi: Any, names: Any) -> Any:
             kind = ffi.typeof("struct " + name)
             fields = {field: [place.offset, ffi.sizeof(place.type)] for field, place in kind.fields or ()}
             found[name] = {"size": ffi.sizeof(kind), "fields": fields}
-        except Exception:  # noqa: S112, PERF203 - not declared there, or opaque
+        except Exception:  # noqa: S112 - not declared there, or opaque
             continue
     return found
 

@@ -63,7 +63,10 @@ def _read_one(links: int, infos: int, fd: int, roles: RoleFinder) -> OpenFile | 
     name = str(fd)
     try:
         target = os.readlink(name, dir_fd=links)
-        info = _read_small(infos, name)
+        # Not through a helper or a file object: this runs for each of tens of thousands of descriptors.
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=infos)
+        info = os.read(descriptor, _INFO_BYTES)
+        os.close(descriptor)
         status = os.stat(name, dir_fd=links) if target[:1] == "/" else None
     except OSError:  # closed since the list was read
         return None
@@ -72,14 +75,6 @@ def _read_one(links: int, infos: int, fd: int, roles: RoleFinder) -> OpenFile | 
         kind, detail = _anonymous(target, info)
         return OpenFile(fd, kind, mode, None, None, None, False, target, "", detail, None, _inode(target), ())
     return _on_file_system((fd, mode), target, offset, status, roles)
-
-
-def _read_small(directory: int, name: str) -> bytes:
-    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        return os.read(descriptor, _INFO_BYTES)
-    finally:
-        os.close(descriptor)
 
 
 def _position_and_mode(info: bytes) -> tuple[int, str]:
@@ -160,7 +155,11 @@ def _with_ends(process: ProcessDir, files: list[OpenFile], roles: RoleFinder) ->
         return files
     sockets = read_sockets(process) if any(entry.kind == "socket" for entry in files) else {}
     others = {entry.fd: _other_end(entry, sockets) for entry in files if entry.kind in _PEERED}
-    holders = find_holders(text for text in others.values() if text)
+    holders = find_holders((text for text in others.values() if text), without=process.pid)
+    for entry in files:
+        if entry.kind in _PEERED:
+            own = Holder(process.pid, entry.fd, "r" in entry.mode, "w" in entry.mode)
+            holders.setdefault(entry.target, []).append(own)
     return [
         _ended(process.pid, entry, sockets, holders.get(others[entry.fd], []), roles)
         if entry.fd in others

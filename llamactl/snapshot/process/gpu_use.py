@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llamactl.snapshot.gpu.driver_files import DriverFile, driver_files
+from llamactl.snapshot.gpu.driver_files import DriverFile, is_driver_file
 from llamactl.snapshot.gpu.facts import Reason
 from llamactl.snapshot.gpu.look import gpus
 
@@ -42,12 +42,16 @@ class GpuUse:
     reasons: tuple[Reason, ...]
 
 
-def find_gpu_use(pid: int, kinds: Iterable[str]) -> GpuUse:
+def find_gpu_use(
+    pid: int, kinds: Iterable[str], files: Iterable[tuple[int, str]], mapped: Iterable[tuple[str, int]]
+) -> GpuUse:
     """Return what a process uses of GPUs.
 
     Args:
         pid: The process.
         kinds: Kinds of the engine's files in it, as in :class:`EngineFile`.
+        files: Its open files: number and target.
+        mapped: Its mappings: file and size in bytes.
     """
     kinds = list(kinds)
     names = tuple(_BACKENDS[kind] for kind in kinds if kind in _BACKENDS)
@@ -63,4 +67,21 @@ def find_gpu_use(pid: int, kinds: Iterable[str]) -> GpuUse:
         total = sum(own) if own else None
         sizes = (total, device.used_bytes, device.total_bytes)
         devices.append(DeviceUse(device.vendor, device.name, *sizes, device.only_device_total))
-    return GpuUse(tuple(devices), driver_files(pid), backends, report.reasons)
+    return GpuUse(tuple(devices), _driver_files(files, mapped), backends, report.reasons)
+
+
+def _driver_files(
+    files: Iterable[tuple[int, str]], mapped: Iterable[tuple[str, int]]
+) -> tuple[DriverFile, ...]:
+    descriptors: dict[str, list[int]] = {}
+    sizes: dict[str, int] = {}
+    for fd, path in files:
+        if path.startswith("/dev/") and is_driver_file(path):
+            descriptors.setdefault(path, []).append(fd)
+    for path, size in mapped:
+        if path.startswith("/dev/") and is_driver_file(path):
+            sizes[path] = sizes.get(path, 0) + size
+    return tuple(
+        DriverFile(path, tuple(descriptors.get(path, ())), sizes.get(path, 0))
+        for path in sorted({*descriptors, *sizes})
+    )

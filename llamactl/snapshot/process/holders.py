@@ -19,8 +19,12 @@ class Holder:
     writes: bool
 
 
-def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
+def find_holders(targets: Iterable[str], without: int) -> dict[str, list[Holder]]:
     """Return for each link text (``pipe:[123]``) the descriptors that have it open.
+
+    Args:
+        targets: The texts.
+        without: Number of a process that isn't searched, because its files are known.
 
     Processes whose files we may not list are left out, so an empty answer is not a proof.
     """
@@ -29,7 +33,7 @@ def find_holders(targets: Iterable[str]) -> dict[str, list[Holder]]:
     if not wanted:
         return found
     for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, of every process
-        if name.isdigit():
+        if name.isdigit() and int(name) != without:
             _search(int(name), wanted, found)
     return found
 

@@ -47,7 +47,7 @@ def find_roles(
     return roles
 
 
-def _named(path: str, program: str, is_model: Callable[[], bool]) -> Role:  # noqa: PLR0911 - a table of rules
+def _named(path: str, program: str, is_model: Callable[[], bool]) -> Role:
     plain = path.removesuffix(DELETED)
     name = plain.rpartition("/")[2]
     if path in ("[heap]", "[stack]"):

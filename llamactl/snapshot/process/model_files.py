@@ -6,10 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
-from llamactl.snapshot.gguf import header, values
 from llamactl.snapshot.process.buffers import ModelSize
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.gguf.header import GgufFile
 
 MAGIC_BYTES = 4
 
@@ -59,6 +62,9 @@ def read_model(shown: str, readable: str) -> ModelHeader | None:
 
     None when it can't be read or is no sound GGUF file.
     """
+    # Imported here: few processes have a model, and the parser is compiled code.
+    from llamactl.snapshot.gguf import header
+
     try:
         file = header.read(readable)
     except LlamactlError:
@@ -74,12 +80,12 @@ def read_model(shown: str, readable: str) -> ModelHeader | None:
     return ModelHeader(size, tuple(sorted(tensors)))
 
 
-def _number(file: header.GgufFile, key: str) -> int | None:
+def _number(file: GgufFile, key: str) -> int | None:
     value = file.get(f"{file.get('general.architecture')}.{key}")
     return value if isinstance(value, int) else None
 
 
-def _cache_elements(file: header.GgufFile) -> int | None:
+def _cache_elements(file: GgufFile) -> int | None:
     """Return K plus V elements of one token over all layers; None where attention isn't the usual one."""
     layers, heads = _number(file, "block_count"), _number(file, "attention.head_count")
     embedding = _number(file, "embedding_length")
@@ -90,10 +96,12 @@ def _cache_elements(file: header.GgufFile) -> int | None:
     return sum(_heads_kv(file, layers, heads)) * (key + value)
 
 
-def _heads_kv(file: header.GgufFile, layers: int, heads: int) -> Sequence[int]:
+def _heads_kv(file: GgufFile, layers: int, heads: int) -> Sequence[int]:
     name = f"{file.get('general.architecture')}.attention.head_count_kv"
     entry = file.metadata.get(name)
     if entry is not None and entry.count is not None:
+        from llamactl.snapshot.gguf import values
+
         found = values.read(file, name)
         return [int(item) for item in found] if isinstance(found, (list, tuple)) else []
     return [_number(file, "attention.head_count_kv") or heads] * layers

@@ -72,7 +72,7 @@ class ProcessDir:
         """Return the names in ``/proc/PID/name``. Raises OSError."""
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.descriptor)
         try:
-            return os.listdir(descriptor)  # noqa: PTH208 - of a descriptor
+            return os.listdir(descriptor)
         finally:
             os.close(descriptor)
 

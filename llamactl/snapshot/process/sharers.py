@@ -28,7 +28,7 @@ def find_sharers(pid: int, device: str, inode: int) -> list[Sharer]:
         inode: The file's.
     """
     mark = f" {device} {inode} ".encode()
-    others = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+    others = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return [_sharer(other, device, inode) for other in others if other != pid and _maps(other, mark)]
 
 

@@ -1,13 +1,17 @@
 """Read /proc/PID/smaps into columns: one entry of each list is one mapping.
 
-A process may have tens of thousands of mappings of 25 lines each, so the file is split once and the
-lines are taken by their distance from the first line of their mapping, which is the same in all of
-them: the kernel prints every line for every mapping.
+A process may have tens of thousands of mappings of 25 lines each. The kernel prints the same lines for
+every mapping, with the values in columns of fixed width, so all of them are at the same distance from
+the end of the mapping's first line. Where that doesn't hold the file is read line by line.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+
+_FLAGS = b"VmFlags:"
+_LINE_BYTES = 28  # "Rss:", spaces up to column 24 with the value, " kB" and the end of the line
 
 # The lines of smaps that are kept (proc_pid_smaps(5)); each is in KiB there and in bytes here.
 MEASURES = (
@@ -36,13 +40,14 @@ class Smaps:
 
 def parse_smaps(data: bytes) -> Smaps:
     """Return the mappings of a whole ``smaps`` file, in the order of their addresses."""
-    lines = data.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    stride = _stride(lines)
-    if stride and len(lines) % stride == 0 and _regular(lines, stride):
-        return _columns(lines[::stride], *_by_position(lines, stride))
-    return _columns(*_by_name(lines))
+    try:
+        return _columns(*_by_position(data))
+    except _IrregularError:
+        return _columns(*_by_name(data.splitlines()))
+
+
+class _IrregularError(Exception):
+    """The lines of some mapping aren't where those of the first are."""
 
 
 def _is_header(line: bytes) -> bool:
@@ -50,27 +55,52 @@ def _is_header(line: bytes) -> bool:
     return not line.split(None, 1)[0].endswith(b":")
 
 
-def _stride(lines: list[bytes]) -> int:
-    return next((i for i, line in enumerate(lines) if i and _is_header(line)), len(lines))
+def _by_position(data: bytes) -> tuple[list[bytes], dict[bytes, list[int]], list[bytes]]:
+    """Read all values from the places that they have in the first mapping."""
+    begin = data.find(b"\n") + 1
+    length = data.find(_FLAGS, begin) - begin
+    if not begin or length < 0:
+        raise _IrregularError
+    frame, names = _frame(data[begin : begin + length])
+    headers, rows, flags = [], [], []
+    at, end = 0, len(data)
+    while at < end:
+        begin = data.find(b"\n", at) + 1 or end
+        stop = data.find(b"\n", begin + length)
+        if stop < 0 or data[begin + length : begin + length + len(_FLAGS)] != _FLAGS:
+            raise _IrregularError
+        headers.append(data[at : begin - 1])
+        rows.append(frame.unpack_from(data, begin))
+        flags.append(data[begin + length : stop])
+        at = stop + 1
+    return headers, _measures(names, rows), flags
 
 
-def _regular(lines: list[bytes], stride: int) -> bool:
-    names = [line.split(b":", 1)[0] + b":" for line in lines[1:stride]]
-    return all(
-        all(line.startswith(name) for line in lines[at::stride]) for at, name in enumerate(names, start=1)
-    )
+def _frame(lines: bytes) -> tuple[struct.Struct, list[bytes]]:
+    """Return how to take the values out of the lines between the first and the flags."""
+    names, layout = [], "<"
+    for line in lines.splitlines(keepends=True):
+        name = line.split(b":", 1)[0]
+        # "%-16s%8lu kB": a value of more digits makes the line longer, and the place of the flags wrong.
+        if name in MEASURES and len(line) == _LINE_BYTES:
+            names.append(name)
+            layout += "16s8s4x"
+        else:
+            layout += f"{len(line)}x"
+    return struct.Struct(layout), names
 
 
-def _by_position(lines: list[bytes], stride: int) -> tuple[dict[bytes, list[int]], list[bytes]]:
-    names = [line.split(b":", 1)[0] for line in lines[1:stride]]
-    count = len(lines) // stride
-    measures = {}
-    for name in MEASURES:
-        at = names.index(name) + 1 if name in names else 0
-        column = [int(line[16:-3]) * 1024 for line in lines[at::stride]] if at else [0] * count
-        measures[name] = column
-    flags = lines[names.index(b"VmFlags") + 1 :: stride] if b"VmFlags" in names else [b""] * count
-    return measures, flags
+def _measures(names: list[bytes], rows: list[tuple[bytes, ...]]) -> dict[bytes, list[int]]:
+    columns = list(zip(*rows, strict=True))
+    measures = {name: [0] * len(rows) for name in MEASURES}
+    for at, name in enumerate(names):
+        if set(columns[2 * at]) != {(name + b":").ljust(16)}:
+            raise _IrregularError
+        # Most values are the same few, 0 and 4 before all.
+        texts = columns[2 * at + 1]
+        known = {text: int(text) * 1024 for text in set(texts)}
+        measures[name] = list(map(known.__getitem__, texts))
+    return measures
 
 
 def _by_name(lines: list[bytes]) -> tuple[list[bytes], dict[bytes, list[int]], list[bytes]]:

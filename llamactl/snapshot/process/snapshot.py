@@ -101,7 +101,7 @@ class _Inspection:
         engine, binding = self._engine(python)
         threads = self._try("threads", lambda: self._threads(sample, engine))
         kinds = [file.kind for file in engine or ()]
-        gpu = self._try("gpu", lambda: find_gpu_use(self.process.pid, kinds))
+        gpu = self._try("gpu", lambda: self._gpu(kinds, files))
         limits = self._try("limits", lambda: read_limits(self.process))
         abi = self._abi(python, binding, interpreter, modules) if "abi" in self.sections else None
         if self.space:
@@ -189,6 +189,17 @@ class _Inspection:
         readings = sample.finish()
         static = next((file.path for file in engine or () if file.kind == "static"), "")
         return build_table(self.process, readings, self.space, static, self.environment)
+
+    def _gpu(self, kinds: Sequence[str], files: Sequence[OpenFile] | None) -> GpuUse:
+        if files is None:
+            opened = [(int(fd), self.process.link(f"fd/{fd}")) for fd in self.process.list("fd")]
+        else:
+            opened = [(entry.fd, entry.target) for entry in files]
+        maps = self.space.maps if self.space else None
+        sizes = [end - start for start, end in zip(maps.start, maps.end, strict=True)] if maps else []
+        return find_gpu_use(
+            self.process.pid, kinds, opened, zip(maps.path if maps else [], sizes, strict=True)
+        )
 
     def _abi(
         self, python: Python | None, binding: Binding | None, interpreter: str | None, modules: Sequence[str]

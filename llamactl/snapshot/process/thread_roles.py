@@ -71,7 +71,7 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _of_file(path: str, engine: str) -> str:  # noqa: PLR0911 - a table of rules
+def _of_file(path: str, engine: str) -> str:
     """Return the role of threads that a file's code starts."""
     name = _name(path)
     if name.startswith("libgomp"):

@@ -59,6 +59,20 @@ class CounterTable:
             for number in np.unique(samples[0])
         ]
 
+    def series(self, name: str) -> tuple[IntArray, IntArray]:
+        """Return the moments (ns, rising) and values of one counter of the process sampled most."""
+        empty = np.empty(0, np.int64)
+        if not self._parts or name not in self._names:
+            return empty, empty
+        samples = np.concatenate(self._parts, axis=1)
+        samples = samples[:, samples[0] == self._names.index(name)]
+        if not samples.shape[1]:
+            return empty, empty
+        pids, counts = np.unique(samples[1], return_counts=True)
+        samples = samples[:, samples[1] == pids[counts.argmax()]]
+        order = np.argsort(samples[2], kind="stable")
+        return samples[2][order], samples[3][order]
+
     def _row(self, number: int, samples: IntArray, phases: Phases) -> CounterRow:
         samples = samples[:, np.argsort(samples[2], kind="stable")]
         value = samples[3]

@@ -79,12 +79,13 @@ def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
     own: list[IntArray] = []
     derived: list[IntArray] = []
     from_function = _numbers_by_function(_strings(metadata, "functions"))
+    token_count = _token_counts(metadata, len(from_function))
     for view in views:
         if (view.kind == Kind.PHASE).any():
             records = view.of_kind(Kind.PHASE)
             own.append(_intervals(records, records["nr"].astype(np.int64)))
         if len(from_function) and (view.kind == Kind.CALL).any():
-            derived.append(_from_calls(view.of_kind(Kind.CALL), from_function))
+            derived.append(_from_calls(view.of_kind(Kind.CALL), from_function, token_count))
     if own:
         return _build(np.concatenate(own, axis=1), _strings(metadata, "phases"), "phases")
     if derived and sum(part.shape[1] for part in derived):
@@ -110,12 +111,24 @@ def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
     return np.stack([start, end, number])
 
 
-def _from_calls(records: NDArray[np.void], from_function: IntArray) -> IntArray:
+def _token_counts(metadata: dict[str, object], functions: int) -> IntArray:
+    """Return at which argument each function keeps its number of tokens; 0 where the table doesn't say."""
+    table = metadata.get("function_table")
+    position = np.zeros(max(functions, 1), dtype=np.int64)
+    for nr, row in enumerate(table if isinstance(table, list) else []):
+        labels = [str(item).partition(":")[0] for item in row.get("args", ())]
+        if "n_tokens" in labels:
+            position[nr] = labels.index("n_tokens")
+    return position
+
+
+def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count: IntArray) -> IntArray:
     """Take the calls that are phases; ``llama_decode`` of several tokens is the prompt's prefill."""
     nr = np.minimum(records["nr"].astype(np.int64), len(from_function) - 1)
     number = from_function[nr]
     decode, prefill = ORDER.index("decode"), ORDER.index("prefill")
-    number = np.where((number == decode) & (records["args"][:, 0] > 1), prefill, number)
+    n_tokens = records["args"][np.arange(len(records)), token_count[nr]]
+    number = np.where((number == decode) & (n_tokens > 1), prefill, number)
     kept = number >= 0
     return _intervals(records[kept], number[kept])
 

@@ -11,6 +11,8 @@ from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
+from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
 from llamactl.trace.analysis.files import FileRow, FileTable
@@ -19,11 +21,13 @@ from llamactl.trace.analysis.futexes import FutexRow, FutexTable
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
+from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.select import PostFilter
+from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind
@@ -57,7 +61,15 @@ class TraceReport:
     counters: list[CounterRow]
     first_token: FirstToken | None
     signals: int
+    exchange: ExchangeFacts | None
+    slow_tokens: list[SlowToken]
+    memory_growth: MemoryGrowth | None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> list[FunctionRow]:
+        """Per function of llama.cpp; empty where no call was seen."""
+        return self.exchange.functions if self.exchange is not None else []
 
 
 class _Tables:
@@ -151,6 +163,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     length = (tables.end_ns - begin) / 1e9 if tables.begin_ns is not None else 0.0
     files = tables.files.rows()
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
+    exchange = exchange_facts(capture)
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -173,8 +186,17 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         counters=tables.counters.rows(phases),
         first_token=first_token(phases, begin),
         signals=tables.signals,
+        exchange=exchange,
+        slow_tokens=_slow(exchange),
+        memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         metadata=dict(capture.metadata),
     )
+
+
+def _slow(exchange: ExchangeFacts | None) -> list[SlowToken]:
+    if exchange is None:
+        return []
+    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits)
 
 
 def _regions(metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:

@@ -14,7 +14,7 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.held import Held
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib
+from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
@@ -27,7 +27,7 @@ RING_BYTES = 16 << 20
 EAGER = -10
 CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
-SIGRETURN_LEAVES = "id == -1"
+SIGRETURN_LEAVES = "id==-1"
 
 
 class PerfEngine(Engine):
@@ -65,14 +65,9 @@ class PerfEngine(Engine):
         self._by_ptrace: frozenset[int] = frozenset()
         if with_strings and not options.loops:
             self._plan_strings()
-        ring = CALIBRATION_RING_BYTES if options.loops else RING_BYTES
-        births = self._strings is None
-        self._perf: Any = lib.perf_new(BLOCKS, ring, *self._ids, options.faults, births)
-        if self._perf == ffi.NULL:
-            raise MemoryError("no memory for the recorder")
-        allowed = number_filter(options.selection, self._by_ptrace)
-        leaves = f"{allowed} || {SIGRETURN_LEAVES}" if allowed else ""
-        self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
+        self._perf: Any = None
+        self._filters: tuple[Any, Any] = (None, None)
+        self._prepare()
 
     def start(self, command: Command) -> None:
         """See :meth:`Engine.start`."""
@@ -100,6 +95,8 @@ class PerfEngine(Engine):
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
         self._attached = pid
         self._drop_strings()
+        self._by_ptrace = frozenset()
+        self._prepare()
         self._notes.append("the engine perf sees no strings of a program that it attaches to")
         tids = _threads(pid)
         for tid in tids:
@@ -197,13 +194,21 @@ class PerfEngine(Engine):
         if self._strings is not None:
             self._strings.close()
             self._strings = None
-        if self._attached:
-            self._by_ptrace = frozenset()
+
+    def _prepare(self) -> None:
+        """Make the recorder of whatever is left to perf."""
+        if self._perf is not None:
             lib.perf_free(self._perf)
-            self._perf = lib.perf_new(BLOCKS, RING_BYTES, *self._ids, self._options.faults, True)
-            allowed = number_filter(self._options.selection, frozenset())
-            leaves = f"{allowed} || {SIGRETURN_LEAVES}" if allowed else ""
-            self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
+        options = self._options
+        ring = CALIBRATION_RING_BYTES if options.loops else RING_BYTES
+        births = self._strings is None
+        mine = None if options.selection is None else options.selection - self._by_ptrace
+        self._perf = lib.perf_new(BLOCKS, ring, *self._ids, options.faults, births, selection_bits(mine))
+        if self._perf == ffi.NULL:
+            raise MemoryError("no memory for the recorder")
+        allowed = number_filter(options.selection, self._by_ptrace)
+        leaves = f"{allowed}||{SIGRETURN_LEAVES}" if allowed else ""
+        self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
 
     def _start_alone(self, command: Command) -> None:
         loops = self._options.loops

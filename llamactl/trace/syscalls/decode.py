@@ -74,7 +74,7 @@ class CallDecoder:
         error = error_name(raw.ret)
         return Decoded(call.name, arguments, _result(call, raw, error), error)
 
-    def _argument(self, kind: str, value: int, raw: RawCall, references: Iterator[int]) -> Value:  # noqa: PLR0911 - one return per kind
+    def _argument(self, kind: str, value: int, raw: RawCall, references: Iterator[int]) -> Value:
         reader = READERS.get(kind)
         if reader:
             reference = next(references, 0)
@@ -113,7 +113,7 @@ def _result(call: Call, raw: RawCall, error: str | None) -> Value:
     return decode_plain(call.result, raw.ret & 0xFFFFFFFFFFFFFFFF if call.result == "pointer" else raw.ret)
 
 
-def plain(value: Value) -> object:  # noqa: PLR0911 - one return per kind
+def plain(value: Value) -> object:
     """Return a value for JSON: numbers as numbers, flags as lists, bytes escaped, descriptors as objects."""
     if isinstance(value, Flags):
         return [*value.names, *([hex(value.rest)] if value.rest else [])]

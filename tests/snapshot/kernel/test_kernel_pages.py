@@ -26,6 +26,8 @@ def half_cached(tmp_path: Path) -> Iterator[int]:
     fd = os.open(path, os.O_RDWR)
     os.fsync(fd)
     os.posix_fadvise(fd, 4 * MIB, 4 * MIB, os.POSIX_FADV_DONTNEED)
+    if mincore(fd) == 8 * MIB:
+        pytest.skip("the file system of the temporary folder doesn't drop pages on request")
     yield fd
     os.close(fd)
 

@@ -20,7 +20,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start a program of ``tests/programs`` and wait for its line ``ready``; it ends when its stdin closes."""
     running: list[subprocess.Popen[str]] = []
 
-    def run(program: str, *arguments: str, python: str = sys.executable, **environment: str) -> subprocess.Popen[str]:
+    def run(
+        program: str, *arguments: str, python: str = sys.executable, **environment: str
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [python, str(PROGRAMS / program), *arguments],
             stdin=subprocess.PIPE,

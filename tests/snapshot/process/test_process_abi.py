@@ -101,7 +101,9 @@ def library() -> Path:
 
 
 def test_a_right_and_a_wrong_ctypes_binding(tmp_path: Path, library: Path) -> None:
-    right = check_abi(sys.executable, binding(tmp_path, library, ', ("logits", types.c_void_p)'), ["own_binding"])
+    right = check_abi(
+        sys.executable, binding(tmp_path, library, ', ("logits", types.c_void_p)'), ["own_binding"]
+    )
     assert (right.status, right.kind, right.library) == ("match", "ctypes", str(library.resolve()))
     wrong = check_abi(sys.executable, binding(tmp_path, library, ""), ["own_binding"])
     assert wrong.status == "mismatch"
@@ -130,7 +132,9 @@ def test_what_cannot_be_asked_is_unknown(tmp_path: Path) -> None:
     assert (missing.status, missing.reason) == (
         "unknown", "no_such_binding: No module named 'no_such_binding'",
     )  # fmt: skip
-    without = check_abi(sys.executable, binding(tmp_path, "", ', ("logits", types.c_void_p)'), ["own_binding"])
+    without = check_abi(
+        sys.executable, binding(tmp_path, "", ', ("logits", types.c_void_p)'), ["own_binding"]
+    )
     assert without.status == "unknown"
     assert "unknown version isn't in llamactl's table" in without.reason
 
@@ -146,7 +150,7 @@ def test_an_interpreter_that_fails_is_told(tmp_path: Path) -> None:
 
 def test_the_probe_imports_nothing_of_ours_by_accident(tmp_path: Path) -> None:
     """Our files ``threads.py`` and ``python.py`` lie next to the probe; the child must not find them."""
-    (tmp_path / "own_binding.py").write_text("import sys\nclass llama_x: _fields_ = []\nraise ImportError(sys.path[0])\n")
+    (tmp_path / "own_binding.py").write_text("import sys\nraise ImportError(sys.path[0])\n")
     found = check_abi(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, ["own_binding"])
     assert found.reason == f"own_binding: {tmp_path}"
 

@@ -67,7 +67,9 @@ def test_a_build_id_is_that_of_readelf(lib: Path) -> None:
     if not shutil.which("readelf"):
         pytest.skip("readelf isn't installed")
     for path in lib.glob("*.so"):
-        notes = subprocess.run(["readelf", "-n", str(path)], capture_output=True, text=True, check=True).stdout
+        notes = subprocess.run(
+            ["readelf", "-n", str(path)], capture_output=True, text=True, check=True
+        ).stdout
         elf = read_elf(path)
         assert elf is not None
         assert f"Build ID: {elf.build_id}" in notes

@@ -41,7 +41,9 @@ def by_name(files: list[OpenFile], name: str) -> OpenFile:
 
 def test_descriptors_are_those_of_proc(target: subprocess.Popen[str]) -> None:
     files = files_of(target.pid)
-    assert [entry.fd for entry in files] == sorted(map(int, os.listdir(f"/proc/{target.pid}/fd")))
+    assert [entry.fd for entry in files] == sorted(
+        int(link.name) for link in Path(f"/proc/{target.pid}/fd").iterdir()
+    )
     for entry in files:
         info = Path(f"/proc/{target.pid}/fdinfo/{entry.fd}").read_text()
         position = int(info.split("pos:\t")[1].split("\n")[0])

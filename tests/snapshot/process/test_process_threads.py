@@ -40,7 +40,9 @@ def python(start: Start, tmp_path: Path) -> subprocess.Popen[str]:
 
 def test_threads_are_those_of_proc(python: subprocess.Popen[str]) -> None:
     table = table_of(python.pid)
-    assert [t.reading.thread for t in table.threads] == sorted(map(int, os.listdir(f"/proc/{python.pid}/task")))
+    assert [t.reading.thread for t in table.threads] == sorted(
+        int(task.name) for task in Path(f"/proc/{python.pid}/task").iterdir()
+    )
     for thread in table.threads:
         status = Path(f"/proc/{python.pid}/task/{thread.reading.thread}/status").read_text()
         assert f"Cpus_allowed_list:\t{thread.reading.affinity}\n" in status
@@ -67,7 +69,7 @@ def compiled(source: str, tmp_path: Path, *options: str) -> Path:
     compiler = shutil.which("c++" if source.endswith(".cpp") else "cc")
     if compiler is None:
         pytest.skip("no compiler")
-    binary = tmp_path / source.split(".")[0]
+    binary = tmp_path / source.split(".", maxsplit=1)[0]
     done = subprocess.run([compiler, str(PROGRAMS / source), "-o", str(binary), *options], check=False)
     if done.returncode:
         pytest.skip(f"{compiler} can't compile with {' '.join(options)}")
@@ -75,7 +77,7 @@ def compiled(source: str, tmp_path: Path, *options: str) -> Path:
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
     def started(binary: Path, **environment: str) -> subprocess.Popen[str]:
@@ -96,7 +98,7 @@ def run() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 @needs_x86_glibc
 @pytest.mark.parametrize(("policy", "spins"), [("active", True), ("passive", False)])
 def test_a_pool_that_spins_while_idle_is_flagged(
-    run: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, policy: str, spins: bool
+    run: Callable[..., subprocess.Popen[str]], tmp_path: Path, policy: str, spins: bool
 ) -> None:
     target = run(compiled("gomp_spin.c", tmp_path, "-fopenmp"), OMP_WAIT_POLICY=policy)
     table = table_of(target.pid)
@@ -112,7 +114,7 @@ def test_a_pool_that_spins_while_idle_is_flagged(
 
 @needs_x86_glibc
 def test_a_cpp_thread_belongs_to_the_file_that_made_it(
-    run: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+    run: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     target = run(compiled("std_thread.cpp", tmp_path, "-pthread"))
     worker: Thread = table_of(target.pid).threads[1]

@@ -15,6 +15,7 @@ import pytest
 from llamactl.errors import UsageError
 from llamactl.render.inspect_json import process_document
 from llamactl.render.inspect_process import process_text
+from llamactl.snapshot.process import files
 from llamactl.snapshot.process import snapshot as module
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.snapshot import descendants, inspect_process
@@ -51,7 +52,7 @@ def test_another_users_process_is_told_as_far_as_it_may_be(target: subprocess.Po
 def test_a_process_that_ends_midway_gives_what_was_read(
     target: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module.read_files
+    whole = files.read_files
 
     def read_and_kill(*arguments: object) -> object:
         found = whole(*arguments)  # type: ignore[arg-type]
@@ -125,4 +126,4 @@ def test_descendants(target: subprocess.Popen[str]) -> None:
 def test_only_what_is_asked_for_is_read(target: subprocess.Popen[str]) -> None:
     found = inspect_process(target.pid, ("limits",))
     assert found.limits is not None
-    assert found.files is found.mappings is found.memory is found.threads is found.engine is None
+    assert [found.files, found.mappings, found.memory, found.threads, found.engine] == [None] * 5

@@ -19,7 +19,13 @@ from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_righ
 from llamactl.trace.ptrace_library import ARCHITECTURES
 from llamactl.trace.session import SessionOptions, SessionResult, record
 
-NAMES = ARCHITECTURES["x86_64"] | {332: "statx", 334: "rseq", 435: "clone3", 436: "close_range", 439: "faccessat2"}
+NAMES = ARCHITECTURES["x86_64"] | {
+    332: "statx",
+    334: "rseq",
+    435: "clone3",
+    436: "close_range",
+    439: "faccessat2",
+}
 NUMBERS = {name: number for number, name in NAMES.items() if number < 512}  # From 512 on: x32.
 ENGINES = ("ptrace", "perf", "python")
 
@@ -65,7 +71,9 @@ class Recorded:
         return [self.capture.text(reference) for reference in self.calls(name)["text"].tolist()]
 
 
-def recorded(path: Path, argv: list[str], engine: str | None, selection=None, cwd=None, **options) -> Recorded:
+def recorded(
+    path: Path, argv: list[str], engine: str | None, selection=None, cwd=None, **options
+) -> Recorded:
     """Record a command."""
     writer = CaptureWriter(path)
     result = record(

@@ -12,7 +12,9 @@ from recording import NUMBERS, engines, recorded, strace_counts
 
 from llamactl.trace.capture.record import Flag, Kind, Task
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace isn't installed: nothing to compare with")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("strace"), reason="strace isn't installed: nothing to compare with"
+)
 
 # A thread that waits may be woken early, and then waits again: no two runs have the same number of these.
 VARIES = {"futex", "restart_syscall", "pause", "rt_sigsuspend"}

@@ -1,0 +1,306 @@
+"""The program's life under the recorder: status, signals, stops, attaching, and what happens when we are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from recording import engines, read, recorded
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
+from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.engines.base import Options
+from llamactl.trace.engines.choose import make_engine
+from llamactl.trace.session import SessionOptions, record
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def driver(code: str, *argv: str, **kw) -> subprocess.Popen[str]:
+    """Start a Python process that records; it finds the source tree as these tests do."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-c", textwrap.dedent(code), *argv]
+    return subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, **kw)
+
+
+def pid_from(process) -> int:
+    """Read up to the driver's own line; the program may print to the same pipe before."""
+    return next(int(line.split()[1]) for line in process.stdout if line.startswith("pid "))
+
+
+@pytest.fixture
+def busy(program):
+    """A running program with three threads; its ``ask`` echoes through it."""
+    process = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    assert process.stdout.readline() == b"ready\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def ask(process, byte: bytes) -> bytes:
+    process.stdin.write(byte)
+    return process.stdout.read(1)
+
+
+def finish(process) -> bytes:
+    process.stdin.close()
+    rest = process.stdout.read()
+    assert process.wait() == 0
+    return rest
+
+
+def drain(engine) -> int:
+    count = 0
+    while not engine.state().finished:
+        batch = engine.poll(0.05)
+        count += len(batch.records) if batch else 0
+    return count
+
+
+@engines()
+@pytest.mark.parametrize("status", [0, 9])
+def test_exit_status_is_ours(tmp_path, program, engine, status):
+    seen = recorded(tmp_path / "c", [program("call_process"), str(status)], engine)
+    assert seen.result.exit_code == status
+
+
+@engines("ptrace", "perf", "python")
+def test_killed_by_a_signal(tmp_path, engine):
+    seen = recorded(tmp_path / "c", ["sh", "-c", "kill -KILL $$"], engine)
+    assert seen.result.exit_code == 128 + signal.SIGKILL
+
+
+@engines()
+def test_attach_shows_all_threads_and_leaves_them_running(tmp_path, busy, engine):
+    result = None
+
+    def until_enough(progress):
+        if progress.records > 300:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    writer = CaptureWriter(tmp_path / "c")
+    result = record(busy.pid, SessionOptions(engine=engine), writer, until_enough)
+    seen = read(tmp_path / "c", result)
+    assert result.ended == "interrupt"
+    assert result.exit_code is None
+    assert len(set(seen.of(Kind.SYSCALL)["tid"].tolist())) >= 2
+    assert {CURRENT_DIRECTORY, 0, 1} <= set(seen.of(Kind.FD)["nr"].tolist())
+    assert len(seen.of(Kind.MAP)) > 5
+    assert (seen.of(Kind.TASK)["nr"] == Task.NAME).sum() >= 3
+    assert ask(busy, b"q") == b"q"
+    assert "TracerPid:\t0" in Path(f"/proc/{busy.pid}/status").read_text()
+    assert finish(busy) == b"faults 0\n"
+
+
+@engines()
+def test_attach_and_detach_again_and_again(busy, engine):
+    echoed = bytearray()
+    for i in range(100 if engine == "ptrace" else 25):
+        recorder = make_engine(engine, Options())
+        recorder.attach(busy.pid)
+        if i % 2:  # Every second time without waiting for anything to happen.
+            while recorder.poll(0.01) is None:
+                pass
+        echoed += ask(busy, bytes([65 + i % 26]))
+        recorder.detach()
+        drain(recorder)
+        recorder.close()
+    assert echoed == bytes(65 + i % 26 for i in range(len(echoed)))
+    assert finish(busy) == b"faults 0\n"
+
+
+@engines("ptrace", "python")
+def test_a_signal_that_comes_while_detaching_arrives(program, engine):
+    code = "import signal,sys; got=[]; signal.signal(10, lambda *a: got.append(1)); print('ready', flush=True)\n"
+    code += "for line in sys.stdin: print(len(got), flush=True)"
+    target = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert target.stdout.readline() == "ready\n"
+    for i in range(20):
+        recorder = make_engine(engine, Options())
+        recorder.attach(target.pid)
+        os.kill(target.pid, 10)
+        recorder.detach()
+        drain(recorder)
+        recorder.close()
+        target.stdin.write("\n")
+        target.stdin.flush()
+        assert target.stdout.readline() == f"{i + 1}\n"
+    target.stdin.close()
+    target.stdout.close()
+    assert target.wait() == 0
+
+
+@engines("ptrace")
+def test_stop_and_continue(tmp_path, program, engine):
+    """A stopped program stays stopped under the recorder (PTRACE_LISTEN) and goes on with SIGCONT."""
+    target = "import os,signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on')"
+    code = """
+        import sys
+        from llamactl.trace.capture.writer import CaptureWriter
+        from llamactl.trace.engines.base import Command
+        from llamactl.trace.session import SessionOptions, record
+        def tell(progress): print(progress.pid, flush=True)
+        r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine="ptrace"),
+                   CaptureWriter(sys.argv[2]), tell)
+        sys.exit(r.exit_code)
+    """
+    process = driver(code, target, str(tmp_path / "c"))
+    pid = int(process.stdout.readline())
+    state = ""
+    while not state.startswith("t"):
+        assert process.stdout.readline()  # One line each time the recorder looks.
+        state = next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "State" in line)
+    for _ in range(5):  # It stays so.
+        process.stdout.readline()
+    assert Path(f"/proc/{pid}/stat").read_text().split()[2] == "t"
+    os.kill(pid, signal.SIGCONT)
+    assert "went on\n" in process.stdout.read()
+    assert process.wait() == 0
+
+
+DRIVER = """
+    import sys
+    from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.engines.base import Command
+    from llamactl.trace.session import SessionOptions, record
+    target = int(sys.argv[3]) if sys.argv[3].isdigit() else Command(tuple(sys.argv[3:]))
+    told = []
+    def tell(progress):
+        if not told:
+            told.append(progress)
+            print("pid", progress.pid, flush=True)
+    result = record(target, SessionOptions(engine=sys.argv[1]), CaptureWriter(sys.argv[2]), tell)
+    print(result.ended, result.exit_code, result.records > 0)
+"""
+
+
+@engines()
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_recorder_leaves_a_started_child_dead(tmp_path, program, engine, seed):
+    process = driver(DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE)
+    pid = pid_from(process)
+    handle = os.pidfd_open(pid)
+    ready = random.Random(seed).uniform(0, 0.05)
+    select.select([], [], [], ready)
+    process.kill()
+    process.wait()
+    assert select.select([handle], [], [], 10)[0], "the child outlived the recorder"
+    os.close(handle)
+    Capture.open(tmp_path / "c")  # Readable up to where it got.
+
+
+@engines()
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_recorder_leaves_an_attached_program_running(tmp_path, busy, engine, seed):
+    process = driver(DRIVER, engine, str(tmp_path / "c"), str(busy.pid))
+    assert pid_from(process) == busy.pid
+    select.select([], [], [], random.Random(seed).uniform(0, 0.05))
+    process.kill()
+    process.wait()
+    assert ask(busy, b"x") == b"x"
+    assert finish(busy) == b"faults 0\n"
+
+
+@engines()
+def test_ctrl_c_goes_to_the_program_and_leaves_a_whole_capture(tmp_path, program, engine):
+    process = driver(DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE, start_new_session=True)
+    lines = {process.stdout.readline().split()[0] for _ in range(2)}
+    assert lines == {"pid", "ready"}
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read() == f"exit {128 + signal.SIGINT} True\n"
+    capture = Capture.open(tmp_path / "c")
+    assert capture.complete
+    assert capture.count > 0
+
+
+@engines()
+def test_duration_ends_the_recording_but_not_the_program(tmp_path, engine):
+    code = "import time,os\nfor i in range(30): os.getppid(); time.sleep(0.02)"
+    seen = recorded(tmp_path / "c", [sys.executable, "-S", "-c", code], engine, duration_s=0.2)
+    assert seen.result.ended == "duration"
+    assert seen.result.exit_code == 0
+    assert not seen.result.complete
+    assert 0 < len(seen.calls("getppid")) < 30
+
+
+@engines("ptrace")
+def test_limits(tmp_path, program, engine):
+    argv = [program("threads"), "2", "20000", "2"]
+    few = recorded(tmp_path / "c", argv, engine, limit_records=1000)
+    assert few.result.ended == "limit"
+    assert few.result.exit_code == 0
+    assert 1000 <= few.capture.count < 40000
+    small = recorded(tmp_path / "d", argv, engine, limit_bytes=100_000)
+    assert small.result.ended == "limit"
+
+
+@engines("ptrace")
+def test_already_traced(busy, engine):
+    first = make_engine(engine, Options())
+    first.attach(busy.pid)
+    second = make_engine(engine, Options())
+    with pytest.raises(LlamactlError, match=r"already traced by process \d+ \("):
+        second.attach(busy.pid)
+    second.close()
+    first.close()
+    assert finish(busy) == b"faults 0\n"
+
+
+@engines("ptrace", "perf", "python")
+def test_no_such_process(engine):
+    recorder = make_engine(engine, Options())
+    with pytest.raises(LlamactlError, match="no such process"):
+        recorder.attach(2**22 + 5)
+    recorder.close()
+
+
+@engines()
+def test_no_such_program(tmp_path, engine):
+    with pytest.raises(LlamactlError) as caught:
+        recorded(tmp_path / "c", ["no-such-program-here"], engine)
+    assert caught.value.exit_code == 127
+    folder = tmp_path / "x"
+    folder.write_text("not a program")
+    with pytest.raises(LlamactlError) as caught:
+        recorded(tmp_path / "c", [str(folder)], engine)
+    assert caught.value.exit_code == 126
+
+
+@engines()
+def test_phase_marks(tmp_path, engine):
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n"
+    code += "from llamactl.trace.marks import phase\nwith phase('load'): pass\nwith phase('decode'): pass"
+    seen = recorded(tmp_path / "c", [sys.executable, "-c", code, str(ROOT)], engine, marks=True)
+    phases = seen.of(Kind.PHASE)
+    assert [seen.capture.metadata["phases"][number] for number in phases["nr"]] == ["load", "decode"]
+    assert (phases["tid"] == seen.result.pid).all()
+
+
+def test_a_full_disk_ends_the_recording_but_not_the_program(tmp_path, program, monkeypatch):
+    real = os.writev
+    budget = 200_000
+
+    def full(fd, parts):
+        nonlocal budget
+        size = sum(len(part) for part in parts)
+        if size > budget:
+            raise OSError(28, "No space left on device")
+        budget -= size
+        return real(fd, parts)
+
+    monkeypatch.setattr(os, "writev", full)
+    seen = recorded(tmp_path / "c", [program("threads"), "2", "20000", "2"], "ptrace")
+    assert seen.result.exit_code == 0
+    assert seen.result.ended == "error"
+    assert "No space left" in str(seen.result.error)
+    assert not seen.capture.complete
