@@ -9,6 +9,7 @@ from llamactl.trace.capture.record import Flag
 from llamactl.trace.syscalls.arguments import AT_FDCWD, decode_open_flags, decode_plain, signed32
 from llamactl.trace.syscalls.ioctls import request_name
 from llamactl.trace.syscalls.signals import error_name
+from llamactl.trace.syscalls.sockets import protocol
 from llamactl.trace.syscalls.structures import READERS
 from llamactl.trace.syscalls.table import Call, call_of
 from llamactl.trace.syscalls.values import (
@@ -88,6 +89,8 @@ class CallDecoder:
             return Symbol("AT_FDCWD", number) if number == AT_FDCWD else Descriptor(number, None)
         if kind == "open":
             return decode_open_flags(value, raw.arch)
+        if kind == "protocol":
+            return protocol(signed32(value), signed32(raw.args[0]))
         if kind == "ioctl":
             return request_name(value & 0xFFFFFFFF, raw.target)
         return decode_plain(kind, value)

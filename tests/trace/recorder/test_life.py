@@ -121,9 +121,13 @@ def test_attach_and_detach_again_and_again(busy, engine):
 
 @engines("ptrace", "python")
 def test_a_signal_that_comes_while_detaching_arrives(program, engine):
-    code = "import signal,sys; got=[]; signal.signal(10, lambda *a: got.append(1)); print('ready', flush=True)\n"
+    code = (
+        "import signal,sys; got=[]; signal.signal(10, lambda *a: got.append(1)); print('ready', flush=True)\n"
+    )
     code += "for line in sys.stdin: print(len(got), flush=True)"
-    target = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    target = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert target.stdout.readline() == "ready\n"
     for i in range(20):
         recorder = make_engine(engine, Options())
@@ -159,7 +163,11 @@ def test_stop_and_continue(tmp_path, program, engine):
     state = ""
     while not state.startswith("t"):
         assert process.stdout.readline()  # One line each time the recorder looks.
-        state = next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "State" in line)
+        state = next(
+            line.split()[1]
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if "State" in line
+        )
     for _ in range(5):  # It stays so.
         process.stdout.readline()
     assert Path(f"/proc/{pid}/stat").read_text().split()[2] == "t"
@@ -213,7 +221,9 @@ def test_a_killed_recorder_leaves_an_attached_program_running(tmp_path, busy, en
 
 @engines()
 def test_ctrl_c_goes_to_the_program_and_leaves_a_whole_capture(tmp_path, program, engine):
-    process = driver(DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE, start_new_session=True)
+    process = driver(
+        DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE, start_new_session=True
+    )
     lines = {process.stdout.readline().split()[0] for _ in range(2)}
     assert lines == {"pid", "ready"}
     process.send_signal(signal.SIGINT)

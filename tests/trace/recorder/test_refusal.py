@@ -38,7 +38,9 @@ DRIVER = textwrap.dedent("""
 """)
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights in the ways tested here")
-x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the refused calls are x86-64's")
+x86 = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the numbers of the refused calls are x86-64's"
+)
 
 
 def under(prefix: list[str], *argv: str) -> dict[str, object]:
@@ -102,7 +104,10 @@ def test_another_users_process(tmp_path, program):
     target = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     target.stdout.readline()
     # The capability to read is kept, since the interpreter may lie where only root can.
-    caps = ["--inh-caps=-all,+dac_read_search,+dac_override", "--ambient-caps=-all,+dac_read_search,+dac_override"]
+    caps = [
+        "--inh-caps=-all,+dac_read_search,+dac_override",
+        "--ambient-caps=-all,+dac_read_search,+dac_override",
+    ]
     prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *caps]
     got = under(prefix, "auto", str(tmp_path / "c"), str(target.pid))
     assert "it belongs to user 0, llamactl runs as user 65534" in got["message"]
@@ -129,7 +134,19 @@ def test_a_container_without_the_capability(tmp_path, program):
 
 
 def rights(**kw) -> Rights:
-    return Rights(**({"uid": 1000, "capabilities": 0, "seccomp": False, "yama": None, "paranoid": 2, "target_uid": 1000} | kw))
+    return Rights(
+        **(
+            {
+                "uid": 1000,
+                "capabilities": 0,
+                "seccomp": False,
+                "yama": None,
+                "paranoid": 2,
+                "target_uid": 1000,
+            }
+            | kw
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +158,11 @@ def rights(**kw) -> Rights:
         (rights(target_uid=7), "belongs to user 7", "as that user"),
         (rights(seccomp=True), "seccomp profile", "--security-opt"),
         (rights(), "more rights", "sudo"),
-        (rights(target_tracer=5, target_tracer_name="gdb"), "already traced by process 5 (gdb)", "end that one"),
+        (
+            rights(target_tracer=5, target_tracer_name="gdb"),
+            "already traced by process 5 (gdb)",
+            "end that one",
+        ),
     ],
 )
 def test_attach_refused(given, reason, remedy):
@@ -153,7 +174,11 @@ def test_attach_refused(given, reason, remedy):
 
 @pytest.mark.parametrize(
     ("yama", "reason", "remedy"),
-    [(2, "ptrace_scope is 2", "ptrace_scope=1"), (3, "ptrace_scope is 3", "engine perf"), (1, "seccomp", "SYS_PTRACE")],
+    [
+        (2, "ptrace_scope is 2", "ptrace_scope=1"),
+        (3, "ptrace_scope is 3", "engine perf"),
+        (1, "seccomp", "SYS_PTRACE"),
+    ],
 )
 def test_start_refused(yama, reason, remedy):
     error = refusal.start_refused(errno.EPERM, rights(yama=yama))
