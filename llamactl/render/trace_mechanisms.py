@@ -7,8 +7,11 @@ from collections.abc import Callable
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
-from llamactl.render.trace_text import byte_text, count_text, name_text, shortened, time_text
+from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
+
+_NOTABLE_BYTES = 1 << 20
+"""Less than this from the disk while generating is a library's page here and there, not the model."""
 
 _GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
@@ -78,7 +81,7 @@ def _locks(report: TraceReport) -> Mechanism:
     if not waited:
         return Mechanism("Locks", ("no futex wait recorded (-e trace=futex adds them)",), NONE, explanation)
     lines = [
-        f"{row.name}: {count_text(row.waits)} waits, {time_text(row.waited_ns)}, {count_text(row.threads)} threads"
+        f"{row.name}: {counted(row.waits, 'wait')}, {time_text(row.waited_ns)}, {counted(row.threads, 'thread')}"
         for row in waited[:4]
     ]
     return Mechanism("Locks", tuple(lines), OK, explanation)
@@ -148,7 +151,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    return Mechanism("Disk", lines, OK if not generating else "READS", explanation)
+    return Mechanism("Disk", lines, OK if generating < _NOTABLE_BYTES else "READS", explanation)
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (

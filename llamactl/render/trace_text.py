@@ -23,7 +23,7 @@ LONGEST_TEXT = 64
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def value_text(value: Value) -> str:  # noqa: PLR0911 - one return per kind
+def value_text(value: Value) -> str:
     """Return a decoded value as strace would write it."""
     if isinstance(value, Address):
         return f"{value.value:#x}" if value.value else "NULL"
@@ -95,6 +95,11 @@ def time_text(ns: float | None) -> str:
 def count_text(count: int | None) -> str:
     """Return a count with thousands separators; ``unknown`` for None."""
     return "unknown" if count is None else f"{count:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 wait`` or ``2 waits``."""
+    return f"{count_text(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def shortened(text: str, width: int) -> str:

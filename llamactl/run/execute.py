@@ -15,6 +15,7 @@ from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.run import expect, in_force, prompt
 from llamactl.run.facts import memory_facts, model_facts, versions
+from llamactl.run.marks import mark_free, mark_phases
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
 from llamactl.run.room import check_room
@@ -67,7 +68,9 @@ def execute(request: Request, listener: Listener) -> RunReport:
         with guard.advising(DAMAGED):
             model = _load(request, listener)
         with model:
-            return _generate(model, request, listener, budget, warnings, start)
+            report, closing = _generate(model, request, listener, budget, warnings, start)
+        mark_free(closing)
+        return report
 
 
 class _Warnings:
@@ -102,7 +105,8 @@ def _load(request: Request, listener: Listener) -> Model:
 
 def _generate(
     model: Model, request: Request, listener: Listener, budget: CpuBudget, warnings: _Warnings, start: int
-) -> RunReport:
+) -> tuple[RunReport, int]:
+    """Return the report and when freeing began."""
     loaded = perf_counter_ns()
     for line in model.warnings:
         warnings.add(line)
@@ -125,7 +129,9 @@ def _generate(
         steps = Steps(
             start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
         )
-        return _report(model, context, sampler, request, budget, warnings, steps, done, written)
+        mark_phases(steps, done)
+        report = _report(model, context, sampler, request, budget, warnings, steps, done, written)
+        return report, perf_counter_ns()
 
 
 def _run(

@@ -51,7 +51,7 @@ def test_every_number_of_the_headers_has_its_name(arch: int, headers: tuple[Path
 
 
 def test_every_decoder_that_a_row_names_exists() -> None:
-    known = {*DECODERS, *READERS, "fd", "at", "open", "ioctl"}
+    known = {*DECODERS, *READERS, "fd", "at", "open", "ioctl", "protocol"}
     for arch in (0, 1):
         for call in calls(arch).values():
             assert {kind for _, kind in call.arguments} <= known, call.name

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llamactl.trace.analysis.phases import OUTSIDE, Phases
+from llamactl.trace.analysis.phases import ORDER, OUTSIDE, Phases
 from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of, name_of
 from llamactl.trace.capture.record import Kind
 
 _READS = frozenset(["read", "pread64", "readv", "preadv", "preadv2"])
 _WRITES = frozenset(["write", "pwrite64", "writev", "pwritev", "pwritev2"])
+
+
+_KNOWN = {name: index for index, name in enumerate(ORDER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class PhaseTable:
                     top=self._top(index),
                 )
             )
-        return found
+        return sorted(found, key=lambda row: _KNOWN.get(row.name, len(_KNOWN)))
 
     def _top(self, index: int, limit: int = 4) -> tuple[tuple[str, int], ...]:
         counts = self._codes[index]

@@ -137,7 +137,7 @@ class EventReader:
         timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL}
         return Event(Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts)
 
-    def _other(  # noqa: PLR0911 - one return per kind
+    def _other(
         self, kind: Kind, nr: int, args: list[int], ret: int, text: int
     ) -> tuple[str, tuple[tuple[str, int | str], ...]]:
         """Name an event that isn't a system call and give its facts."""

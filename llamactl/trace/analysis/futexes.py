@@ -52,6 +52,9 @@ class FutexTable:
         self._words: dict[tuple[int, int], list[int]] = {}
         self._tids: dict[tuple[int, int], set[int]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
     def add(self, view: View) -> None:
         """Count the futex calls of a piece."""
         rows = np.flatnonzero(self._futex[view.code] | self._wait[view.code])

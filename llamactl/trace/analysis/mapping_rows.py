@@ -40,7 +40,7 @@ class MappingRow:
     major_faults: int | None
 
 
-def role_of(mapping: Mapping, name: bytes) -> str:  # noqa: PLR0911 - one return per role
+def role_of(mapping: Mapping, name: bytes) -> str:
     """Say what a mapping is for, from its name, flags and size."""
     if name == b"[heap]":
         return "heap"

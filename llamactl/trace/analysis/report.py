@@ -26,6 +26,7 @@ from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
+from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
@@ -178,7 +179,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         mappings_not_kept=tables.mappings.not_kept,
         threads=tables.threads.rows(begin),
         processes=tables.processes.rows(begin),
-        futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(capture.metadata)),
+        futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
@@ -199,9 +200,14 @@ def _slow(exchange: ExchangeFacts | None) -> list[SlowToken]:
     return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits)
 
 
-def _regions(metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
-    """Return the address ranges that the recorder looked up, such as ``_PyRuntime``."""
+def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
+    """Return the address ranges that tell locks apart; those of the capture win over what files say."""
     regions = metadata.get("regions")
-    if not isinstance(regions, dict):
+    if isinstance(regions, dict):
+        return {
+            str(name): [(int(low), int(high)) for low, high in ranges] for name, ranges in regions.items()
+        }
+    if not tables.futexes:
         return {}
-    return {str(name): [(int(low), int(high)) for low, high in ranges] for name, ranges in regions.items()}
+    found = runtime_regions(tables.mappings.all(), tables.names)
+    return {SYMBOL: found} if found else {}

@@ -134,5 +134,12 @@ IO_URING_REGISTER = numbered(
     " IORING_UNREGISTER_PERSONALITY IORING_REGISTER_RESTRICTIONS IORING_REGISTER_ENABLE_RINGS"
 )
 CLOSE_RANGE = BitSet({2: "CLOSE_RANGE_UNSHARE", 4: "CLOSE_RANGE_CLOEXEC"})
-DESCRIPTOR_FLAGS = BitSet({0o4000: "NONBLOCK", 0o2000000: "CLOEXEC"})
+PIPE = BitSet(
+    {0o200: "O_NOTIFICATION_PIPE", 0o4000: "O_NONBLOCK", 0o40000: "O_DIRECT", 0o2000000: "O_CLOEXEC"}
+)
 SCHEDULERS = numbered("SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH - SCHED_IDLE SCHED_DEADLINE SCHED_EXT")
+
+
+def descriptor_flags(prefix: str) -> BitSet:
+    """Return the flags of a call that makes a descriptor; each has its own prefix for the same two bits."""
+    return BitSet({0o4000: f"{prefix}_NONBLOCK", 0o2000000: f"{prefix}_CLOEXEC"})

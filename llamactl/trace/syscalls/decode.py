@@ -9,6 +9,7 @@ from llamactl.trace.capture.record import Flag
 from llamactl.trace.syscalls.arguments import AT_FDCWD, decode_open_flags, decode_plain, signed32
 from llamactl.trace.syscalls.ioctls import request_name
 from llamactl.trace.syscalls.signals import error_name
+from llamactl.trace.syscalls.sockets import protocol
 from llamactl.trace.syscalls.structures import READERS
 from llamactl.trace.syscalls.table import Call, call_of
 from llamactl.trace.syscalls.values import (
@@ -74,7 +75,7 @@ class CallDecoder:
         error = error_name(raw.ret)
         return Decoded(call.name, arguments, _result(call, raw, error), error)
 
-    def _argument(self, kind: str, value: int, raw: RawCall, references: Iterator[int]) -> Value:  # noqa: PLR0911 - one return per kind
+    def _argument(self, kind: str, value: int, raw: RawCall, references: Iterator[int]) -> Value:
         reader = READERS.get(kind)
         if reader:
             reference = next(references, 0)
@@ -88,6 +89,8 @@ class CallDecoder:
             return Symbol("AT_FDCWD", number) if number == AT_FDCWD else Descriptor(number, None)
         if kind == "open":
             return decode_open_flags(value, raw.arch)
+        if kind == "protocol":
+            return protocol(signed32(value), signed32(raw.args[0]))
         if kind == "ioctl":
             return request_name(value & 0xFFFFFFFF, raw.target)
         return decode_plain(kind, value)
@@ -113,7 +116,7 @@ def _result(call: Call, raw: RawCall, error: str | None) -> Value:
     return decode_plain(call.result, raw.ret & 0xFFFFFFFFFFFFFFFF if call.result == "pointer" else raw.ret)
 
 
-def plain(value: Value) -> object:  # noqa: PLR0911 - one return per kind
+def plain(value: Value) -> object:
     """Return a value for JSON: numbers as numbers, flags as lists, bytes escaped, descriptors as objects."""
     if isinstance(value, Flags):
         return [*value.names, *([hex(value.rest)] if value.rest else [])]

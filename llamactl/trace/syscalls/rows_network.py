@@ -8,13 +8,13 @@ from llamactl.trace.syscalls.row import Row
 _NET = Family.NETWORK | Family.DESC
 
 NETWORK = (
-    Row("socket", _NET, "domain:domain type:socket_type protocol:int", result="newfd"),
-    Row("socketpair", _NET, "domain:domain type:socket_type protocol:int sv:fd_pair"),
+    Row("socket", _NET, "domain:domain type:socket_type protocol:protocol", result="newfd"),
+    Row("socketpair", _NET, "domain:domain type:socket_type protocol:protocol sv:fd_pair"),
     Row("bind", _NET, "sockfd:fd addr:address addrlen:uint"),
     Row("connect", _NET, "sockfd:fd addr:address addrlen:uint"),
     Row("listen", _NET, "sockfd:fd backlog:int"),
     Row("accept", _NET, "sockfd:fd addr:address addrlen:pointer", result="newfd"),
-    Row("accept4", _NET, "sockfd:fd addr:address addrlen:pointer flags:fdflags", result="newfd"),
+    Row("accept4", _NET, "sockfd:fd addr:address addrlen:pointer flags:accept", result="newfd"),
     Row("getsockname", _NET, "sockfd:fd addr:address addrlen:pointer"),
     Row("getpeername", _NET, "sockfd:fd addr:address addrlen:pointer"),
     Row("sendto", _NET, "sockfd:fd buf:pointer len:size flags:message dest_addr:address addrlen:uint"),

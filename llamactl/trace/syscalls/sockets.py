@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from llamactl.trace.syscalls.bits import BitSet, numbered
+from llamactl.trace.syscalls.bits import BitSet, numbered, symbol
+from llamactl.trace.syscalls.values import Symbol
 
 DOMAINS = {**numbered("AF_UNSPEC AF_UNIX AF_INET"), 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET",
            29: "AF_CAN", 38: "AF_ALG", 40: "AF_VSOCK", 44: "AF_XDP"}  # fmt: skip
@@ -29,6 +30,13 @@ SOCKET_OPTIONS = numbered(
 )
 
 _UNIX, _INET, _INET6 = 1, 2, 10
+PROTOCOLS = {0: "IPPROTO_IP", 1: "IPPROTO_ICMP", 6: "IPPROTO_TCP", 17: "IPPROTO_UDP", 58: "IPPROTO_ICMPV6",
+             132: "IPPROTO_SCTP", 255: "IPPROTO_RAW"}  # fmt: skip
+
+
+def protocol(number: int, domain: int) -> Symbol | int:
+    """Name a protocol; its numbers mean something in the internet's domains only."""
+    return symbol(PROTOCOLS, number) if domain in {_INET, _INET6} else number
 
 
 def address_text(raw: bytes) -> bytes:
