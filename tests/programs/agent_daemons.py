@@ -19,7 +19,7 @@ def sleep() -> None:
 
 def call_back() -> None:
     """Be called back for ever."""
-    function = Callback(lambda value: library.llama_n_ctx(value))
+    function = Callback(library.llama_n_ctx)
     while True:
         library.llama_call_back(function, 3)
 
