@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
 
 def guarded_array(buffer: Any, view: FloatView) -> GuardedArray:
     """Return a read-only float32 array over ``buffer`` that refuses use once ``view`` is stale."""
-    array = np.frombuffer(buffer, dtype=np.float32).view(GuardedArray)
-    array.flags.writeable = False
+    # A read-only buffer: nobody can make the array writeable again.
+    array = np.frombuffer(memoryview(buffer).toreadonly(), dtype=np.float32).view(GuardedArray)
     array._view = view
     return array

@@ -10,6 +10,7 @@ from typing import Any
 
 from llamactl.engine.context import Context
 from llamactl.engine.handle import Handle
+from llamactl.engine.log import captured, last_error
 from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
 from llamactl.errors import LlamactlError, UsageError
@@ -234,7 +235,14 @@ def _truncations(p: SamplingParameters, seed: int) -> list[Any]:
 
 
 def _grammar(vocabulary: Any, grammar: str) -> Any:
-    link = lib.llama_sampler_init_grammar(vocabulary, grammar.encode(), b"root")
+    said = ffi.new("char[]", 1024)
+    with captured() as lines:
+        link = lib.llamactl_grammar(vocabulary, grammar.encode(), b"root", said, len(said))
     if link == ffi.NULL:
-        raise UsageError("the grammar can't be parsed", "Check it: GBNF, with a rule named root.")
+        # "parse: error parsing grammar: REASON", an empty line, and the whole grammar.
+        printed = text(said).strip().partition("\n")[0].rpartition("grammar: ")[2]
+        reason = printed or last_error(lines)
+        raise UsageError(
+            f"the grammar can't be parsed{reason and ': '}{reason}", "Check it: GBNF, with a rule named root."
+        )
     return link

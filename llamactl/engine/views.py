@@ -68,7 +68,8 @@ class FloatView(Sequence[float]):
     Index it, iterate it, give it to ``numpy.asarray``; or take :meth:`memoryview` or :meth:`numpy`.
     Nothing is copied. After the next decode of its context every use raises :class:`StaleViewError`
     (a memoryview raises ``ValueError``, as released ones do). What was made from a memoryview and is still
-    in use stops the next decode. Only a plain ``numpy.asarray(array)`` of the array can't notice.
+    in use stops the next decode. Only ``numpy.asarray(array)`` and ``numpy.array(array)`` can't notice:
+    numpy takes the memory of an array without asking it.
 
     Args:
         pointer: ``float *``.
