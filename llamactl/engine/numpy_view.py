@@ -30,7 +30,8 @@ class GuardedArray(np.ndarray[Any, np.dtype[np.float32]]):
         return super().__getitem__(index)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*(_plain(one) for one in inputs), **options)
+        plain_options = {name: _plain(one) for name, one in options.items()}
+        return getattr(ufunc, method)(*(_plain(one) for one in inputs), **plain_options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         self._check()
