@@ -88,6 +88,8 @@ def _library() -> Any:
         raise LlamactlError(
             "-hf needs the package huggingface_hub", "Install it with `pip install 'llamactl[hub]'`."
         ) from error
+    # It warns of each attempt; what went wrong in the end is told once, by us.
+    huggingface_hub.utils.logging.set_verbosity_error()
     return huggingface_hub
 
 
