@@ -49,7 +49,9 @@ def context_parameters(options: ContextOptions) -> ContextParameters:
         if value is not None and not least <= value < 2**31:
             raise UsageError(f"--{name.replace('_', '-')} {value} is out of range", f"Use {least} or more.")
         if value is not None and name.startswith("threads") and value > MAX_THREADS:
-            raise UsageError(f"--{name.replace('_', '-')} {value} is out of range", f"Use {MAX_THREADS} at most.")
+            raise UsageError(
+                f"--{name.replace('_', '-')} {value} is out of range", f"Use {MAX_THREADS} at most."
+            )
     threads = options.threads or cpu_budget().threads
     parameters = ContextParameters(
         n_ctx=options.ctx_size,

@@ -230,7 +230,8 @@ class Context:
         # The engine aborts the process on what it takes for a fault of the program.
         if n_tokens > self.n_batch:
             raise UsageError(
-                f"{n_tokens} tokens at once, the context takes {self.n_batch}", "Decode them in parts (n_batch)."
+                f"{n_tokens} tokens at once, the context takes {self.n_batch}",
+                "Decode them in parts (n_batch).",
             )
         if self.model.parameters.no_alloc:
             raise UsageError("a model loaded without its weights can't compute", "Load all of it.")

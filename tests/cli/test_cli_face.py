@@ -37,7 +37,9 @@ def test_control_characters_are_stripped_on_a_terminal_only(monkeypatch: pytest.
     assert shown(monkeypatch, False, text) == text
 
 
-@pytest.mark.parametrize(("terminal", "quiet", "drawn"), [(True, False, True), (False, False, False), (True, True, False)])
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "drawn"), [(True, False, True), (False, False, False), (True, True, False)]
+)
 def test_the_bar_is_drawn_for_slow_loads_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool, drawn: bool
 ) -> None:

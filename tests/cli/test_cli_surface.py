@@ -45,7 +45,9 @@ def test_completion(llamactl: Run, shell: str) -> None:
     assert "_LLAMACTL_COMPLETE" in result.stdout
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "cffi", "_cffi_backend", "psutil", "jinja2", "llamactl.engine", "asyncio"])
+@pytest.mark.parametrize(
+    "heavy", ["numpy", "cffi", "_cffi_backend", "psutil", "jinja2", "llamactl.engine", "asyncio"]
+)
 def test_help_imports_nothing_heavy(heavy: str) -> None:
     code = "import sys, llamactl.cli.app; sys.exit(sys.argv[1] in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code, heavy], env=clean_environment(), check=False)

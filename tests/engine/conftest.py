@@ -36,6 +36,7 @@ def context(make_context: Callable[..., Context]) -> Context:
 @pytest.fixture
 def python() -> Run:
     """Return a function that runs a piece of Python in a process of its own, faults shown."""
+
     def run(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", code, *arguments],

@@ -125,7 +125,9 @@ def test_copy_and_keep(make_context: Make, tokens: list[int], unified: bool) -> 
     check_same(row(context), afresh(make_context, tokens))
 
 
-def test_a_shift_of_everything_changes_nothing(make_context: Make, context: Context, tokens: list[int]) -> None:
+def test_a_shift_of_everything_changes_nothing(
+    make_context: Make, context: Context, tokens: list[int]
+) -> None:
     assert context.kv.can_shift
     context.decode_tokens(tokens[:-1])
     context.kv.shift(0, 7)
@@ -246,7 +248,10 @@ def test_facts_of_model_and_context(loaded_model: Model, context: Context) -> No
         (lambda c: c.encode(Batch(1)), "no encoder"),
         (lambda c: Batch(1).add(17, 0, (0, 1)), "of 2 sequences"),
         (lambda c: Batch(0), "a batch of 0 tokens"),
-        (lambda c: Context(c.model, ContextParameters(n_threads=100_000)), "n_threads 100000 is out of range"),
+        (
+            lambda c: Context(c.model, ContextParameters(n_threads=100_000)),
+            "n_threads 100000 is out of range",
+        ),
         (lambda c: Context(c.model, ContextParameters(n_batch=0)), "n_batch 0"),
         (lambda c: Context(c.model, ContextParameters(n_ctx=-1)), "n_ctx -1"),
         (lambda c: Context(c.model, ContextParameters(n_seq_max=257)), "n_seq_max 257"),

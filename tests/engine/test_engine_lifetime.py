@@ -203,9 +203,7 @@ sampler.sample(context)
         ("raise ZeroDivisionError", 1, "ZeroDivisionError"),
     ],
 )
-def test_exit_is_clean_and_silent(
-    python: Run, model_path: Path, ending: str, code: int, shown: str
-) -> None:
+def test_exit_is_clean_and_silent(python: Run, model_path: Path, ending: str, code: int, shown: str) -> None:
     result = python(AT_EXIT.format(ending=ending), str(model_path))
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr == "" if not shown else shown in result.stderr

@@ -20,7 +20,9 @@ def test_stamps_are_compared() -> None:
     with pytest.raises(LlamactlError, match=r"of llamactl 9\.9\.9, the Python code of 1\.0") as caught:
         check_stamp("9.9.9", "1.0")
     assert "pip install" in caught.value.hint
-    with pytest.raises(LlamactlError, match="libllama is commit aaa, llamactl was compiled for bbb") as caught:
+    with pytest.raises(
+        LlamactlError, match="libllama is commit aaa, llamactl was compiled for bbb"
+    ) as caught:
         check_library("aaa", "bbb")
     assert "LD_LIBRARY_PATH" in caught.value.hint
     assert text(lib.llamactl_stamp()) == __version__

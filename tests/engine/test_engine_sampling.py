@@ -154,7 +154,9 @@ def test_finish_reasons(make_context: Make, loaded_model: Model) -> None:
 
 def test_a_stop_string_over_tokens(make_context: Make, loaded_model: Model) -> None:
     shown: list[str] = []
-    whole = loaded_model.vocabulary.detokenize(tokens_of(make_context, loaded_model, "1, 2, 3, 4,", 16).tokens)
+    whole = loaded_model.vocabulary.detokenize(
+        tokens_of(make_context, loaded_model, "1, 2, 3, 4,", 16).tokens
+    )
     stop = whole[5:9]
     done = tokens_of(make_context, loaded_model, "1, 2, 3, 4,", 16, stops=[stop], on_text=shown.append)
     assert (done.finish_reason, done.stopped_by) == ("stop", stop)

@@ -64,7 +64,17 @@ def test_bytes_that_never_become_a_character() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Hello, world", "Größe 20 °C", "🙂👩‍👩‍👧", "中文 عربي", "a\0b", " leading", "tabs\t\n\nlines\r\n", "𝔘𝔫𝔦", "x" * 5000],
+    [
+        "Hello, world",
+        "Größe 20 °C",
+        "🙂👩‍👩‍👧",
+        "中文 عربي",
+        "a\0b",
+        " leading",
+        "tabs\t\n\nlines\r\n",
+        "𝔘𝔫𝔦",
+        "x" * 5000,
+    ],
 )
 def test_round_trips(loaded_model: Model, text: str) -> None:
     vocabulary = loaded_model.vocabulary

@@ -25,7 +25,14 @@ def test_durations(ns: int | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(None, "unknown"), (0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (98_362_432, "93.8 MiB"), (2**50, "1024 TiB")],
+    [
+        (None, "unknown"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (98_362_432, "93.8 MiB"),
+        (2**50, "1024 TiB"),
+    ],
 )
 def test_sizes(count: int | None, shown: str) -> None:
     assert size(count) == shown

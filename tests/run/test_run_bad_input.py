@@ -81,9 +81,7 @@ def in_parallel(function: Callable[[int], Any], count: int) -> list[Any]:
         return list(pool.map(function, range(count)))
 
 
-def test_models_that_were_cut_off(
-    llamactl: Run, tmp_path: Path, header: tuple[bytes, int]
-) -> None:
+def test_models_that_were_cut_off(llamactl: Run, tmp_path: Path, header: tuple[bytes, int]) -> None:
     data, size = header
     chosen = random.Random(1)
     places = [4, 8, 23, 24, len(data) - 1, len(data), size - 1]
@@ -109,9 +107,7 @@ def flipped(data: bytes, seed: int) -> bytes:
     return bytes(changed)
 
 
-def test_models_with_flipped_bits(
-    llamactl: Run, tmp_path: Path, header: tuple[bytes, int]
-) -> None:
+def test_models_with_flipped_bits(llamactl: Run, tmp_path: Path, header: tuple[bytes, int]) -> None:
     """Whatever the damage: it runs, or one line says that it doesn't. Weights are zero, so nothing is computed well."""
     data, size = header
 
@@ -119,7 +115,9 @@ def test_models_with_flipped_bits(
         path = tmp_path / f"{seed}.gguf"
         path.write_bytes(flipped(data, seed))
         os.truncate(path, size)
-        result = llamactl(*QUICK, "-m", str(path), "Hi", timeout=LONGEST_S, before=["prlimit", "--core=unlimited"])
+        result = llamactl(
+            *QUICK, "-m", str(path), "Hi", timeout=LONGEST_S, before=["prlimit", "--core=unlimited"]
+        )
         path.unlink()
         return seed, result
 

@@ -63,7 +63,9 @@ sys.stdout.buffer.write(out["choices"][0]["text"].encode())
 
 @pytest.fixture(scope="module")
 def peer() -> str:
-    python = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON") or str(REPOSITORY / "build/peers-venv/bin/python")
+    python = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON") or str(
+        REPOSITORY / "build/peers-venv/bin/python"
+    )
     if not Path(python).exists():
         pytest.skip(
             "no interpreter with llama-cpp-python: run make peers or set LLAMACTL_TEST_LLAMA_CPP_PYTHON"

@@ -144,7 +144,11 @@ def test_stdout_that_is_closed_or_full(model_path: Path) -> None:
     )
     assert "Traceback" not in closed.stderr
     full = subprocess.run(
-        ["sh", "-c", f"{base} > /dev/full"], env=clean_environment(), capture_output=True, text=True, check=False
+        ["sh", "-c", f"{base} > /dev/full"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert full.returncode == 125
     assert full.stderr.count("\n") == 1

@@ -23,7 +23,22 @@ def limit(locked: int) -> Callable[[], None]:
 
 def run(llamactl: Run, mode: str, **options: Any) -> Any:
     result = llamactl(
-        "run", "-q", "--json", "-lm", mode, "-n", "1", "-c", "256", "-t", "1", "--raw", "--temp", "0", "Hi", **options
+        "run",
+        "-q",
+        "--json",
+        "-lm",
+        mode,
+        "-n",
+        "1",
+        "-c",
+        "256",
+        "-t",
+        "1",
+        "--raw",
+        "--temp",
+        "0",
+        "Hi",
+        **options,
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -39,9 +54,7 @@ def run(llamactl: Run, mode: str, **options: Any) -> Any:
         ("mmap+mlock", "mmap+mlock", True, True),
     ],
 )
-def test_modes(
-    llamactl: Run, model_path: Path, mode: str, in_force: str, mapped: bool, locked: bool
-) -> None:
+def test_modes(llamactl: Run, model_path: Path, mode: str, in_force: str, mapped: bool, locked: bool) -> None:
     found = run(llamactl, mode)
     setting, memory = found["settings"]["load-mode"], found["memory"]["model"]
     if locked and setting["in_force"] != in_force:

@@ -180,7 +180,14 @@ def test_an_expectation_that_fails_is_status_4(
 
 
 def test_expectations_that_hold(text: Any) -> None:
-    held = ("threads=1", "load-mode=mmap", "ctx-size=512", "cache-type-v=f16", "batch-size=512", "gpu-layers=0")
+    held = (
+        "threads=1",
+        "load-mode=mmap",
+        "ctx-size=512",
+        "cache-type-v=f16",
+        "batch-size=512",
+        "gpu-layers=0",
+    )
     arguments = [word for one in held for word in ("--expect", one)]
     assert text(*arguments, "-n", "2", "--raw", "Hello")
 

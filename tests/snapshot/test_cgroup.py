@@ -43,7 +43,8 @@ def test_hierarchies(tmp_path: Path, cgroup: str, mountinfo: str, version: int, 
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "mountinfo"), [("", ""), ("0::/\n", ""), ("3:memory:/\n", V1.format(root="/")), ("", V2.format(root="/"))]
+    ("cgroup", "mountinfo"),
+    [("", ""), ("0::/\n", ""), ("3:memory:/\n", V1.format(root="/")), ("", V2.format(root="/"))],
 )
 def test_nothing_that_holds_the_controller(tmp_path: Path, cgroup: str, mountinfo: str) -> None:
     assert hierarchy("cpu", root=tree(tmp_path, cgroup, mountinfo)) is None

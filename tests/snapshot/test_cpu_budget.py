@@ -24,7 +24,10 @@ def write(root: Path, files: dict[str, str]) -> None:
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """Make the tree of a machine of 4 cores with two hyperthreads each, all of them allowed."""
-    files = {"sys/devices/system/cpu/online": "0-7\n", "proc/self/status": "Name:\tx\nCpus_allowed_list:\t0-7\n"}
+    files = {
+        "sys/devices/system/cpu/online": "0-7\n",
+        "proc/self/status": "Name:\tx\nCpus_allowed_list:\t0-7\n",
+    }
     for cpu in range(8):
         topology = f"sys/devices/system/cpu/cpu{cpu}/topology"
         files |= {f"{topology}/core_id": f"{cpu % 4}\n", f"{topology}/physical_package_id": "0\n"}
@@ -72,16 +75,14 @@ def test_affinity(machine: Path, allowed: str, threads: int) -> None:
         ("", "", 4, None),
     ],
 )
-def test_quota_of_version_2(
-    machine: Path, inner: str, outer: str, threads: int, quota: float | None
-) -> None:
+def test_quota_of_version_2(machine: Path, inner: str, outer: str, threads: int, quota: float | None) -> None:
     write(machine, V2 | {"sys/fs/cgroup/a/b/cpu.max": inner, "sys/fs/cgroup/a/cpu.max": outer})
     found = cpu_budget(root=machine)
     assert (found.threads, found.quota_cpus) == (threads, quota)
     if quota is not None and threads < 4:
         assert found.limited_by == "quota"
         assert f"a CPU quota of {quota:g}" in str(found)
-        where = "a/b" if inner.split()[0] == f"{quota * 100000:.0f}" or "20000" in inner else "a"
+        where = "a/b" if inner.split(maxsplit=1)[0] == f"{quota * 100000:.0f}" or "20000" in inner else "a"
         assert found.quota_source == str(machine / f"sys/fs/cgroup/{where}/cpu.max")
 
 
@@ -89,9 +90,7 @@ def test_quota_of_version_2(
     ("inner", "outer", "threads", "quota"),
     [("-1", "-1", 4, None), ("200000", "-1", 2, 2.0), ("-1", "100000", 1, 1.0), ("350000", "900000", 3, 3.5)],
 )
-def test_quota_of_version_1(
-    machine: Path, inner: str, outer: str, threads: int, quota: float | None
-) -> None:
+def test_quota_of_version_1(machine: Path, inner: str, outer: str, threads: int, quota: float | None) -> None:
     group = "sys/fs/cgroup/cpu/a"
     write(
         machine,
