@@ -127,12 +127,14 @@ def _request(
     from llamactl.models.resolve import resolve_model
     from llamactl.run import expect
     from llamactl.run.request import Request
+    from llamactl.snapshot.gguf.check import check_model
 
     # Everything that can be refused cheaply comes before reading, fetching or loading anything.
     parts = model_parameters(model), context_parameters(context), sampling_parameters(sampling)
     expectations = expect.parse(output.expect)
     text = read_prompt(prompt, prompts.file)
     path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
+    check_model(str(path))
     return Request(
         model=path,
         prompt=text,
