@@ -36,7 +36,7 @@ int tracer_held(tracer_t *tracer);
 void tracer_release(tracer_t *tracer);
 struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
 void tracer_give_back(tracer_t *tracer, struct sink_block *block);
-/* 1 record no more, 2 detach, 3 kill; returns when the request was heard. */
+/* 1 record no more, 2 detach, 3 kill; heard at once, or with the next tracer_take. */
 void tracer_ask(tracer_t *tracer, int request);
 void tracer_state_of(tracer_t *tracer, struct tracer_state *state);
 /* Detaches from an attached program, kills a started one, joins the thread. */

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 BLOCKS = 16
 REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL = 1, 2, 3
-SLOW_MEMORY = "a seccomp profile refuses process_vm_readv: strings are read word by word, which costs more"
+SLOW_MEMORY = (
+    "process_vm_readv is refused (by a seccomp profile, or a program that hides its memory): "
+    "strings are read word by word, which costs more"
+)
 START_STEP_S = 0.0005
 
 
@@ -129,6 +132,10 @@ class PtraceEngine(Engine):
             loop_ns=raw.loop_ns,
             notes=(*((SLOW_MEMORY,) if raw.memory_way else ()), *refusal.setuid_notes()),
         )
+
+    def waits(self) -> int:
+        """Return how often the program had to wait because nobody took its records."""
+        return int(self._raw_state().waits)
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

@@ -20,8 +20,9 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Engine, Options
+from llamactl.trace.engines.base import Command, Engine, Options
 from llamactl.trace.engines.choose import make_engine
+from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.session import Progress, SessionOptions, record
 
 pytest_plugins = ["recording"]
@@ -328,3 +329,15 @@ def test_a_full_disk_ends_the_recording_but_not_the_program(
     assert seen.result.ended == "error"
     assert "No space left" in str(seen.result.error)
     assert not seen.capture.complete
+
+
+def test_a_request_while_all_blocks_are_full(program: Program) -> None:
+    """Nobody takes records, so the recorder waits for room; what is asked of it must not wait for that."""
+    recorder = PtraceEngine(Options())
+    recorder.start(Command((program("threads"), "2", "100000", "2")))
+    while not recorder.waits():
+        select.select([], [], [], 0.01)
+    recorder.pass_through()
+    drain(recorder)
+    assert recorder.state().wait_status == 0
+    recorder.close()
