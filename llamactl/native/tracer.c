@@ -168,7 +168,8 @@ int tracer_started(struct tracer * tracer) {
     return atomic_load(&tracer->started);
 }
 
-/* The signal may come just before waitpid blocks, so it is sent again until the request is heard. */
+/* The signal may come just before waitpid blocks, so it is sent again until the request is heard.
+ */
 static void wake(struct tracer * tracer) {
     if (tracer->thread_started && !atomic_load(&tracer->done) &&
         atomic_load(&tracer->request) != REQUEST_NONE) {

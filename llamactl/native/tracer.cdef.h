@@ -56,7 +56,8 @@ int perf_tracefs(void);
 /* 0, or -errno and the stage; the filters must live as long as the recorder. */
 int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter,
               const char *exit_filter);
-int perf_start(perf_t *perf, int enable);
+/* enable: at once, not at exec; watched: the process attached to, 0 for none. */
+int perf_start(perf_t *perf, int enable, int watched);
 struct sink_block *perf_take(perf_t *perf, int timeout_ms);
 void perf_give_back(perf_t *perf, struct sink_block *block);
 void perf_stop(perf_t *perf);

@@ -21,7 +21,7 @@ from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command, Engine, Options
-from llamactl.trace.engines.choose import make_engine
+from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL, make_engine
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.session import Progress, SessionOptions, record
 
@@ -341,3 +341,29 @@ def test_a_request_while_all_blocks_are_full(program: Program) -> None:
     drain(recorder)
     assert recorder.state().wait_status == 0
     recorder.close()
+
+
+@engines()
+def test_a_first_thread_that_ends_before_the_others(program: Program, engine: str) -> None:
+    target: Any = subprocess.Popen(
+        [program("leader")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert target.stdout.readline() == b"ready\n"
+    recorder = make_engine(engine, Options(frozenset({LOOP_SYSTEM_CALL}), faults=False))
+    recorder.attach(target.pid)
+    target.stdin.write(b"a")
+    while Path(f"/proc/{target.pid}/stat").read_text().split()[2] != "Z":
+        recorder.poll(0.01)
+    recorder.poll(0.2)  # Long enough for a recorder that would take this for the end.
+    target.stdin.write(b"b")
+    seen = 0
+    while not recorder.state().finished or seen < 100:
+        batch = recorder.poll(0.05)
+        seen += int((batch.records["nr"] == LOOP_SYSTEM_CALL).sum()) if batch else 0
+        if target.poll() is not None and recorder.state().finished and batch is None:
+            break
+    recorder.close()
+    assert seen == 100
+    assert target.wait() == 0
+    target.stdin.close()
+    target.stdout.close()
