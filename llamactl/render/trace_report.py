@@ -36,7 +36,7 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
 
 
 def _head(report: TraceReport) -> str:
-    command = shortened(safe_text(" ".join(report.command)) or "unknown command", 50)
+    command = shortened(safe_text(_command(report.command)), 70)
     tokens = next((row.intervals for row in report.phases if row.name == "decode"), None)
     about = [f"{report.length_s:.2f} s"]
     if tokens:
@@ -50,6 +50,13 @@ def _head(report: TraceReport) -> str:
     ]
     lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the command line; our own run as people write it."""
+    if tuple(words[1:3]) == ("-m", "llamactl"):
+        words = ("llamactl", *words[3:])
+    return " ".join(words) or "unknown command"
 
 
 def _completeness(report: TraceReport) -> str:
