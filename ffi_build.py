@@ -65,3 +65,8 @@ def kernel() -> FFI:
 def tracer() -> FFI:
     """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
     return _module("tracer", "trace", '#include "tracer_api.h"\n')
+
+
+def proc() -> FFI:
+    """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
+    return _module("proc", "snapshot", '#include "proc.h"\n')

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from llamactl.cli.groups import expanded
-from llamactl.cli.inspect_model import ModelFileOptions
+from llamactl.cli.inspect_machine import MachineOptions, MachineSubject
+from llamactl.cli.inspect_model import ModelFileOptions, ModelSubject
 
 if TYPE_CHECKING:
     from llamactl.cli.inspect_subjects import Subject
@@ -36,8 +37,10 @@ class ViewOptions:
     only: Annotated[
         str | None,
         Option("--only", metavar="SECTION,…",
-               help="Only these sections; of a process: files, mappings, memory, threads, binding, abi, "
-                    "python, gpu, limits. files and mappings then show every line."),
+               help="Only these sections. Of a process: files, mappings, memory, threads, binding, abi, "
+                    "python, gpu, limits (files and mappings then show every line). Of a model: model, groups, "
+                    "memory, metadata, template, tensors. Of a machine: cpu, memory, kernel, gpu, engine, "
+                    "python, rpc."),
     ] = None  # fmt: skip
     json: Annotated[bool, Option("--json", help="One JSON document instead of text.")] = False
     watch: Annotated[
@@ -77,7 +80,8 @@ def inspect(
     ] = None,
     view: ViewOptions = ViewOptions(),
     process: ProcessOptions = ProcessOptions(),
-    model: ModelFileOptions = ModelFileOptions(),  # noqa: B008 - a group of options, not a default
+    model: ModelFileOptions = ModelFileOptions(),  # noqa: B008
+    machine: MachineOptions = MachineOptions(),  # noqa: B008
 ) -> int:
     """Tell what a model, a process or this machine is, right now."""
     from llamactl.cli.inspect_output import show, show_diff
@@ -89,25 +93,27 @@ def inspect(
         return show_diff(*view.diff, as_json=view.json)
     if view.watch is not None and not 0 < view.watch < 1e6:
         raise UsageError(f"--watch {view.watch:g} isn't a number of seconds", "Give one above 0, such as 1.")
-    return show(_subject(target, view, process, model), view.watch, as_json=view.json)
+    return show(_subject(target, view, process, model, machine), view.watch, as_json=view.json)
 
 
 inspect.__doc__ = EXAMPLES
 
 
 def _subject(
-    target: str | None, view: ViewOptions, process: ProcessOptions, model: ModelFileOptions
+    target: str | None,
+    view: ViewOptions,
+    process: ProcessOptions,
+    model: ModelFileOptions,
+    machine: MachineOptions,
 ) -> Subject:
     """Tell by its looks what a target is. A model whose name is all digits is given as ``./4711``."""
     from llamactl.cli import inspect_subjects as subjects
-    from llamactl.cli.inspect_machine import MachineSubject
-    from llamactl.cli.inspect_model import ModelSubject
 
     only = tuple(part.strip() for part in view.only.split(",") if part.strip()) if view.only else ()
     if target is None:
         if process.python is not None:
             return subjects.AbiSubject(process.python, tuple(process.binding))
-        return MachineSubject(only)
+        return MachineSubject(only, machine.servers)
     if target.isascii() and target.isdigit():
         return subjects.ProcessSubject(
             int(target),

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 if TYPE_CHECKING:
     from llamactl.snapshot.host.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """What concerns this machine only."""
+
+    rpc: Annotated[
+        str | None,
+        Option("--rpc", metavar="HOST:PORT,…", envvar="LLAMA_ARG_RPC",
+               help="Ask these RPC servers for their devices. Unencrypted: only in a network you trust."),
+    ] = None  # fmt: skip
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers, one by one."""
+        return tuple(filter(None, (each.strip() for each in (self.rpc or "").split(","))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +32,7 @@ class MachineSubject:
     """This machine. An engine that can't be loaded is said, and the rest is shown."""
 
     only: tuple[str, ...] = ()
+    rpc: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Look, and return the machine as text."""
@@ -39,6 +58,6 @@ class MachineSubject:
         try:
             from llamactl.run.engine_facts import engine_facts
 
-            return machine(engine_facts())
+            return machine(engine_facts(), rpc=self.rpc)
         except (ImportError, LlamactlError) as error:
-            return machine(engine_problem=f"the engine can't be loaded: {error}")
+            return machine(engine_problem=f"the engine can't be loaded: {error}", rpc=self.rpc)

@@ -23,25 +23,25 @@ struct tracer_state {
     uint64_t loop_ns;
 };
 
-struct tracer *tracer_new(uint32_t blocks, const uint8_t *selected);
-int tracer_launch(struct tracer *tracer, const char *path, char *const *argv, char *const *envp,
-                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                  uint32_t loops);
-int tracer_attach(struct tracer *tracer, int pid);
-int tracer_started(struct tracer *tracer);
+struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected);
+int tracer_launch(struct tracer * tracer, const char * path, char * const * argv,
+                  char * const * envp, const char * cwd, const void * filter,
+                  uint32_t filter_length, int no_new_privs, uint32_t loops);
+int tracer_attach(struct tracer * tracer, int pid);
+int tracer_started(struct tracer * tracer);
 /* Before the launch: let the child wait, seized, until it is released. */
-void tracer_hold(struct tracer *tracer);
-int tracer_held(struct tracer *tracer);
-void tracer_release(struct tracer *tracer);
-struct sink_block *tracer_take(struct tracer *tracer, int timeout_ms);
-void tracer_give_back(struct tracer *tracer, struct sink_block *block);
-void tracer_ask(struct tracer *tracer, int request);
-void tracer_state_of(struct tracer *tracer, struct tracer_state *state);
-void tracer_free(struct tracer *tracer);
-int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *sizes);
+void tracer_hold(struct tracer * tracer);
+int tracer_held(struct tracer * tracer);
+void tracer_release(struct tracer * tracer);
+struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms);
+void tracer_give_back(struct tracer * tracer, struct sink_block * block);
+void tracer_ask(struct tracer * tracer, int request);
+void tracer_state_of(struct tracer * tracer, struct tracer_state * state);
+void tracer_free(struct tracer * tracer);
+int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);
-void *tracer_block_records(struct sink_block *block);
-void *tracer_block_strings(struct sink_block *block);
+void * tracer_block_records(struct sink_block * block);
+void * tracer_block_strings(struct sink_block * block);
 
 typedef struct tracer tracer_t;
 
@@ -51,34 +51,34 @@ typedef struct perf perf_t;
 /* A child that waits before its exec. */
 struct launched {
     int pid;
-    int gate;    /* write a byte to let the child go on */
-    int report;  /* the child's complaint, nothing after a successful exec */
+    int gate;   /* write a byte to let the child go on */
+    int report; /* the child's complaint, nothing after a successful exec */
 };
 
-struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks,
-                 const uint8_t *selected);
+struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
+                       int tasks, const uint8_t * selected);
 int perf_tracefs(void);
-int perf_open(struct perf *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
-int perf_start(struct perf *perf, int enable);
-struct sink_block *perf_take(struct perf *perf, int timeout_ms);
-void perf_give_back(struct perf *perf, struct sink_block *block);
-void perf_stop(struct perf *perf);
-int perf_done(struct perf *perf);
-uint64_t perf_lost(struct perf *perf);
+int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filter,
+              const char * exit_filter);
+int perf_start(struct perf * perf, int enable);
+struct sink_block * perf_take(struct perf * perf, int timeout_ms);
+void perf_give_back(struct perf * perf, struct sink_block * block);
+void perf_stop(struct perf * perf);
+int perf_done(struct perf * perf);
+uint64_t perf_lost(struct perf * perf);
 /* Every event before this moment (CLOCK_MONOTONIC, ns) has been taken from the rings. */
-uint64_t perf_drained(struct perf *perf);
-int perf_stage(struct perf *perf);
-uint64_t perf_ring_bytes(struct perf *perf);
-void perf_free(struct perf *perf);
+uint64_t perf_drained(struct perf * perf);
+int perf_stage(struct perf * perf);
+uint64_t perf_ring_bytes(struct perf * perf);
+void perf_free(struct perf * perf);
 
-int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
-                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                 uint32_t loops);
+int launch_start(struct launched * child, const char * path, char * const * argv,
+                 char * const * envp, const char * cwd, const void * filter, uint32_t filter_length,
+                 int no_new_privs, uint32_t loops);
 /* Stops one thread by SIGSTOP. */
 int launch_stop_thread(int pid, int tid);
-int launch_open_gate(struct launched *child);
-int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
-void launch_end(struct launched *child);
-
+int launch_open_gate(struct launched * child);
+int launch_answer(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
+void launch_end(struct launched * child);
 
 #endif

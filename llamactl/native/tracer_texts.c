@@ -9,15 +9,16 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
-#define STRING(argument) { TEXT_STRING, argument, 0 }
-#define BYTES(argument, size) { TEXT_BYTES, argument, size }
-#define SIZED(argument, length) { TEXT_SIZED, argument, length }
-#define VECTOR(argument) { TEXT_VECTOR, argument, 0 }
-#define OUT_BYTES(argument, size) { TEXT_OUT_BYTES, argument, size }
-#define OUT_SIZED(argument, length) { TEXT_OUT_SIZED, argument, length }
-#define NOTHING { TEXT_NONE, 0, 0 }
+#define STRING(argument) {TEXT_STRING, argument, 0}
+#define BYTES(argument, size) {TEXT_BYTES, argument, size}
+#define SIZED(argument, length) {TEXT_SIZED, argument, length}
+#define VECTOR(argument) {TEXT_VECTOR, argument, 0}
+#define OUT_BYTES(argument, size) {TEXT_OUT_BYTES, argument, size}
+#define OUT_SIZED(argument, length) {TEXT_OUT_SIZED, argument, length}
+#define NOTHING {TEXT_NONE, 0, 0}
 #define TIMESPEC sizeof(struct __kernel_timespec)
 
+/* clang-format off */
 static const struct text_rule rules[] = {
 #ifdef SYS_open  /* the older calls, which aarch64 doesn't have */
     { SYS_open, { STRING(0), NOTHING } },
@@ -111,11 +112,12 @@ static const struct text_rule rules[] = {
     { SYS_prlimit64, { BYTES(2, 16), OUT_BYTES(3, 16) } },
     { SYS_sethostname, { SIZED(0, 1), NOTHING } },
 };
+/* clang-format on */
 
 #define RULE_COUNT (sizeof rules / sizeof *rules)
 #define NUMBER_LIMIT 1024
 
-static const struct text_rule *by_number[NUMBER_LIMIT];
+static const struct text_rule * by_number[NUMBER_LIMIT];
 
 __attribute__((constructor)) static void index_rules(void) {
     for (size_t i = 0; i < RULE_COUNT; i++) {
@@ -123,6 +125,6 @@ __attribute__((constructor)) static void index_rules(void) {
     }
 }
 
-const struct text_rule *text_rule_of(uint32_t nr) {
+const struct text_rule * text_rule_of(uint32_t nr) {
     return nr < NUMBER_LIMIT ? by_number[nr] : NULL;
 }

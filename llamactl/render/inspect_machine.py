@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from llamactl.render.columns import wrapped
 from llamactl.render.document import document, plain
-from llamactl.render.units import size
+from llamactl.render.units import seconds, size
 from llamactl.snapshot.gpu.facts import Device, GpuReport
 from llamactl.snapshot.host.abilities import YES, Ability
 from llamactl.snapshot.host.cpu import Cpu, FeatureUse
 from llamactl.snapshot.host.machine import EngineDevice, Machine
 from llamactl.snapshot.host.memory import Memory
+from llamactl.snapshot.rpc import RpcServer
 
-SECTIONS: Final = ("cpu", "memory", "kernel", "gpu", "engine", "python")
+SECTIONS: Final = ("cpu", "memory", "kernel", "gpu", "engine", "python", "rpc")
 
 
 def machine_document(machine: Machine) -> dict[str, Any]:
@@ -38,8 +39,9 @@ def machine_text(machine: Machine, only: Collection[str] = ()) -> str:
         "gpu": _gpu(machine.gpu),
         "engine": _engine(machine),
         "python": _python(machine),
+        "rpc": _rpc(machine.rpc),
     }
-    chosen = [block for name, block in blocks.items() if not only or name in only]
+    chosen = [block for name, block in blocks.items() if block and (not only or name in only)]
     return "\n\n".join("\n".join(block) for block in chosen) + "\n"
 
 
@@ -159,4 +161,17 @@ def _python(machine: Machine) -> list[str]:
         lines += _row("binding", f"{binding.name} {binding.version} ({binding.interface})")
     if not python.bindings:
         lines += _row("bindings", "none of llama.cpp is installed for it")
+    return lines
+
+
+def _rpc(servers: tuple[RpcServer, ...]) -> list[str]:
+    lines = [f"rpc: {len(servers)} asked"] if servers else []
+    for server in servers:
+        version = f"protocol {server.version or 'unknown'}, round trip {seconds(server.round_trip_ns)}"
+        lines += wrapped(f"{server.endpoint}: {version}")
+        for device in server.devices:
+            memory = f"{size(device.free_bytes)} free of {size(device.total_bytes)}"
+            lines += _row(f"  device {device.number}", memory)
+        if server.problem:
+            lines += wrapped(f"{server.endpoint} {server.problem}", first="  ! ")
     return lines

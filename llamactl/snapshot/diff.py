@@ -9,7 +9,9 @@ from typing import Any
 # What names an entry of a list. A list without one of these is compared as a whole.
 _KEYS = ("pid", "fd", "start", "thread", "address", "role", "path", "name", "code", "key", "struct")
 # What always differs and says nothing.
-_IGNORED = frozenset({"taken_s", "busy", "runnable", "program_counter", "stack_pointer", "run_delay_ns"})
+_IGNORED = frozenset(
+    {"taken_s", "busy", "never_slept", "never_ran", "program_counter", "stack_pointer", "run_delay_ns"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+import llamactl
 from llamactl.render.document import schema
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / "tests/programs"
+PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
+# Where the package that is tested lies: the installed one, or the source tree.
+PACKAGES = Path(llamactl.__file__).resolve().parents[1]
 # The command alone, so that these tests don't depend on the other commands.
 COMMAND = [sys.executable, str(PROGRAMS / "inspect_command.py")]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGES), "COLUMNS": "80"}
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def target(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False, cwd=ROOT
+        [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False
     )
 
 
@@ -124,7 +126,7 @@ def test_documents_that_are_none_are_refused(tmp_path: Path) -> None:
 def watching(*arguments: str, stdout: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *arguments, "--watch", "0.05"], stdout=stdout, stderr=subprocess.PIPE, text=True,
-        env=ENVIRONMENT, cwd=ROOT,
+        env=ENVIRONMENT,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from llamactl.snapshot.host.cpu import NumaNode, feature_use
 from llamactl.snapshot.host.machine import EngineDevice, EngineFacts, Machine, machine
 from llamactl.snapshot.host.memory import GroupLimit
 from llamactl.snapshot.host.python import Binding
+from llamactl.snapshot.rpc import RpcDevice, RpcServer
 
 GIB = 1 << 30
 GROUP_FILE = "/sys/fs/cgroup/kubepods.slice/kubepods-burstable.slice/pod-0123456789abcdef/memory.max"
@@ -54,16 +55,23 @@ def crowded() -> Machine:
         gpu=GpuReport(devices, (reason,), ("/dev/nvidia0",)),
         python=dataclasses.replace(here.python, bindings=(Binding("xllamacpp", "1", "Cython", None),)),
         engine=engine,
+        rpc=(
+            RpcServer("10.0.0.1:50052", "7.0.0", True, (RpcDevice(0, 8 * GIB, GIB),), 250_000, None),
+            RpcServer("10.0.0.2:50052", None, False, (), None, "can't be reached: refused"),
+        ),
     )
 
 
 def test_text_fits_and_every_section_can_be_had_alone(crowded: Machine) -> None:
-    for found in (machine(engine_problem="the engine can't be loaded: " + "x" * 60), crowded):
+    alone = machine(engine_problem="the engine can't be loaded: " + "x" * 60)
+    assert machine_text(alone, ("rpc",)) == "\n"
+    for found in (alone, crowded):
         whole = machine_text(found)
         assert all(len(line) <= 80 for line in whole.splitlines())
         assert "\x1b" not in whole
         blocks = whole.rstrip("\n").split("\n\n")
-        assert [machine_text(found, (name,)).rstrip("\n") for name in SECTIONS] == blocks
+        sections = SECTIONS if found.rpc else SECTIONS[:-1]
+        assert [machine_text(found, (name,)).rstrip("\n") for name in sections] == blocks
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,8 @@ def test_text_fits_and_every_section_can_be_had_alone(crowded: Machine) -> None:
         "NVIDIA: this engine has no backend for it. Build it.",
         "CPU: A CPU, CPU, unknown free of unknown",
         "xllamacpp 1 (Cython)",
+        "10.0.0.1:50052: protocol 7.0.0, round trip 0.25 ms device 0 1.00 GiB free of 8.00 GiB",
+        "! 10.0.0.2:50052 can't be reached: refused",
     ],
 )
 def test_what_a_person_must_find(crowded: Machine, expected: str) -> None:

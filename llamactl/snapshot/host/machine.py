@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llamactl.snapshot.gpu.facts import GpuReport
@@ -12,6 +13,7 @@ from llamactl.snapshot.host.container import Surroundings, surroundings
 from llamactl.snapshot.host.cpu import Cpu, FeatureUse, cpu, feature_use
 from llamactl.snapshot.host.memory import Memory, memory
 from llamactl.snapshot.host.python import Python, python
+from llamactl.snapshot.rpc import RpcServer, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class EngineFacts:
         commit: Of llama.cpp.
         ggml: Version of ggml.
         backends: In this build.
-        devices: Each as name, description, type, backend and memory, RPC servers included.
+        devices: Each as name, description, type, backend and memory.
         cpu_features: As ``llamactl.engine.library.cpu_features()`` returns them.
     """
 
@@ -62,6 +64,7 @@ class Machine:
         python: The interpreter and its bindings.
         engine: None if it couldn't be loaded.
         engine_problem: Why it couldn't.
+        rpc: Servers of llama.cpp's RPC that were asked for.
     """
 
     kernel: str
@@ -74,14 +77,18 @@ class Machine:
     python: Python
     engine: EngineFacts | None
     engine_problem: str | None
+    rpc: tuple[RpcServer, ...]
 
 
-def machine(engine: EngineFacts | None = None, engine_problem: str | None = None) -> Machine:
+def machine(
+    engine: EngineFacts | None = None, engine_problem: str | None = None, rpc: Sequence[str] = ()
+) -> Machine:
     """Look at this machine.
 
     Args:
         engine: What the engine says of itself; None if it wasn't or couldn't be asked.
         engine_problem: Why it couldn't.
+        rpc: RPC servers to ask, each ``host:port``.
     """
     cpus = cpu()
     return Machine(
@@ -95,4 +102,5 @@ def machine(engine: EngineFacts | None = None, engine_problem: str | None = None
         python=python(),
         engine=engine,
         engine_problem=engine_problem,
+        rpc=tuple(map(ask, rpc)),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +137,7 @@ def find_layouts(version: str, ggml_version: str, commit: str) -> dict[str, Any]
     """Return the table's entry for an engine: by its commit; without one, by both version numbers."""
     short = commit.removesuffix("-dirty")
     for entry in _table():
-        if entry["machine"] != platform.machine():
+        if entry["machine"] != os.uname().machine:
             continue
         if short and short != "unknown":
             if len(short) >= 7 and (entry["commit"].startswith(short) or short.startswith(entry["commit"])):

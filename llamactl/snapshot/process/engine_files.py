@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from llamactl.snapshot.process.elf import Elf
-from llamactl.snapshot.process.libraries import library_role
+from llamactl.snapshot.process.libraries import is_python, library_role
 
 _FEATURES = (
     "sse3", "ssse3", "avx", "avx_vnni", "avx2", "avx512", "avx512_vbmi", "avx512_vnni", "avx512_bf16",
@@ -51,7 +51,9 @@ def engine_files(
     for path, elf in sorted(libraries.items()):
         name = PurePosixPath(path).name
         kind = name.split(".so")[0] if library_role(name) == "engine" else ""
-        if not kind and elf is not None and _holds_engine(elf):
+        # CPython itself has modules built in, like an extension, and nothing of the engine.
+        python = library_role(name) == "python" or is_python(name)
+        if not kind and elf is not None and not python and _holds_engine(elf):
             kind = "static"
         if kind:
             found.append(_describe(path, kind, elf, libraries, environment))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llamactl.snapshot.process.libraries import is_library, library_role
-from llamactl.snapshot.process.sockets import Socket
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.process.sockets import Socket
 
 _GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
@@ -29,17 +31,17 @@ class RoleFinder:
     rpc_ports: frozenset[str] = frozenset()
     _models: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def open_file(self, fd: int, kind: str, mode: str, path: str, status: os.stat_result) -> str:
-        """Return the role of something that has a place in a file system."""
+    def open_file(self, fd: int, kind: str, mode: str, path: str, size: int, key: tuple[int, int]) -> str:
+        """Return the role of something that has a place in a file system; ``key`` is device and inode."""
         if kind == "device":
             return _device_role(path)
         if kind in ("file", "memfd"):
-            return self._regular(fd, kind, mode, path, status)
+            return self._regular(fd, kind, mode, path, size, key)
         return "standard stream" if fd < 3 else ""
 
-    def _regular(self, fd: int, kind: str, mode: str, path: str, status: os.stat_result) -> str:
+    def _regular(self, fd: int, kind: str, mode: str, path: str, size: int, key: tuple[int, int]) -> str:
         name = path.rpartition("/")[2]
-        if self._is_model(fd, name, status):
+        if self._is_model(fd, name, size, key):
             return "model weights"
         if fd in (1, 2) and mode != "r":
             return "log"
@@ -52,10 +54,9 @@ class RoleFinder:
             return "log"
         return "Python" if name.endswith(_PYTHON_ENDINGS) else ""
 
-    def _is_model(self, fd: int, name: str, status: os.stat_result) -> bool:
-        if not name.endswith(".gguf") and status.st_size < _SMALLEST_UNNAMED_MODEL:
+    def _is_model(self, fd: int, name: str, size: int, key: tuple[int, int]) -> bool:
+        if not name.endswith(".gguf") and size < _SMALLEST_UNNAMED_MODEL:
             return False
-        key = (status.st_dev, status.st_ino)
         if key not in self._models:
             self._models[key] = self.magic(fd) == _GGUF_MAGIC
         return self._models[key]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
+from llamactl.snapshot._proc import ffi, lib
 from llamactl.snapshot.process.file_roles import RoleFinder
 from llamactl.snapshot.process.holders import Holder, find_holders, process_name
 from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.sockets import Socket, read_sockets
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.process.sockets import Socket
 
 _DELETED = " (deleted)"
 # The texts of anonymous inodes that have a better-known name; the others keep their own.
 _ANONYMOUS = {"eventpoll": "epoll", "bpf-prog": "bpf", "bpf-map": "bpf", "perf_event": "perf event"}
-_INFO_BYTES = 4096  # the first lines are all that is needed; an epoll's list of files can be long
+_MODES = ("r", "w", "rw", "rw")
+_BATCH = 1024
+_TEXT_BYTES = 1 << 20  # the targets of a batch; what doesn't fit comes with the next
 _PEERED = ("pipe", "socket")
 
 
@@ -52,39 +57,56 @@ def read_files(process: ProcessDir, roles: RoleFinder) -> list[OpenFile]:
     links = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     infos = os.open("fdinfo", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     try:
-        files = [entry for fd in numbers if (entry := _read_one(links, infos, fd, roles))]
+        files = list(_read_all(links, infos, numbers, roles))
     finally:
         os.close(links)
         os.close(infos)
     return _with_ends(process, files, roles)
 
 
-def _read_one(links: int, infos: int, fd: int, roles: RoleFinder) -> OpenFile | None:
-    name = str(fd)
-    try:
-        target = os.readlink(name, dir_fd=links)
-        # Not through a helper or a file object: this runs for each of tens of thousands of descriptors.
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=infos)
-        info = os.read(descriptor, _INFO_BYTES)
-        os.close(descriptor)
-        status = os.stat(name, dir_fd=links) if target[:1] == "/" else None
-    except OSError:  # closed since the list was read
-        return None
-    offset, mode = _position_and_mode(info)
-    if status is None:
-        kind, detail = _anonymous(target, info)
-        return OpenFile(fd, kind, mode, None, None, None, False, target, "", detail, None, _inode(target), ())
-    return _on_file_system((fd, mode), target, offset, status, roles)
+class _Status(NamedTuple):
+    """What C tells of a descriptor, in the order of the columns in ``proc.c``; ``mode`` 0 is not a file."""
+
+    number: int
+    position: int
+    flags: int
+    target_at: int
+    target_end: int
+    mode: int
+    size: int
+    blocks: int
+    device: int
+    inode: int
+    links: int
+    special_device: int
 
 
-def _position_and_mode(info: bytes) -> tuple[int, str]:
-    """Read the first two lines, ``pos:`` and ``flags:`` (octal), of proc_pid_fdinfo(5)."""
-    position, flags_line, _ = info.split(b"\n", 2)
-    flags = int(flags_line[6:], 8)
-    if flags & os.O_PATH:
-        return int(position[4:]), "path"
-    mode = ("r", "w", "rw", "rw")[flags & os.O_ACCMODE]
-    return int(position[4:]), mode + "a" if flags & os.O_APPEND else mode
+def _read_all(links: int, infos: int, numbers: list[int], roles: RoleFinder) -> Iterator[OpenFile]:
+    """Yield the descriptors that are still open; C reads a batch of them at a time (``proc.c``)."""
+    text = ffi.new("char[]", _TEXT_BYTES)
+    while numbers:
+        count = min(len(numbers), _BATCH)
+        block = ffi.new("int64_t[]", lib.LLAMACTL_DESCRIPTOR_COLUMNS * count)
+        done = lib.llamactl_read_descriptors(links, infos, numbers[:count], count, block, text, _TEXT_BYTES)
+        columns = (ffi.unpack(block + at * count, done) for at in range(lib.LLAMACTL_DESCRIPTOR_COLUMNS))
+        rows = list(map(_Status._make, zip(*columns, strict=True)))
+        used = max((row.target_end for row in rows if row.number >= 0), default=0)
+        names = ffi.unpack(text, used) if used else b""
+        for row in rows:
+            if row.number >= 0:
+                yield _open_file(row, os.fsdecode(names[row.target_at : row.target_end]), infos, roles)
+        numbers = numbers[done:]
+
+
+def _open_file(row: _Status, target: str, infos: int, roles: RoleFinder) -> OpenFile:
+    mode = "path" if row.flags & os.O_PATH else _MODES[row.flags & os.O_ACCMODE]
+    mode += "a" if row.flags & os.O_APPEND else ""
+    if row.mode:
+        return _on_file_system(row, target, mode, roles)
+    kind, detail = _anonymous(target, row.number, infos)
+    return OpenFile(
+        row.number, kind, mode, None, None, None, False, target, "", detail, None, _inode(target), ()
+    )
 
 
 def _inode(target: str) -> int | None:
@@ -92,20 +114,28 @@ def _inode(target: str) -> int | None:
     return int(inside) if inside.isdigit() else None
 
 
-def _anonymous(target: str, info: bytes) -> tuple[str, str]:
+def _anonymous(target: str, number: int, infos: int) -> tuple[str, str]:
     kind, _, rest = target.partition(":")
     if kind in _PEERED:
         return kind, ""
     name = rest.strip("[]")
-    return _ANONYMOUS.get(name, name or kind), _anonymous_detail(name, info)
+    detail = _anonymous_detail(name, number, infos) if name in ("eventpoll", "eventfd", "pidfd") else ""
+    return _ANONYMOUS.get(name, name or kind), detail
 
 
-def _anonymous_detail(name: str, info: bytes) -> str:
+def _anonymous_detail(name: str, number: int, infos: int) -> str:
+    try:
+        with os.fdopen(os.open(str(number), os.O_RDONLY | os.O_CLOEXEC, dir_fd=infos), "rb") as file:
+            info = file.read()
+    except OSError:  # closed since it was listed
+        return ""
     if name == "eventpoll":
-        return f"watches {info.count(b'tfd:')}" if len(info) < _INFO_BYTES else ""
-    if name == "eventfd":
-        return f"count {_field(info, b'eventfd-count:')}"
-    return f"process {_field(info, b'Pid:')}" if name == "pidfd" else ""
+        return f"watches {info.count(b'tfd:')}"
+    return (
+        f"count {_field(info, b'eventfd-count:')}"
+        if name == "eventfd"
+        else f"process {_field(info, b'Pid:')}"
+    )
 
 
 def _field(info: bytes, name: bytes) -> str:
@@ -113,22 +143,34 @@ def _field(info: bytes, name: bytes) -> str:
     return next(found, b"?").strip().decode()
 
 
-def _on_file_system(
-    place: tuple[int, str], target: str, offset: int, status: os.stat_result, roles: RoleFinder
-) -> OpenFile:
-    fd, mode = place
-    kind = _kind(status.st_mode)
-    deleted = status.st_nlink == 0 and target.endswith(_DELETED)
+def _on_file_system(row: _Status, target: str, mode: str, roles: RoleFinder) -> OpenFile:
+    kind = _kind(row.mode)
+    deleted = row.links == 0 and target.endswith(_DELETED)
     if deleted:
         target = target[: -len(_DELETED)]
-    if deleted and target.startswith("/memfd:"):
-        kind, target = "memfd", target[1:]
-    regular = kind in ("file", "memfd")
+        if target.startswith("/memfd:"):
+            kind, target = "memfd", target[1:]
+    if kind not in ("file", "memfd"):
+        role = roles.open_file(row.number, kind, mode, target, 0, (0, 0))
+        return OpenFile(
+            row.number,
+            kind,
+            mode,
+            None,
+            None,
+            None,
+            deleted,
+            target,
+            role,
+            _device(row),
+            row.device,
+            row.inode,
+            (),
+        )
+    role = roles.open_file(row.number, kind, mode, target, row.size, (row.device, row.inode))
     return OpenFile(
-        fd, kind, mode, offset if regular else None,
-        status.st_size if regular else None, status.st_blocks * 512 if regular else None,
-        deleted, target, roles.open_file(fd, kind, mode, target, status), _device(status),
-        status.st_dev, status.st_ino, (),
+        row.number, kind, mode, row.position, row.size, row.blocks * 512, deleted, target, role, "",
+        row.device, row.inode, (),
     )  # fmt: skip
 
 
@@ -142,18 +184,23 @@ def _kind(mode: int) -> str:
     return "fifo" if stat.S_ISFIFO(mode) else "socket"
 
 
-def _device(status: os.stat_result) -> str:
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+def _device(row: _Status) -> str:
+    if not (stat.S_ISCHR(row.mode) or stat.S_ISBLK(row.mode)):
         return ""
-    kind = "character" if stat.S_ISCHR(status.st_mode) else "block"
-    return f"{kind} {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    kind = "character" if stat.S_ISCHR(row.mode) else "block"
+    return f"{kind} {os.major(row.special_device)}:{os.minor(row.special_device)}"
 
 
 def _with_ends(process: ProcessDir, files: list[OpenFile], roles: RoleFinder) -> list[OpenFile]:
     """Fill in both ends of sockets and who holds the other end of pipes and local sockets."""
     if not any(entry.kind in _PEERED for entry in files):
         return files
-    sockets = read_sockets(process) if any(entry.kind == "socket" for entry in files) else {}
+    sockets: dict[int, Socket] = {}
+    if any(entry.kind == "socket" for entry in files):
+        # Imported here: it loads Python's socket module, and most processes have no socket.
+        from llamactl.snapshot.process.sockets import read_sockets
+
+        sockets = read_sockets(process)
     others = {entry.fd: _other_end(entry, sockets) for entry in files if entry.kind in _PEERED}
     holders = find_holders((text for text in others.values() if text), without=process.pid)
     for entry in files:

@@ -32,7 +32,7 @@ def find_holders(targets: Iterable[str], without: int) -> dict[str, list[Holder]
     found: dict[str, list[Holder]] = {}
     if not wanted:
         return found
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, of every process
+    for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != without:
             _search(int(name), wanted, found)
     return found
@@ -41,7 +41,7 @@ def find_holders(targets: Iterable[str], without: int) -> dict[str, list[Holder]
 def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
     directory = f"/proc/{pid}/fd"
     try:
-        numbers = os.listdir(directory)  # noqa: PTH208
+        numbers = os.listdir(directory)
     except OSError:  # ended, or another user's
         return
     for number in numbers:

@@ -73,7 +73,7 @@ def _anonymous(maps: Smaps, index: int, roles: list[Role], zeroed_bytes: Callabl
     permissions = maps.permissions[index]
     if permissions == "---p":
         return "reserved", ""
-    if b" ht" in maps.flags[index]:
+    if maps.huge_pages[index]:
         return "huge pages", ""
     if _is_zeroed_data(maps, index, zeroed_bytes):
         return roles[index - 1][0], "zeroed data"

@@ -9,7 +9,7 @@ library that made the thread, which tells a worker of libgomp from one of OpenBL
 from __future__ import annotations
 
 import bisect
-import platform
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Stack:
 def find_stacks(memory: TargetMemory, maps: Smaps, threads: set[int]) -> dict[int, Stack]:
     """Return the stacks of ``threads`` by thread number, as far as they can be told (glibc, x86-64)."""
     found: dict[int, Stack] = {}
-    if platform.machine() != "x86_64":
+    if os.uname().machine != "x86_64":
         return found
     for index in _candidates(maps):
         if len(found) == len(threads):

@@ -18,8 +18,6 @@ _NAMES = (
 )
 _BY_LIBRARY = {"blas": "BLAS pool", "cuda": "CUDA", "rocm": "ROCm", "vulkan": "Vulkan", "python": "Python"}
 WORKERS = frozenset({"ggml worker", "libgomp", "libomp", "BLAS pool"})
-# From here on a thread counts as running all the time, up to here as asleep (parts of the sample).
-_SPINNING, _IDLE = 0.8, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +88,15 @@ def _of_file(path: str, engine: str) -> str:
 
 
 def find_spinning(readings: list[Reading], roles: list[str]) -> list[bool]:
-    """Tell which threads spin: workers that want a CPU all the time while every other thread sleeps.
+    """Tell which threads spin: workers that never slept in a sample in which no other thread ran.
 
-    A thread that generates takes part in the work itself, so when all threads but the pool's are idle,
-    the pool has nothing to compute. Waiting for a CPU counts as wanting it: on a busy machine a spinning
-    thread gets less than a whole one. Without rates nothing is said.
+    A thread that generates takes part in the work itself, so when all threads but the pool's sleep, the
+    pool has nothing to compute. Where that can't be told of all threads nothing is said.
     """
-    known = all(reading.runnable is not None for reading in readings)
-    idle = known and all(
-        (reading.runnable or 0.0) <= _IDLE and reading.state != "R"
-        for reading, role in zip(readings, roles, strict=True)
-        if role not in WORKERS
+    idle = all(
+        reading.never_ran for reading, role in zip(readings, roles, strict=True) if role not in WORKERS
     )
     return [
-        idle and role in WORKERS and reading.state == "R" and (reading.runnable or 0.0) >= _SPINNING
+        idle and role in WORKERS and bool(reading.never_slept)
         for reading, role in zip(readings, roles, strict=True)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from llamactl.snapshot.process.proc import ProcessDir, stat_fields, status_fields
@@ -20,7 +20,9 @@ class Reading:
     """One thread as the kernel tells it (proc_pid_stat(5), proc_pid_status(5), schedstat).
 
     Times are of the thread's whole life; ``busy`` is the part of the sample in which it ran, from 0
-    to 1, ``runnable`` the part in which it ran or waited for a CPU. What may not be read is None.
+    to 1. ``never_slept`` and ``never_ran`` are about the whole sample and exact, however busy the
+    machine is: they come from the state at both ends and the switches between. What may not be read is
+    None.
     """
 
     thread: int
@@ -30,7 +32,8 @@ class Reading:
     system_ns: int
     run_delay_ns: int | None
     busy: float | None
-    runnable: float | None
+    never_slept: bool | None
+    never_ran: bool | None
     voluntary_switches: int | None
     involuntary_switches: int | None
     affinity: str
@@ -51,7 +54,7 @@ class ThreadSample:
     def __init__(self, process: ProcessDir) -> None:
         self._process = process
         self.numbers = sorted(map(int, process.list("task")))
-        self._before = {number: _schedule(process, number) for number in self.numbers}
+        self._before = {number: _Before.read(process, number) for number in self.numbers}
         self._begun = time.monotonic()
 
     def finish(self, seconds: float = SAMPLE_SECONDS) -> list[Reading]:
@@ -104,7 +107,37 @@ def _quietly(read: Callable[[], str]) -> str:
         return ""
 
 
-def _read_one(process: ProcessDir, thread: int, before: _Schedule | None) -> Reading | None:
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The first reading: times, state and switches."""
+
+    schedule: _Schedule | None
+    state: str
+    switches: tuple[int | None, int | None]
+
+    @classmethod
+    def read(cls, process: ProcessDir, thread: int) -> _Before:
+        status = status_fields(_quietly(lambda: process.text(f"task/{thread}/status")))
+        return cls(_schedule(process, thread), status.get("State", "")[:1], _switches(status))
+
+
+def _switches(status: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Return voluntary and involuntary switches. Only a thread that goes to sleep switches voluntarily."""
+    return _number(status.get("voluntary_ctxt_switches")), _number(status.get("nonvoluntary_ctxt_switches"))
+
+
+def _whole_sample(
+    before: _Before, state: str, switches: tuple[int | None, int | None]
+) -> tuple[bool | None, bool | None]:
+    """Tell whether a thread wanted a CPU all the time, and whether it slept all the time."""
+    if None in (*before.switches, *switches) or not before.state:
+        return None, None
+    states = {before.state, state}
+    never_slept = states == {"R"} and before.switches[0] == switches[0]
+    return never_slept, "R" not in states and before.switches == switches
+
+
+def _read_one(process: ProcessDir, thread: int, before: _Before) -> Reading | None:
     place = f"task/{thread}/"
     after = _schedule(process, thread)
     text = _quietly(lambda: process.text(place + "stat"))
@@ -112,23 +145,23 @@ def _read_one(process: ProcessDir, thread: int, before: _Schedule | None) -> Rea
         return None
     name, stat = stat_fields(text)
     status = status_fields(_quietly(lambda: process.text(place + "status")))
+    switches = _switches(status)
     kernel_place = _quietly(lambda: process.text(place + "wchan"))
     return Reading(
         thread, name, stat[0], int(stat[11]) * _NS_PER_TICK, int(stat[12]) * _NS_PER_TICK,
-        after.delay_ns if after else None, *_rates(before, after),
-        _number(status.get("voluntary_ctxt_switches")), _number(status.get("nonvoluntary_ctxt_switches")),
+        after.delay_ns if after else None, _busy(before.schedule, after),
+        *_whole_sample(before, stat[0], switches), *switches,
         status.get("Cpus_allowed_list", ""), int(stat[36]), int(stat[7]), int(stat[9]),
         "" if kernel_place == "0" else kernel_place,
         parse_syscall(_quietly(lambda: process.text(place + "syscall"))),
     )  # fmt: skip
 
 
-def _rates(before: _Schedule | None, after: _Schedule | None) -> tuple[float | None, float | None]:
-    """Return the parts of the time between two readings in which a thread ran, and in which it could have."""
+def _busy(before: _Schedule | None, after: _Schedule | None) -> float | None:
+    """Return the part of the time between two readings in which a thread ran."""
     if before is None or after is None or after.at_ns <= before.at_ns:
-        return None, None
-    elapsed, ran = after.at_ns - before.at_ns, after.run_ns - before.run_ns
-    return min(1.0, ran / elapsed), min(1.0, (ran + after.delay_ns - before.delay_ns) / elapsed)
+        return None
+    return min(1.0, (after.run_ns - before.run_ns) / (after.at_ns - before.at_ns))
 
 
 def _number(text: str | None) -> int | None:

@@ -6,7 +6,7 @@ thread without stopping it (proc_pid_syscall(5)).
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ _ARM64 = {
     206: "sendto", 207: "recvfrom", 211: "sendmsg", 212: "recvmsg", 242: "accept4", 243: "recvmmsg",
     260: "wait4", 426: "io_uring_enter", 441: "epoll_pwait2", 449: "futex_waitv",
 }  # fmt: skip
-_CALLS = {"x86_64": _X86_64, "aarch64": _ARM64}.get(platform.machine(), {})
+_CALLS = {"x86_64": _X86_64, "aarch64": _ARM64}.get(os.uname().machine, {})
 _ON_DESCRIPTOR = frozenset({
     "read", "write", "pread64", "readv", "ioctl", "accept", "accept4", "connect", "sendto", "recvfrom",
     "sendmsg", "recvmsg", "recvmmsg", "fcntl", "flock", "fsync", "fdatasync", "epoll_wait", "epoll_pwait",

@@ -72,10 +72,8 @@ def number_filter(numbers: frozenset[int] | None, excluded: frozenset[int]) -> s
     """
     if numbers is None and not excluded:
         return ""
-    if numbers is None:
-        ranges = _gaps(sorted(excluded))
-    else:
-        ranges = [(number, number) for number in sorted(numbers - excluded)]
+    single = sorted((numbers or frozenset()) - excluded)
+    ranges = _gaps(sorted(excluded)) if numbers is None else [(number, number) for number in single]
     merged: list[tuple[int, int]] = []
     for first, last in ranges:
         if merged and merged[-1][1] + 1 == first:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from llamactl.snapshot.gpu import nvidia
 from llamactl.snapshot.gpu.facts import DeviceProcess
 from llamactl.snapshot.gpu.look import gpus
 from llamactl.snapshot.gpu.pids import INITIAL_NAMESPACE
@@ -135,3 +138,18 @@ def test_the_real_device_has_memory() -> None:
     assert devices
     assert all(device.total_bytes and device.used_bytes is not None for device in devices)
     assert os.path.exists("/dev/nvidia0")  # noqa: PTH110
+
+
+def test_the_real_package_has_what_is_asked_of_it() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    asked = set(re.findall(r"nvml\.(nvml\w+|NVML\w+)", inspect.getsource(nvidia)))
+    assert len(asked) > 10
+    assert [name for name in sorted(asked) if not hasattr(pynvml, name)] == []
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is an NVIDIA device here")
+def test_the_real_package_without_a_driver_says_why(tmp_path: Path) -> None:
+    pynvml = pytest.importorskip("pynvml")
+    found = nvidia.look(System(tmp_path, pynvml, ()))
+    assert found.devices == ()
+    assert [reason.code for reason in found.reasons] in (["no-library"], ["no-driver"])

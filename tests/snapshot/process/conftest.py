@@ -34,6 +34,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.append(process)
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
+        # It says ready before it reads its stdin; the kernel tells when it has got there and sleeps.
+        while Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] != ["0x0"]:
+            pass
         return process
 
     yield run

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import llamactl
 from llamactl.snapshot.process import abi
 from llamactl.snapshot.process.abi import check_abi, compare_layouts, find_layouts
 
@@ -90,11 +91,7 @@ def binding(tmp_path: Path, library: Path | str, last: str) -> dict[str, str]:
 
 @pytest.fixture
 def library() -> Path:
-    path = ROOT / "llamactl/lib/libllama.so"
-    if not path.exists():
-        import llamactl
-
-        path = Path(llamactl.__file__).parent / "lib/libllama.so"
+    path = Path(llamactl.__file__).resolve().parent / "lib/libllama.so"
     if not path.exists():
         pytest.skip("the engine isn't built")
     return path

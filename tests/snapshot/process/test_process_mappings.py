@@ -67,12 +67,27 @@ def test_roles(start: Start, tmp_path: Path) -> None:
     assert next(role for name, role in roles.items() if name.startswith("libc.so")) == "library"
 
 
-def test_every_line_for_every_mapping_is_found_by_its_distance() -> None:
+def test_all_mappings_of_a_file() -> None:
     data = b"".join(ENTRY % (at * 4096, at * 4096 + 8192, b"/a b", at, b"") for at in range(1, 50, 2))
     maps = parse_smaps(data)
     assert maps.measures[b"Rss"] == [at * 1024 for at in range(1, 50, 2)]
     assert set(maps.path) == {"/a b"}
-    assert maps.flags[3] == b"VmFlags: rd wr"
+    assert not any(maps.huge_pages)
+
+
+def test_numbers_at_their_bounds() -> None:
+    entry = ENTRY.replace(b"rw-p 00000000 00:00", b"--xs ffffffff000 fd:1f") % (
+        2**64 - 4096,
+        2**64 - 1,
+        b"x",
+        9**9,
+        b"",
+    )
+    maps = parse_smaps(entry.replace(b"rd wr", b"rd ht wr"))
+    assert (maps.start, maps.end) == ([2**64 - 4096], [2**64 - 1])
+    assert (maps.permissions, maps.offset, maps.device) == (["--xs"], [0xFFFFFFFF000], ["fd:1f"])
+    assert maps.measures[b"Rss"] == [9**9 * 1024]
+    assert maps.huge_pages == [1]
 
 
 def test_lines_that_only_some_mappings_have_change_nothing() -> None:

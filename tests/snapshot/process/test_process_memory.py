@@ -71,7 +71,7 @@ class FakeMemory:
 
 def maps_of(size: int) -> Smaps:
     zeros = {name: [0] for name in MEASURES}
-    return Smaps([0x10000], [0x10000 + size], ["rw-p"], [0], ["00:00"], [0], [""], zeros, [b""])
+    return Smaps([0x10000], [0x10000 + size], ["rw-p"], [0], ["00:00"], [0], [""], zeros, [0])
 
 
 def test_merged_buffers_are_parted_and_a_cache_is_told_by_its_size() -> None:

@@ -46,9 +46,11 @@ def test_threads_are_those_of_proc(python: subprocess.Popen[str]) -> None:
     for thread in table.threads:
         status = Path(f"/proc/{python.pid}/task/{thread.reading.thread}/status").read_text()
         assert f"Cpus_allowed_list:\t{thread.reading.affinity}\n" in status
-        assert thread.reading.state == "S"
         assert thread.reading.voluntary_switches is not None
-        assert f"\nvoluntary_ctxt_switches:\t{thread.reading.voluntary_switches}\n" in status
+    main = table.threads[0].reading
+    assert main.state == "S" and main.never_ran and not main.never_slept
+    status = Path(f"/proc/{python.pid}/status").read_text()
+    assert f"\nvoluntary_ctxt_switches:\t{main.voluntary_switches}\n" in status
     assert table.budget is not None and table.budget.threads >= 1
 
 
@@ -87,6 +89,9 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         )  # fmt: skip
         running.append(process)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        # It says ready before it reads; the kernel tells when it has got there.
+        while Path(f"/proc/{process.pid}/syscall").read_text().split()[1:2] != ["0x0"]:
+            pass
         return process
 
     yield started
@@ -122,16 +127,18 @@ def test_a_cpp_thread_belongs_to_the_file_that_made_it(
     assert worker.waits_on.startswith("read of pipe:[")
 
 
-def reading(thread: int, state: str, runnable: float | None) -> Reading:
-    return Reading(thread, "x", state, 0, 0, 0, runnable, runnable, 0, 0, "0", 0, 0, 0, "", None)
+def reading(thread: int, never_slept: bool | None, never_ran: bool | None) -> Reading:
+    return Reading(thread, "x", "S", 0, 0, 0, None, never_slept, never_ran, 0, 0, "0", 0, 0, 0, "", None)
 
 
 def test_spinning_needs_an_idle_leader_and_rates() -> None:
-    busy_pool = [reading(1, "S", 0.0), reading(2, "R", 1.0)]
-    assert find_spinning(busy_pool, ["main", "libgomp"]) == [False, True]
-    assert find_spinning([reading(1, "R", 1.0), reading(2, "R", 1.0)], ["main", "libgomp"]) == [False, False]
-    assert find_spinning([reading(1, "S", None), reading(2, "R", 1.0)], ["main", "libgomp"]) == [False, False]
-    assert find_spinning(busy_pool, ["main", "unknown"]) == [False, False]
+    asleep, spinning, unknown = reading(1, False, True), reading(2, True, False), reading(1, None, None)
+    works = reading(1, True, False)
+    assert find_spinning([asleep, spinning], ["main", "libgomp"]) == [False, True]
+    assert find_spinning([works, spinning], ["main", "libgomp"]) == [False, False]
+    assert find_spinning([unknown, spinning], ["main", "libgomp"]) == [False, False]
+    assert find_spinning([asleep, unknown], ["main", "libgomp"]) == [False, False]
+    assert find_spinning([asleep, spinning], ["main", "unknown"]) == [False, False]
 
 
 def test_pools_and_their_settings() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import llamactl
 from llamactl.errors import UsageError
 from llamactl.render.inspect_json import process_document
 from llamactl.render.inspect_process import process_text
@@ -22,7 +23,8 @@ from llamactl.snapshot.process.snapshot import descendants, inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
-ROOT = PROGRAMS.parents[1]
+# Where the package that is tested lies: the installed one, or the source tree.
+PACKAGES = Path(llamactl.__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_another_users_process_is_told_as_far_as_it_may_be(target: subprocess.Po
         pytest.skip("only root can become another user")
     output = subprocess.run(
         [sys.executable, str(PROGRAMS / "inspect_as.py"), "65534", str(target.pid)],
-        capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(PACKAGES)},
     ).stdout  # fmt: skip
     (process,) = json.loads(output)["processes"]
     assert process["files"] is None and process["mappings"] is None and process["memory"] is None

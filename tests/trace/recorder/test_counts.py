@@ -6,9 +6,10 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from recording import NUMBERS, engines, recorded, strace_counts
+from recording import NUMBERS, Program, engines, may_use_perf, recorded, strace_counts
 
 from llamactl.trace.capture.record import Flag, Kind, Task
 
@@ -26,7 +27,7 @@ def settled(counts: Counter[str]) -> Counter[str]:
 
 @engines()
 @pytest.mark.parametrize("name", ["call_files", "call_memory", "call_network", "call_process", "with_filter"])
-def test_counts_and_errors_equal_straces(tmp_path, program, engine, name):
+def test_counts_and_errors_equal_straces(tmp_path: Path, program: Program, engine: str, name: str) -> None:
     argv = [program(name)]
     places = [tmp_path / "a", tmp_path / "b"]
     for place in places:
@@ -43,7 +44,7 @@ def test_counts_and_errors_equal_straces(tmp_path, program, engine, name):
 
 
 @engines()
-def test_a_selection_is_counted_like_everything(tmp_path, program, engine):
+def test_a_selection_is_counted_like_everything(tmp_path: Path, program: Program, engine: str) -> None:
     selection = frozenset(NUMBERS[name] for name in ("openat", "write", "unlink", "close"))
     truth, _ = strace_counts(tmp_path, [program("call_files"), str(tmp_path)])
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine, selection)
@@ -51,7 +52,7 @@ def test_a_selection_is_counted_like_everything(tmp_path, program, engine):
 
 
 @engines()
-def test_arguments_results_and_paths(tmp_path, program, engine):
+def test_arguments_results_and_paths(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine)
     writes = seen.calls("write")
     assert (writes["ret"] == 100).sum() == 50
@@ -67,7 +68,9 @@ def test_arguments_results_and_paths(tmp_path, program, engine):
 
 
 @engines()
-def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(tmp_path, program, engine):
+def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(
+    tmp_path: Path, program: Program, engine: str
+) -> None:
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine)
     calls = seen.of(Kind.SYSCALL)
     ends = calls["start"] + calls["duration"]
@@ -76,7 +79,7 @@ def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(tmp_path,
 
 
 @engines()
-def test_processes_and_threads(tmp_path, program, engine):
+def test_processes_and_threads(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_process")], engine)
     tasks = seen.of(Kind.TASK)
     born = Counter(tasks["nr"].tolist())
@@ -87,7 +90,7 @@ def test_processes_and_threads(tmp_path, program, engine):
 
 
 @engines("ptrace", "python")
-def test_signals_are_recorded_and_delivered(tmp_path, program, engine):
+def test_signals_are_recorded_and_delivered(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_process")], engine)
     signals = Counter(seen.of(Kind.SIGNAL)["nr"].tolist())
     assert signals[signal.SIGUSR1] == 10
@@ -95,7 +98,7 @@ def test_signals_are_recorded_and_delivered(tmp_path, program, engine):
 
 
 @engines()
-def test_eight_threads_lose_nothing(tmp_path, program, engine):
+def test_eight_threads_lose_nothing(tmp_path: Path, program: Program, engine: str) -> None:
     each = 5_000 if engine == "python" else 20_000 if engine == "ptrace" else 100_000
     seen = recorded(tmp_path / "c", [program("threads"), "8", str(each), "8"], engine)
     assert len(seen.calls("getppid")) == 8 * each
@@ -106,7 +109,7 @@ def test_eight_threads_lose_nothing(tmp_path, program, engine):
 
 
 @engines()
-def test_a_storm_of_200_threads(tmp_path, program, engine):
+def test_a_storm_of_200_threads(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("threads"), "200", "5", "200"], engine)
     assert len(seen.calls("getppid")) == 1000
     assert seen.counts()["clone3"] == 200
@@ -115,7 +118,7 @@ def test_a_storm_of_200_threads(tmp_path, program, engine):
 
 
 @engines()
-def test_500_short_children(tmp_path, program, engine):
+def test_500_short_children(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("children"), "500"], engine)
     assert len(seen.calls("getppid")) == 500
     assert len(set(seen.calls("getppid")["pid"].tolist())) == 500
@@ -126,6 +129,8 @@ def test_500_short_children(tmp_path, program, engine):
 
 PYTHON = """
 import os, subprocess, sys, threading
+
+pytest_plugins = ["recording"]
 def work():
     for _ in range(50): os.getppid()
 threads = [threading.Thread(target=work) for _ in range(4)]
@@ -135,7 +140,7 @@ for _ in range(3): subprocess.run([sys.executable, '-S', '-c', 'import os; os.ge
 
 
 @engines()
-def test_a_python_program_with_threads_and_children(tmp_path, engine):
+def test_a_python_program_with_threads_and_children(tmp_path: Path, engine: str) -> None:
     argv = [sys.executable, "-S", "-c", PYTHON]
     truth, _ = strace_counts(tmp_path, argv)
     seen = recorded(tmp_path / "c", argv, engine)
@@ -144,9 +149,7 @@ def test_a_python_program_with_threads_and_children(tmp_path, engine):
     assert {name: seen.counts()[name] for name in names} == {name: truth[name] for name in names}
 
 
-def test_faults_and_mappings_from_perf(tmp_path, program):
-    from recording import may_use_perf
-
+def test_faults_and_mappings_from_perf(tmp_path: Path, program: Program) -> None:
     if not may_use_perf():
         pytest.skip("perf tracepoints need CAP_PERFMON")
     seen = recorded(tmp_path / "c", [program("call_memory")], "perf")

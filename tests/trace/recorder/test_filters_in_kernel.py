@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
-from recording import NUMBERS, may_use_perf, recorded
+from recording import NUMBERS, Program, may_use_perf, recorded
 
 from llamactl.trace.engines import seccomp
 from llamactl.trace.engines.seccomp import ACTION_ALLOW, ACTION_TRACE, build_filter
 from llamactl.trace.engines.tracepoints import number_filter
 
+pytest_plugins = ["recording"]
+
 ARCH = 0xC000003E
 
 
-def run_filter(code, nr: int, arch: int) -> int:
+def run_filter(code: list[seccomp.Instruction], nr: int, arch: int) -> int:
     """Interpret classic BPF as the kernel does."""
     place, value = 0, 0
     while True:
@@ -36,7 +39,7 @@ def run_filter(code, nr: int, arch: int) -> int:
 
 
 @pytest.mark.skipif(not may_use_perf(), reason="perf tracepoints need CAP_PERFMON")
-def test_a_selection_too_long_for_the_kernel(tmp_path, program):
+def test_a_selection_too_long_for_the_kernel(tmp_path: Path, program: Program) -> None:
     selection = frozenset(range(0, 460, 2))
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], "perf", selection)
     all_calls = recorded(tmp_path / "d", [program("call_files"), str(tmp_path)], "perf")
@@ -55,7 +58,7 @@ SETS = [
 
 
 @pytest.mark.parametrize("selection", SETS, ids=len)
-def test_seccomp_filter(selection):
+def test_seccomp_filter(selection: frozenset[int]) -> None:
     code = build_filter(selection, ARCH)
     assert len(code) < 4096
     for nr in range(600):
@@ -73,9 +76,9 @@ def evaluate(expression: str, number: int) -> bool:
     return bool(eval(expression.replace("&&", " and ").replace("||", " or "), {"id": number}))
 
 
-@pytest.mark.parametrize("numbers", [None, *SETS], ids=lambda s: "all" if s is None else len(s))
+@pytest.mark.parametrize("numbers", [None, *SETS], ids=lambda s: "all" if s is None else str(len(s)))
 @pytest.mark.parametrize("excluded", [frozenset(), frozenset({0, 2, 59, 257})], ids=len)
-def test_tracepoint_filter(numbers, excluded):
+def test_tracepoint_filter(numbers: frozenset[int] | None, excluded: frozenset[int]) -> None:
     expression = number_filter(numbers, excluded)
     assert len(expression) < 4096
     if expression == number_filter(None, excluded):

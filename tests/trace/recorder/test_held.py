@@ -10,7 +10,7 @@ from llamactl.trace.engines.base import Batch
 from llamactl.trace.engines.held import Held
 
 
-def batch(rows, strings=()):
+def batch(rows: list[tuple[int, int, bytes]]) -> Batch:
     records = np.zeros(len(rows), RECORD)
     arena = b""
     for record, (start, duration, text) in zip(records, rows, strict=True):
@@ -21,12 +21,13 @@ def batch(rows, strings=()):
     return Batch(records, memoryview(arena))
 
 
-def rows(merged):
+def rows(merged: Batch | None) -> list[tuple[int, bytes]]:
+    assert merged is not None
     strings = StringPieces([merged.strings])
     return [(int(r["start"] + r["duration"]), strings.get(int(r["text"]))) for r in merged.records]
 
 
-def test_merged_by_their_ends():
+def test_merged_by_their_ends() -> None:
     held = Held()
     held.add(batch([(1, 1, b"a"), (3, 2, b"b")]))
     held.add(batch([(8, 1, b"c"), (20, 1, b"late")]))
@@ -37,6 +38,6 @@ def test_merged_by_their_ends():
     assert held.before(None) is None
 
 
-def test_nothing_held_copies_nothing():
+def test_nothing_held_copies_nothing() -> None:
     given = batch([(1, 1, b"a")])
     assert Held().merge_into(given) is given

@@ -9,57 +9,63 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import engines, read, recorded
+from recording import Program, engines, read, recorded
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Options
+from llamactl.trace.engines.base import Engine, Options
 from llamactl.trace.engines.choose import make_engine
-from llamactl.trace.session import SessionOptions, record
+from llamactl.trace.session import Progress, SessionOptions, record
+
+pytest_plugins = ["recording"]
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def driver(code: str, *argv: str, **kw) -> subprocess.Popen[str]:
+def driver(code: str, *argv: str, **kw: Any) -> Any:
     """Start a Python process that records; it finds the source tree as these tests do."""
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "-c", textwrap.dedent(code), *argv]
     return subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, **kw)
 
 
-def pid_from(process) -> int:
+def pid_from(process: Any) -> int:
     """Read up to the driver's own line; the program may print to the same pipe before."""
     return next(int(line.split()[1]) for line in process.stdout if line.startswith("pid "))
 
 
 @pytest.fixture
-def busy(program):
+def busy(program: Program) -> Iterator[Any]:
     """A running program with three threads; its ``ask`` echoes through it."""
-    process = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    process: Any = subprocess.Popen(
+        [program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
     assert process.stdout.readline() == b"ready\n"
     yield process
     process.kill()
     process.wait()
 
 
-def ask(process, byte: bytes) -> bytes:
+def ask(process: Any, byte: bytes) -> bytes:
     process.stdin.write(byte)
-    return process.stdout.read(1)
+    return bytes(process.stdout.read(1))
 
 
-def finish(process) -> bytes:
+def finish(process: Any) -> bytes:
     process.stdin.close()
-    rest = process.stdout.read()
+    rest: bytes = process.stdout.read()
     assert process.wait() == 0
     return rest
 
 
-def drain(engine) -> int:
+def drain(engine: Engine) -> int:
     count = 0
     while not engine.state().finished:
         batch = engine.poll(0.05)
@@ -69,22 +75,22 @@ def drain(engine) -> int:
 
 @engines()
 @pytest.mark.parametrize("status", [0, 9])
-def test_exit_status_is_ours(tmp_path, program, engine, status):
+def test_exit_status_is_ours(tmp_path: Path, program: Program, engine: str, status: int) -> None:
     seen = recorded(tmp_path / "c", [program("call_process"), str(status)], engine)
     assert seen.result.exit_code == status
 
 
 @engines("ptrace", "perf", "python")
-def test_killed_by_a_signal(tmp_path, engine):
+def test_killed_by_a_signal(tmp_path: Path, engine: str) -> None:
     seen = recorded(tmp_path / "c", ["sh", "-c", "kill -KILL $$"], engine)
     assert seen.result.exit_code == 128 + signal.SIGKILL
 
 
 @engines()
-def test_attach_shows_all_threads_and_leaves_them_running(tmp_path, busy, engine):
+def test_attach_shows_all_threads_and_leaves_them_running(tmp_path: Path, busy: Any, engine: str) -> None:
     result = None
 
-    def until_enough(progress):
+    def until_enough(progress: Progress) -> None:
         if progress.records > 300:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -103,7 +109,7 @@ def test_attach_shows_all_threads_and_leaves_them_running(tmp_path, busy, engine
 
 
 @engines()
-def test_attach_and_detach_again_and_again(busy, engine):
+def test_attach_and_detach_again_and_again(busy: Any, engine: str) -> None:
     echoed = bytearray()
     for i in range(100 if engine == "ptrace" else 25):
         recorder = make_engine(engine, Options())
@@ -120,12 +126,12 @@ def test_attach_and_detach_again_and_again(busy, engine):
 
 
 @engines("ptrace", "python")
-def test_a_signal_that_comes_while_detaching_arrives(program, engine):
+def test_a_signal_that_comes_while_detaching_arrives(program: Program, engine: str) -> None:
     code = (
         "import signal,sys; got=[]; signal.signal(10, lambda *a: got.append(1)); print('ready', flush=True)\n"
     )
     code += "for line in sys.stdin: print(len(got), flush=True)"
-    target = subprocess.Popen(
+    target: Any = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert target.stdout.readline() == "ready\n"
@@ -145,14 +151,14 @@ def test_a_signal_that_comes_while_detaching_arrives(program, engine):
 
 
 @engines("ptrace")
-def test_stop_and_continue(tmp_path, program, engine):
+def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> None:
     """A stopped program stays stopped under the recorder (PTRACE_LISTEN) and goes on with SIGCONT."""
     target = "import os,signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on')"
     code = """
         import sys
         from llamactl.trace.capture.writer import CaptureWriter
         from llamactl.trace.engines.base import Command
-        from llamactl.trace.session import SessionOptions, record
+        from llamactl.trace.session import Progress, SessionOptions, record
         def tell(progress): print(progress.pid, flush=True)
         r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine="ptrace"),
                    CaptureWriter(sys.argv[2]), tell)
@@ -180,7 +186,7 @@ DRIVER = """
     import sys
     from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.engines.base import Command
-    from llamactl.trace.session import SessionOptions, record
+    from llamactl.trace.session import Progress, SessionOptions, record
     target = int(sys.argv[3]) if sys.argv[3].isdigit() else Command(tuple(sys.argv[3:]))
     told = []
     def tell(progress):
@@ -194,7 +200,9 @@ DRIVER = """
 
 @engines()
 @pytest.mark.parametrize("seed", range(4))
-def test_a_killed_recorder_leaves_a_started_child_dead(tmp_path, program, engine, seed):
+def test_a_killed_recorder_leaves_a_started_child_dead(
+    tmp_path: Path, program: Program, engine: str, seed: int
+) -> None:
     process = driver(DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE)
     pid = pid_from(process)
     handle = os.pidfd_open(pid)
@@ -209,7 +217,9 @@ def test_a_killed_recorder_leaves_a_started_child_dead(tmp_path, program, engine
 
 @engines()
 @pytest.mark.parametrize("seed", range(4))
-def test_a_killed_recorder_leaves_an_attached_program_running(tmp_path, busy, engine, seed):
+def test_a_killed_recorder_leaves_an_attached_program_running(
+    tmp_path: Path, busy: Any, engine: str, seed: int
+) -> None:
     process = driver(DRIVER, engine, str(tmp_path / "c"), str(busy.pid))
     assert pid_from(process) == busy.pid
     select.select([], [], [], random.Random(seed).uniform(0, 0.05))
@@ -220,7 +230,9 @@ def test_a_killed_recorder_leaves_an_attached_program_running(tmp_path, busy, en
 
 
 @engines()
-def test_ctrl_c_goes_to_the_program_and_leaves_a_whole_capture(tmp_path, program, engine):
+def test_ctrl_c_goes_to_the_program_and_leaves_a_whole_capture(
+    tmp_path: Path, program: Program, engine: str
+) -> None:
     process = driver(
         DRIVER, engine, str(tmp_path / "c"), program("busy"), stdin=subprocess.PIPE, start_new_session=True
     )
@@ -234,8 +246,8 @@ def test_ctrl_c_goes_to_the_program_and_leaves_a_whole_capture(tmp_path, program
 
 
 @engines()
-def test_duration_ends_the_recording_but_not_the_program(tmp_path, engine):
-    code = "import time,os\nfor i in range(30): os.getppid(); time.sleep(0.02)"
+def test_duration_ends_the_recording_but_not_the_program(tmp_path: Path, engine: str) -> None:
+    code = "import os, select\nfor i in range(30): os.getppid(); select.select([],[],[],0.02)"
     seen = recorded(tmp_path / "c", [sys.executable, "-S", "-c", code], engine, duration_s=0.2)
     assert seen.result.ended == "duration"
     assert seen.result.exit_code == 0
@@ -244,7 +256,7 @@ def test_duration_ends_the_recording_but_not_the_program(tmp_path, engine):
 
 
 @engines("ptrace")
-def test_limits(tmp_path, program, engine):
+def test_limits(tmp_path: Path, program: Program, engine: str) -> None:
     argv = [program("threads"), "2", "20000", "2"]
     few = recorded(tmp_path / "c", argv, engine, limit_records=1000)
     assert few.result.ended == "limit"
@@ -255,7 +267,7 @@ def test_limits(tmp_path, program, engine):
 
 
 @engines("ptrace")
-def test_already_traced(busy, engine):
+def test_already_traced(busy: Any, engine: str) -> None:
     first = make_engine(engine, Options())
     first.attach(busy.pid)
     second = make_engine(engine, Options())
@@ -267,7 +279,7 @@ def test_already_traced(busy, engine):
 
 
 @engines("ptrace", "perf", "python")
-def test_no_such_process(engine):
+def test_no_such_process(engine: str) -> None:
     recorder = make_engine(engine, Options())
     with pytest.raises(LlamactlError, match="no such process"):
         recorder.attach(2**22 + 5)
@@ -275,7 +287,7 @@ def test_no_such_process(engine):
 
 
 @engines()
-def test_no_such_program(tmp_path, engine):
+def test_no_such_program(tmp_path: Path, engine: str) -> None:
     with pytest.raises(LlamactlError) as caught:
         recorded(tmp_path / "c", ["no-such-program-here"], engine)
     assert caught.value.exit_code == 127
@@ -287,7 +299,7 @@ def test_no_such_program(tmp_path, engine):
 
 
 @engines()
-def test_phase_marks(tmp_path, engine):
+def test_phase_marks(tmp_path: Path, engine: str) -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1])\n"
     code += "from llamactl.trace.marks import phase\nwith phase('load'): pass\nwith phase('decode'): pass"
     seen = recorded(tmp_path / "c", [sys.executable, "-c", code, str(ROOT)], engine, marks=True)
@@ -296,11 +308,13 @@ def test_phase_marks(tmp_path, engine):
     assert (phases["tid"] == seen.result.pid).all()
 
 
-def test_a_full_disk_ends_the_recording_but_not_the_program(tmp_path, program, monkeypatch):
+def test_a_full_disk_ends_the_recording_but_not_the_program(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.writev
     budget = 200_000
 
-    def full(fd, parts):
+    def full(fd: int, parts: list[bytes]) -> int:
         nonlocal budget
         size = sum(len(part) for part in parts)
         if size > budget:

@@ -10,13 +10,17 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import NUMBERS
+from recording import NUMBERS, Program
 
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_PTRACE, Rights
+
+pytest_plugins = ["recording"]
 
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = textwrap.dedent("""
@@ -43,7 +47,7 @@ x86 = pytest.mark.skipif(
 )
 
 
-def under(prefix: list[str], *argv: str) -> dict[str, object]:
+def under(prefix: list[str], *argv: str) -> Any:
     """Record under a launcher that takes rights away, and return what came of it."""
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [*prefix, sys.executable, "-c", DRIVER, *argv]
@@ -52,13 +56,13 @@ def under(prefix: list[str], *argv: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def refuse(program):
+def refuse(program: Program) -> Callable[..., list[str]]:
     launcher = program("refuse")
     return lambda *names: [launcher, *(str(NUMBERS[name]) for name in names), "--"]
 
 
 @x86
-def test_a_profile_that_refuses_ptrace(tmp_path, refuse):
+def test_a_profile_that_refuses_ptrace(tmp_path: Path, refuse: Callable[..., list[str]]) -> None:
     got = under(refuse("ptrace"), "ptrace", str(tmp_path / "c"), "/bin/true")
     assert got["message"] == "can't trace a program that was started for it: a seccomp profile refuses ptrace"
     assert "--cap-add SYS_PTRACE" in got["hint"]
@@ -66,7 +70,9 @@ def test_a_profile_that_refuses_ptrace(tmp_path, refuse):
 
 @x86
 @is_root
-def test_without_ptrace_perf_still_records_but_without_strings(tmp_path, refuse):
+def test_without_ptrace_perf_still_records_but_without_strings(
+    tmp_path: Path, refuse: Callable[..., list[str]]
+) -> None:
     got = under(refuse("ptrace"), "auto", str(tmp_path / "c"), "/bin/true")
     assert got["engine"] == "perf"
     assert got["exit"] == 0
@@ -74,7 +80,7 @@ def test_without_ptrace_perf_still_records_but_without_strings(tmp_path, refuse)
 
 
 @x86
-def test_a_profile_that_refuses_perf(tmp_path, refuse):
+def test_a_profile_that_refuses_perf(tmp_path: Path, refuse: Callable[..., list[str]]) -> None:
     got = under(refuse("perf_event_open"), "auto", str(tmp_path / "c"), "/bin/true")
     assert got["engine"] == "ptrace"
     assert got["complete"]
@@ -83,14 +89,16 @@ def test_a_profile_that_refuses_perf(tmp_path, refuse):
 
 @x86
 @is_root
-def test_the_profile_is_named_where_the_capability_is_there(tmp_path, refuse):
+def test_the_profile_is_named_where_the_capability_is_there(
+    tmp_path: Path, refuse: Callable[..., list[str]]
+) -> None:
     got = under(refuse("perf_event_open"), "perf", str(tmp_path / "c"), "/bin/true")
     assert got["message"] == "the engine perf can't be used: a seccomp profile refuses perf_event_open"
     assert "--cap-add PERFMON" in got["hint"]
 
 
 @x86
-def test_a_profile_that_refuses_process_vm_readv(tmp_path, refuse):
+def test_a_profile_that_refuses_process_vm_readv(tmp_path: Path, refuse: Callable[..., list[str]]) -> None:
     got = under(refuse("process_vm_readv"), "ptrace", str(tmp_path / "c"), "/bin/true")
     assert "/etc/ld.so.cache" in got["texts"]
     assert "process_vm_readv" in got["notes"][0]
@@ -98,10 +106,10 @@ def test_a_profile_that_refuses_process_vm_readv(tmp_path, refuse):
 
 @x86
 @is_root
-def test_another_users_process(tmp_path, program):
+def test_another_users_process(tmp_path: Path, program: Program) -> None:
     if not shutil.which("setpriv"):
         pytest.skip("setpriv isn't installed")
-    target = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    target: Any = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     target.stdout.readline()
     # The capability to read is kept, since the interpreter may lie where only root can.
     caps = [
@@ -120,10 +128,10 @@ def test_another_users_process(tmp_path, program):
 
 
 @is_root
-def test_a_container_without_the_capability(tmp_path, program):
+def test_a_container_without_the_capability(tmp_path: Path, program: Program) -> None:
     if not shutil.which("setpriv"):
         pytest.skip("setpriv isn't installed")
-    target = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    target: Any = subprocess.Popen([program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     target.stdout.readline()
     prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     got = under(prefix, "ptrace", str(tmp_path / "c"), str(target.pid))
@@ -133,7 +141,7 @@ def test_a_container_without_the_capability(tmp_path, program):
     target.communicate(b"")
 
 
-def rights(**kw) -> Rights:
+def rights(**kw: Any) -> Rights:
     return Rights(
         **(
             {
@@ -165,7 +173,7 @@ def rights(**kw) -> Rights:
         ),
     ],
 )
-def test_attach_refused(given, reason, remedy):
+def test_attach_refused(given: Rights, reason: str, remedy: str) -> None:
     error = refusal.attach_refused(42, errno.EPERM, given)
     assert error.message.startswith("can't attach to process 42: ")
     assert reason in error.message
@@ -180,13 +188,13 @@ def test_attach_refused(given, reason, remedy):
         (1, "seccomp", "SYS_PTRACE"),
     ],
 )
-def test_start_refused(yama, reason, remedy):
+def test_start_refused(yama: int, reason: str, remedy: str) -> None:
     error = refusal.start_refused(errno.EPERM, rights(yama=yama))
     assert reason in error.message
     assert remedy in error.hint
 
 
-def test_perf_refused():
+def test_perf_refused() -> None:
     error = refusal.perf_refused(errno.EACCES, rights(paranoid=3))
     assert "CAP_PERFMON" in error.message
     assert "perf_event_paranoid is 3" in error.message
@@ -194,7 +202,7 @@ def test_perf_refused():
     assert "tracing" in refusal.tracefs_refused(errno.EACCES).hint
 
 
-def test_rights_are_read():
+def test_rights_are_read() -> None:
     own = refusal.read_rights(os.getpid())
     assert own.uid == os.geteuid()
     assert own.target_uid == os.geteuid()
