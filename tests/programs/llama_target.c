@@ -138,6 +138,13 @@ int32_t llama_sampler_sample(void * sampler, void * context, int32_t index) {
     return 4242 + index;
 }
 
+// Touches all of the memory it is given.
+size_t llama_state_get_data(void * context, uint8_t * buffer, size_t size) {
+    (void) context;
+    memset(buffer, 1, size);
+    return size;
+}
+
 typedef int (*llama_callback)(int);
 int32_t llama_call_back(llama_callback callback, int value) { return callback(value) + 1; }
 jmp_buf llama_jump;
