@@ -102,9 +102,9 @@ def work_by_function(exchange: Exchange, records: NDArray[np.void]) -> list[Func
         The functions with any, those with the most time first; outside of all calls last.
     """
     owner = woken_by(exchange, records)
-    numbers = np.where(
-        owner == OUTSIDE, OUTSIDE, exchange.calls["nr"][owner].astype(np.int64) if len(owner) else 0
-    )
+    numbers = np.full(len(records), OUTSIDE, np.int64)
+    inside = owner != OUTSIDE
+    numbers[inside] = exchange.calls["nr"][owner[inside]]
     found: dict[str | None, FunctionWork] = {}
     for number in np.unique(numbers).tolist():
         name = None if number == OUTSIDE else exchange.functions[number].name

@@ -75,6 +75,7 @@ def test_work_adds_up_by_function() -> None:
         FunctionWork(None, 1, 90, 0, 0),
     ]
     assert work_by_function(exchange(), rows()) == []
+    assert work_by_function(exchange(), records[:1]) == [FunctionWork(None, 1, 5, 0, 0)]
 
 
 def test_a_calls_own_faults_are_counted_by_the_kernel(built: Path, traced: Trace) -> None:
