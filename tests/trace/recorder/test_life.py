@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from recording import Program, engines, read, recorded
 
+import llamactl
 from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
@@ -27,7 +28,8 @@ from llamactl.trace.session import Progress, SessionOptions, record
 
 pytest_plugins = ["recording"]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(llamactl.__file__).resolve().parents[1]
+"""Where the package that is tested lies."""
 
 
 def driver(code: str, *argv: str, **kw: Any) -> Any:
