@@ -20,14 +20,14 @@
 int perf_tracefs(void) {
     /* Mounted for us alone, seen by nobody and gone with the file descriptor (fsopen(2),
      * fsmount(2)). */
-    int context = (int) syscall(SYS_fsopen, "tracefs", 1);
+    int context = (int) syscall(NR_FSOPEN, "tracefs", 1);
     if (context < 0) {
         return -errno;
     }
     int mount = -1;
     int error = 0;
-    if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
-        mount = (int) syscall(SYS_fsmount, context, 1, 0);
+    if (syscall(NR_FSCONFIG, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
+        mount = (int) syscall(NR_FSMOUNT, context, 1, 0);
     }
     error = errno;
     close(context);
