@@ -16,6 +16,8 @@ from recording import NUMBERS, Program, engines, may_use_perf, recorded, strace_
 from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.regions import find_regions
 
+pytest_plugins = ["recording"]
+
 pytestmark = pytest.mark.skipif(
     not shutil.which("strace"), reason="strace isn't installed: nothing to compare with"
 )
@@ -132,8 +134,6 @@ def test_500_short_children(tmp_path: Path, program: Program, engine: str) -> No
 
 PYTHON = """
 import os, subprocess, sys, threading
-
-pytest_plugins = ["recording"]
 def work():
     for _ in range(50): os.getppid()
 threads = [threading.Thread(target=work) for _ in range(4)]
