@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCKS = 96
 RING_BYTES = 16 << 20
 EAGER = -10
+IDLE_S = 0.01
 CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
 SIGRETURN_LEAVES = "id==-1"
@@ -117,6 +118,8 @@ class PerfEngine(Engine):
         if block != ffi.NULL:
             self._block = block
             batch = batch_of(block)
+        elif lib.perf_done(self._perf) and not self.state().finished:
+            time.sleep(min(timeout_s, IDLE_S))  # The rings are closed, the program runs on.
         if self._strings is None:
             return batch
         while (more := self._strings.poll(0)) is not None:
@@ -156,7 +159,8 @@ class PerfEngine(Engine):
             )  # fmt: skip
         self._reap()
         pid = self._child.pid if self._child is not None else self._attached
-        return State(pid, done, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
+        ended = self._child is None or self._wait_status is not None
+        return State(pid, done and ended, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

@@ -369,3 +369,17 @@ def test_a_first_thread_that_ends_before_the_others(program: Program, engine: st
     assert target.wait() == 0
     target.stdin.close()
     target.stdout.close()
+
+
+@engines("perf")
+def test_perf_without_strings_waits_for_the_program(engine: str) -> None:
+    """Its events end a moment before the program can be waited for, or long before when it was stopped."""
+    for stopped in (False, True):
+        recorder = make_engine(engine, Options(), with_strings=False)
+        code = "import select, sys; select.select([], [], [], 0.1); sys.exit(3)"
+        recorder.start(Command((sys.executable, "-S", "-c", code)))
+        if stopped:
+            recorder.pass_through()
+        drain(recorder)
+        assert recorder.state().wait_status == 3 << 8
+        recorder.close()
