@@ -79,7 +79,8 @@ static bool await_events(struct perf * perf, struct pollfd * polls) {
         polls[i].revents = 0;
         alive += polls[i].fd >= 0;
     }
-    if (!alive) {
+    /* An attached program's rings belong to its first thread, and others may outlive that one. */
+    if (!alive && (!perf->watched || !task_process_lives(perf->watched))) {
         return false;
     }
     poll(polls, (nfds_t) perf->ring_count, POLL_MS);
@@ -108,8 +109,9 @@ static void * perf_thread(void * data) {
     return NULL;
 }
 
-int perf_start(struct perf * perf, int enable) {
+int perf_start(struct perf * perf, int enable, int watched) {
     sigset_t all, old;
+    perf->watched = watched;
     if (enable) {
         switch_all(perf, PERF_EVENT_IOC_ENABLE);
     }

@@ -13,11 +13,10 @@ held = ctypes.PyDLL(LIBRARY)
 
 
 def sleep_long() -> None:
-    go.wait()
+    released.llama_await_sleeper()
     held.llama_sleep_us(300_000)
 
 
-go = threading.Event()
 if WHAT in ("held", "released"):
     library = held if WHAT == "held" else released
     for _ in range(41):
@@ -26,7 +25,6 @@ if WHAT in ("held", "released"):
 elif WHAT == "wait":
     other = threading.Thread(target=sleep_long)
     other.start()
-    go.set()
     released.llama_sleep_us(100_000)
     other.join()
     first, second = (ctypes.c_int64 * 64).in_dll(released, "llama_sleep_ends")[:2]

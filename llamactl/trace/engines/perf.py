@@ -86,7 +86,7 @@ class PerfEngine(Engine):
         except LlamactlError:
             self._strings.kill_held()
             raise
-        lib.perf_start(self._perf, 0)
+        lib.perf_start(self._perf, 0, 0)
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
         self._hurry()
@@ -101,7 +101,7 @@ class PerfEngine(Engine):
         tids = _threads(pid)
         for tid in tids:
             self._open(tid, on_exec=False)
-        lib.perf_start(self._perf, 1)
+        lib.perf_start(self._perf, 1, pid)
         self._hurry()
         late = [tid for tid in _threads(pid) if tid not in tids]
         if late:
@@ -223,7 +223,7 @@ class PerfEngine(Engine):
             raise refusal.launch_failed("fork", -code, program, command.cwd)
         self._child = child
         self._open(child.pid, on_exec=not loops)
-        lib.perf_start(self._perf, 1 if loops else 0)
+        lib.perf_start(self._perf, 1 if loops else 0, 0)
         lib.launch_open_gate(child)
         answer = (ffi.new("int *"), ffi.new("int *"), ffi.new("uint64_t *"))
         if lib.launch_answer(child, *answer):
