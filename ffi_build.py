@@ -70,3 +70,8 @@ def tracer() -> FFI:
 def proc() -> FFI:
     """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
     return _module("proc", "snapshot", '#include "proc.h"\n')
+
+
+def bench() -> FFI:
+    """Return the builder of ``llamactl.bench._bench``: counters and the page cache; libc only."""
+    return _module("bench", "bench", '#include "bench.h"\n')
