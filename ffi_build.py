@@ -15,6 +15,7 @@ NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 ENGINE_PRELUDE = """
 #include "engine.h"
 #include "ggml-cpu.h"
+#include "ggml-rpc.h"
 
 static void llamactl_py_log(int level, const char * text);
 static int log_min_level;

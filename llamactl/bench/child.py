@@ -26,7 +26,7 @@ class Server:
     """Answers requests; each names what to ``do``."""
 
     def __init__(self) -> None:
-        self._counters = Counters.open()
+        self._counters = Counters()
         self._session = Session(self._counters)
 
     def answer(self, request: dict[str, Any]) -> Any:
@@ -35,6 +35,8 @@ class Server:
         if do == "hello":
             options = Options(**request["options"])
             apply_to_process(options)
+            self._counters = Counters.open(options.workers)
+            self._session = Session(self._counters)
             return {
                 "protocol": PROTOCOL,
                 "environment": dataclasses.asdict(environment(self._counters, options)),

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.bench._bench import ffi, lib
+from llamactl.bench.rpc_traffic import traffic
 from llamactl.snapshot.cgroup import hierarchy
 
 MICROSECOND_NS = 1_000
 PERF = ("instructions", "cycles", "system_calls")
 NAMES = (
     "cpu_ns", "user_ns", "system_ns", "minor_faults", "major_faults", "voluntary_switches", "involuntary_switches",
-    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", *PERF,
+    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", "rpc_sent_bytes",
+    "rpc_received_bytes", *PERF,
 )  # fmt: skip
 TRACEPOINT_ID = "events/raw_syscalls/sys_enter/id"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -41,11 +43,16 @@ class Counters:
     _perf: dict[str, int] = field(default_factory=dict)
     _throttled: Callable[[], int | None] = field(default=lambda: None)
     _own: dict[str, int] = field(default_factory=dict)
+    _workers: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls) -> Counters:
-        """Open what this machine has (perf_event_open(2)); what it hasn't is named with the reason."""
-        counters = cls()
+    def open(cls, workers: tuple[str, ...] = ()) -> Counters:
+        """Open what this machine has (perf_event_open(2)); what it hasn't is named with the reason.
+
+        Args:
+            workers: Addresses whose traffic is counted.
+        """
+        counters = cls(_workers=workers)
         counters._open("instructions", lib.PERF_TYPE_HARDWARE, lib.PERF_COUNT_HW_INSTRUCTIONS)
         counters._open("cycles", lib.PERF_TYPE_HARDWARE, lib.PERF_COUNT_HW_CPU_CYCLES)
         counters._open_system_calls()
@@ -60,6 +67,10 @@ class Counters:
         self.read()
         own = difference(self.read(), self.read())
         self._own = {name: own[name] or 0 for name in ("read_calls", "system_calls")}
+        if not self._workers:
+            self.missing["rpc_sent_bytes"] = self.missing["rpc_received_bytes"] = (
+                "there are no workers (--rpc)"
+            )
 
     def since(self, before: dict[str, int | None]) -> dict[str, int | None]:
         """Return what was counted since :meth:`read` gave ``before``, without the calls of reading."""
@@ -102,6 +113,7 @@ class Counters:
             involuntary_switches=usage.ru_nivcsw,
             throttled_ns=self._throttled(),
         )
+        values["rpc_sent_bytes"], values["rpc_received_bytes"] = traffic(self._workers) or (None, None)
         values.update(_io())
         values.update({name: _count(fd) for name, fd in self._perf.items()})
         return values

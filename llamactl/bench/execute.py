@@ -84,7 +84,7 @@ def execute(cases: Sequence[Case], options: Options, listener: Listener) -> Benc
         LlamactlError: The engine can't load or compute; reports of finished tests were handed out before.
     """
     apply_to_process(options)
-    counters = Counters.open()
+    counters = Counters.open(options.workers)
     draft = Draft(environment(counters, options), cases, listener)
     for text in standing_warnings(cases):
         draft.warn(text)

@@ -21,6 +21,7 @@ class Options:
         delay_s: Pause before each test.
         priority: llama.cpp's ``--prio``, a key of :data:`NICE`.
         numa: llama.cpp's ``--numa``, or ``None``.
+        rpc: Addresses of workers with commas between them, or ``None``.
     """
 
     repetitions: int = 5
@@ -28,13 +29,19 @@ class Options:
     delay_s: float = 0.0
     priority: int = 0
     numa: str | None = None
+    rpc: str | None = None
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The addresses of workers."""
+        return tuple(one.strip() for one in self.rpc.split(",")) if self.rpc else ()
 
 
 def apply_to_process(options: Options) -> None:
     """Set priority and NUMA strategy of this process.
 
     Raises:
-        LlamactlError: The kernel refuses the priority.
+        LlamactlError: The kernel refuses the priority, or a worker can't be used.
     """
     if options.priority:
         try:
@@ -47,3 +54,7 @@ def apply_to_process(options: Options) -> None:
         from llamactl.engine.library import set_numa
 
         set_numa(options.numa)
+    if options.rpc:
+        from llamactl.engine.rpc import connect
+
+        connect(options.workers)

@@ -15,6 +15,7 @@ COMMANDS = {
     "inspect": "Tell what a model, a process or this machine is, right now.",
     "trace": "Record what a program does: system calls, llama.cpp, GIL, files, threads.",
     "bench": "Measure, compare, and fail the build when it got slower.",
+    "worker": "Compute for others over the network, with llama.cpp's own RPC.",
 }
 """Name and what the list of commands says of it. A new command is a line here and a file of its name.
 

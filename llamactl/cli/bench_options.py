@@ -148,6 +148,12 @@ class ConditionOptions:
     numa: Annotated[str | None, Option("--numa", metavar="MODE", help="distribute, isolate or numactl.")] = (
         None
     )
+    rpc: Annotated[
+        str | None,
+        Option(
+            "--rpc", metavar="HOST:PORT,…", envvar="LLAMA_ARG_RPC", help="Spread layers over these workers."
+        ),
+    ] = None
     against: Annotated[
         str | None,
         Option(

@@ -113,6 +113,7 @@ def measuring_options(conditions: ConditionOptions) -> Options:
         delay_s=conditions.delay,
         priority=conditions.prio,
         numa=conditions.numa,
+        rpc=conditions.rpc,
     )
 
 
