@@ -12,7 +12,7 @@ from llamactl.cli.bench_options import (
     SettingOptions,
     TestOptions,
 )
-from llamactl.cli.bench_plan import chosen_tests, measuring_options, setting_choices
+from llamactl.cli.bench_plan import chosen_tests, measuring_options, model_paths, setting_choices
 from llamactl.errors import EXIT_OK, UsageError
 from llamactl.models.resolve import resolve_model
 from llamactl.render.bench_bindings import bindings_document, bindings_table
@@ -37,12 +37,13 @@ def compare_bindings(
     if output.output not in {"md", "json"}:
         raise UsageError(f"-o {output.output} doesn't go with --binding", "Use md or json.")
     generations = [test.n_gen for test in chosen_tests(tests) if test.kind == "tg"]
+    models = model_paths(tests.model)
     threads = setting_choices(settings)["n_threads"]
-    if len(generations) != 1 or len(threads) != 1 or len(tests.model) > 1:
+    if len(generations) != 1 or len(threads) != 1 or len(models) > 1:
         raise UsageError("--binding takes one model, one -n and one -t", "Call it once for each.")
     request = BindingRequest(
         bindings=names,
-        model=resolve_model(next(iter(tests.model), None), tests.hf_repo, offline=tests.offline),
+        model=resolve_model(next(iter(models), None), tests.hf_repo, offline=tests.offline),
         n_gen=generations[0],
         n_threads=int(str(threads[0])),
         repetitions=measuring_options(conditions).repetitions,

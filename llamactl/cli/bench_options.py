@@ -16,7 +16,7 @@ class TestOptions:
 
     model: Annotated[
         list[str],
-        Option("-m", "--model", metavar="FILE", envvar="LLAMA_ARG_MODEL", help="GGUF file. Repeatable."),
+        Option("-m", "--model", metavar="FILE", help="GGUF file. Repeatable. [env var: LLAMA_ARG_MODEL]"),
     ] = field(default_factory=list)
     hf_repo: Annotated[
         str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from llamactl.bench.options import NICE, Options
 from llamactl.bench.plan import BenchTest, Case, cases, numbers
@@ -30,10 +31,20 @@ def plan(tests: TestOptions, settings: SettingOptions) -> tuple[Case, ...]:
     choices = setting_choices(settings)
     depths = _numbers(tests.n_depth, "-d", "0")
     # Everything that can be refused without a model was.
-    models = [str(resolve_model(one, None)) for one in _words(tests.model)] or [
+    models = [str(resolve_model(one, None)) for one in model_paths(tests.model)] or [
         str(resolve_model(None, tests.hf_repo, offline=tests.offline))
     ]
     return cases({"model_filename": models, **choices}, depths, found)
+
+
+def model_paths(given: Sequence[str]) -> list[str]:
+    """Return the files of ``-m``: a comma separates them unless it belongs to a file's name.
+
+    Without ``-m`` the environment's ``LLAMA_ARG_MODEL`` counts, as one file.
+    """
+    if not given:
+        return [path] if (path := os.environ.get("LLAMA_ARG_MODEL")) else []
+    return [path for one in given for path in ([one] if Path(one).exists() else _words([one]))]
 
 
 def chosen_tests(options: TestOptions) -> list[BenchTest]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from llamactl.bench.plan import BenchTest, Case, Setup, cases, numbers
@@ -55,7 +57,7 @@ def test_names(test: BenchTest, name: str) -> None:
 
 
 def test_cases_multiply_settings_depths_and_tests() -> None:
-    choices: dict[str, list[object]] = {"model_filename": ["m"], "n_threads": [1, 2], "n_batch": [256]}
+    choices: dict[str, Sequence[object]] = {"model_filename": ["m"], "n_threads": [1, 2], "n_batch": [256]}
     found = cases(choices, [0, 64], [BenchTest("pp", n_prompt=8), BenchTest("load", cache="warm")])
     assert [(case.setup.n_threads, case.test.name) for case in found] == [
         (1, "pp8"), (1, "load-warm"), (1, "pp8 @ d64"), (2, "pp8"), (2, "load-warm"), (2, "pp8 @ d64"),
