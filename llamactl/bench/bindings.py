@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -149,22 +150,25 @@ def _serving(
     command: list[str], request: BindingRequest, environment: dict[str, str]
 ) -> Iterator[tuple[str, Repeat]]:
     arguments = [str(request.model.resolve()), str(request.n_threads), str(request.n_gen)]
+    # A file: a pipe that nobody reads could fill up and stop the process.
+    errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     process = subprocess.Popen(
         [*command, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         env=environment,
         cwd="/",
         text=True,
     )
-    assert process.stdin and process.stdout and process.stderr
 
     def answer() -> dict[str, int]:
-        assert process.stdout and process.stderr
+        assert process.stdout
         line = process.stdout.readline()
         if not line:
-            raise LlamactlError(f"a binding failed: {_last_line(process.stderr.read())}", "Try it alone.")
+            process.wait()
+            errors.seek(0)
+            raise LlamactlError(f"a binding failed: {_last_line(errors.read())}", "Try it alone.")
         found: dict[str, int] = json.loads(line)
         return found
 
@@ -179,6 +183,7 @@ def _serving(
     finally:
         process.kill()
         process.communicate()
+        errors.close()
 
 
 def _last_line(text: str) -> str:

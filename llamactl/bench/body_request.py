@@ -18,12 +18,11 @@ class FirstToken:
     """``ttft``: a whole request through template, tokenizer and sampler, up to the first token's text."""
 
     def __init__(self, model: Model, setup: Setup, test: BenchTest) -> None:
-        self._model, self._raw = model, model.chat_template is None
-        self._text = _text_of(model, test.n_prompt, self._raw)
+        self._model = model
+        self._request = _request_of(model, test.n_prompt)
         self.context = Context(model, context_parameters(setup, test.n_prompt + 64))
         self.context.abort_on_interrupt()
         self._sampler = Sampler(model, GREEDY)
-        self._path = setup.model_filename
 
     def warm_up(self) -> int:
         """See :class:`Body`."""
@@ -36,27 +35,25 @@ class FirstToken:
 
     def run(self) -> Work:
         """See :class:`Body`."""
-        tokens = _request_tokens(self._model, self._text, self._raw)
-        stamps: dict[str, int] = {}
-        begin = perf_counter_ns()
+        given = perf_counter_ns()
+        text = prompt.prompt_text(self._model, self._request)
+        rendered = perf_counter_ns()
+        tokens = prompt.tokenize(self._model, text, self._request.raw)
+        tokenized = perf_counter_ns()
         done = generate(self.context, self._sampler, tokens, n_predict=1, ignore_end=True)
-        stamps["prefill"] = done.prefill_ns
-        stamps["sample"] = perf_counter_ns() - begin - done.prefill_ns
-        return Work(1, None, stamps)
+        rest = perf_counter_ns() - tokenized - done.prefill_ns
+        steps = {"template": rendered - given, "tokenize": tokenized - rendered}
+        return Work(1, None, {**steps, "prefill": done.prefill_ns, "sample": rest})
 
 
-def _request_tokens(model: Model, text: str, raw: bool) -> list[int]:
-    request = Request(model=Path(model.path), prompt=text, raw=raw)
-    return prompt.tokenize(model, prompt.prompt_text(model, request), raw)
-
-
-def _text_of(model: Model, n_tokens: int, raw: bool) -> str:
-    """Return a text that makes a request of about this many tokens, at least one word."""
-    words = max(n_tokens, 1)
+def _request_of(model: Model, n_tokens: int) -> Request:
+    """Return a request of about this many tokens, at least one word."""
+    raw, words = model.chat_template is None, max(n_tokens, 1)
     for _ in range(3):
-        surplus = len(_request_tokens(model, WORD * words, raw)) - n_tokens
+        request = Request(model=Path(model.path), prompt=WORD * words, raw=raw)
+        surplus = len(prompt.tokenize(model, prompt.prompt_text(model, request), raw)) - n_tokens
         words = max(words - surplus, 1)
-    return WORD * words
+    return Request(model=Path(model.path), prompt=WORD * words, raw=raw)
 
 
 class Embed:

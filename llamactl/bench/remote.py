@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -74,11 +75,13 @@ class Remote:
 
     def __init__(self, side: Side, options: Options) -> None:
         self.side = side
+        # A file: a pipe that nobody reads could fill up and stop the process.
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [str(side.python or sys.executable), "-m", "llamactl.bench.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             env=_environment(side, os.environ),
             # Python puts the working directory in front of its path: not one with another llamactl in it.
             cwd="/",
@@ -130,7 +133,7 @@ class Remote:
     def close(self) -> None:
         """End the process; a second time does nothing."""
         process = self._process
-        for pipe in (process.stdin, process.stdout, process.stderr):
+        for pipe in (process.stdin, process.stdout, self._errors):
             if pipe:
                 pipe.close()
         if process.poll() is None:
@@ -173,9 +176,9 @@ class Remote:
         return answer["value"]
 
     def _ended(self) -> LlamactlError:
-        assert self._process.stderr
         status = self._process.wait()
-        lines = self._process.stderr.read().strip().splitlines()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
         reason = lines[-1] if lines else f"status {status}"
         reason = reason.removeprefix("llamactl.errors.LlamactlError: ")
         return LlamactlError(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,45 @@ def test_the_memory_of_another_process() -> None:
     child.communicate(b"\n")
     assert 0 < found["pss_bytes"] <= found["rss_bytes"]
     assert rollup(Path(f"/proc/{child.pid}/smaps_rollup")) == {}
+
+
+def test_a_kernel_counter_counts_threads_that_start_later() -> None:
+    import threading
+
+    from llamactl.bench._bench import ffi, lib
+
+    fd = lib.llamactl_counter_open(lib.PERF_TYPE_SOFTWARE, lib.PERF_COUNT_SW_TASK_CLOCK, True)
+    if fd < 0:
+        pytest.skip(f"perf events aren't allowed here ({os.strerror(-fd)})")
+
+    def spin() -> None:
+        begin = time.thread_time_ns()
+        while time.thread_time_ns() - begin < 50_000_000:
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    thread.join()
+    value, enabled, running = (ffi.new("uint64_t *") for _ in range(3))
+    assert lib.llamactl_counter_read(fd, value, enabled, running) == 0
+    os.close(fd)
+    assert value[0] >= 50_000_000
+
+
+def test_reading_a_counter_that_isnt_open_is_an_error() -> None:
+    from llamactl.bench._bench import ffi, lib
+
+    spare = [ffi.new("uint64_t *") for _ in range(3)]
+    assert lib.llamactl_counter_read(-1, *spare) == -errno.EBADF
+
+
+def test_system_calls_are_counted_exactly() -> None:
+    counters = Counters.open()
+    if "system_calls" in counters.missing:
+        counters.close()
+        pytest.skip(counters.missing["system_calls"])
+    before = counters.read()
+    for _ in range(100):
+        os.getppid()
+    assert counters.since(before)["system_calls"] == 100
+    counters.close()
