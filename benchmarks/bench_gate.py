@@ -3,7 +3,7 @@
 Real runs of ``llamactl bench --against``, in turns: the engine against itself, and the engine against one whose
 ``llama_decode`` takes longer by some percent (tests/programs/slow_engine.c). Run it on a busy machine too.
 
-    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 60]
+    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 240]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "tests" / "programs" / "slow_engine.c"
-CONDITIONS = ("tg4 < 0.99", "tg4.cpu_ns > 1.01")
+CONDITIONS = ("tg1 < 0.99", "tg1.cpu_ns > 1.01")
 
 
 def arguments() -> argparse.Namespace:
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("engine_lib", type=Path)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--percent", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=240)
     return parser.parse_args()
 
 
@@ -59,7 +59,7 @@ def failed(given: argparse.Namespace, engine: Path | None) -> dict[str, bool]:
         "-p",
         "0",
         "-n",
-        "4",
+        "1",
     ]
     command += ["-q", "-r", str(given.pairs), "--against", str(given.engine_lib)]
     for condition in CONDITIONS:

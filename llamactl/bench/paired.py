@@ -16,9 +16,9 @@ from llamactl.bench.session import absolute
 from llamactl.engine import guard
 from llamactl.errors import UsageError
 
-ROUND = 5
-"""Pairs that one pair of processes measures. Where memory happens to lie makes a process a little quicker or
-slower for all its life: only new processes show it as the noise that it is."""
+ROUNDS, LEAST_PAIRS = 20, 5
+"""Both processes are started anew for each round of pairs. Where memory happens to lie makes a process a little
+quicker or slower for all its life: only new processes show it as the noise that it is."""
 
 
 def execute_paired(
@@ -68,12 +68,12 @@ class _Turns:
     def measure(self) -> tuple[Result, Result] | None:
         """Return a result of each side, or ``None`` if Ctrl-C came."""
         started, before = now_utc(), machine.moment()
-        for begin in range(0, self.options.repetitions, ROUND):
+        count = self.options.repetitions
+        pairs = max(LEAST_PAIRS, -(-count // ROUNDS))
+        for begin in range(0, count, pairs):
             self.listener.on_progress(*self.count, self.case.test.name, 0)
             with Remote(self.sides[0], self.options) as first, Remote(self.sides[1], self.options) as second:
-                if not self._round(
-                    range(begin, min(begin + ROUND, self.options.repetitions)), (first, second)
-                ):
+                if not self._round(range(begin, min(begin + pairs, count)), (first, second)):
                     return None
         around = machine.between(before, machine.moment())
         results = [
