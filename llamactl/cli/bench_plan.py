@@ -14,6 +14,7 @@ from llamactl.engine.parameters import FLASH_ATTENTION, KV_TYPES, LOAD_MODES, SP
 from llamactl.errors import UsageError
 from llamactl.models.resolve import resolve_model
 from llamactl.snapshot.cpu_budget import cpu_budget
+from llamactl.snapshot.gguf.check import check_model
 
 REPETITIONS, PAIRS = 5, 60
 CACHES = ("cold", "warm")
@@ -34,6 +35,9 @@ def plan(tests: TestOptions, settings: SettingOptions) -> tuple[Case, ...]:
     models = [str(resolve_model(one, None)) for one in model_paths(tests.model)] or [
         str(resolve_model(None, tests.hf_repo, offline=tests.offline))
     ]
+    for path in models:
+        # The engine aborts on some damaged headers; here the fault and its byte are named.
+        check_model(path)
     return cases({"model_filename": models, **choices}, depths, found)
 
 

@@ -70,6 +70,34 @@ def test_two_workers_compute_and_their_traffic_is_counted(bench: Run, tmp_path: 
         assert counters["rpc_sent_bytes"] > 0
 
 
+def test_run_writes_the_same_text_with_workers(model_file: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "llamactl",
+        "run",
+        "-m",
+        model_file,
+        "-t",
+        "1",
+        "-n",
+        "8",
+        "--temp",
+        "0",
+        "-q",
+    ]
+    alone = subprocess.run([*command, "Hello"], capture_output=True, text=True, timeout=120, check=True)
+    with running_worker() as (first, _), running_worker() as (second, _):
+        spread = subprocess.run(
+            [*command, "--rpc", f"{first},{second}", "Hello"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    assert spread.stdout == alone.stdout != ""
+
+
 def test_a_probe_tells_version_and_memory(worker: tuple[str, subprocess.Popen[str]]) -> None:
     found = rpc.probe(worker[0])
     assert found.version == rpc.protocol()
