@@ -28,7 +28,8 @@ int64_t llamactl_resident_bytes(int fd, uint64_t size) {
     unsigned char * pages = malloc(n_pages);
     int64_t result = -ENOMEM;
     if (pages != NULL) {
-        result = mincore(start, size, pages) ? -errno : (int64_t) (count_resident(pages, n_pages) * page);
+        result = mincore(start, size, pages) ? -errno
+                                             : (int64_t) (count_resident(pages, n_pages) * page);
     }
     free(pages);
     munmap(start, size);

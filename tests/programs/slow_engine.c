@@ -1,4 +1,5 @@
-// A libllama.so in front of the real one: every llama_decode takes EXTRA_PERCENT longer. Built by tests.
+// A libllama.so in front of the real one: every llama_decode takes EXTRA_PERCENT longer. Built by
+// tests.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@ int32_t llama_decode(struct llama_context * ctx, struct llama_batch batch);
 int32_t llama_decode(struct llama_context * ctx, struct llama_batch batch) {
     static int32_t (*real)(struct llama_context *, struct llama_batch);
     if (real == NULL) {
-        real = (int32_t (*)(struct llama_context *, struct llama_batch)) dlsym(RTLD_NEXT, "llama_decode");
+        real = (int32_t (*)(struct llama_context *, struct llama_batch)) dlsym(RTLD_NEXT,
+                                                                               "llama_decode");
         if (real == NULL) {
             abort();
         }
