@@ -52,7 +52,8 @@ peers: $(VENV)/.installed-base  ## Build llama-bench, llama-completion and llama
 	build/peers-venv/bin/pip --disable-pip-version-check install --quiet numpy jinja2 diskcache typing-extensions
 
 bench: $(VENV)/.installed-test  ## Measure against peers (make peers first)
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in run_vs_llama_cpp bench_vs_llama_bench inspect_model inspect_process trace_overhead trace_report \
+	    agent_overhead; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 gate: $(VENV)/.installed-test  ## Check llamactl's own deterministic counters against their baseline
 	$(BIN)/llamactl bench -t 1 -p 32 -n 8 -r 3 -q --baseline benchmarks/baseline.json --allow-different machine \
