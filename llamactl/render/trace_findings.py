@@ -26,6 +26,14 @@ def _gil_held(f: Figures) -> str:
     return text + ". Load the library with CDLL, not PyDLL, or release the GIL in the extension (nogil)."
 
 
+def _event_loop(f: Figures) -> str:
+    times = "once" if f["gaps"] == 1 else f"{count_text(f['gaps'])} times"
+    return (
+        f"The event loop of thread {f['tid']} didn't look for events {times}, for up to {time_text(f['longest_ns'])}:"
+        f" it computed ({time_text(f['in_c_ns'])} in llama.cpp). Call llama.cpp in a thread (asyncio.to_thread)."
+    )
+
+
 def _threads(f: Figures) -> str:
     return (
         f"{f['threads']} threads compute on a budget of {f['budget_threads']} (limited by {f['limited_by']}): they wait"
@@ -53,8 +61,9 @@ def _mlock(f: Figures) -> str:
 
 def _binding(f: Figures) -> str:
     return (
-        f"Python takes {f['python_us_per_token']:.0f} of {f['token_us']:.0f} µs per token ({f['share']:.0%}) between the"
-        " calls. Look at what runs there: sampling in Python, logits processors, detokenizing, logging."
+        f"Python takes {time_text(f['python_us_per_token'] * 1e3)} of {time_text(f['token_us'] * 1e3)} per token"
+        f" ({f['share']:.0%}) between the calls. Look at what runs there: sampling in Python, logits processors,"
+        " detokenizing, logging."
     )
 
 
@@ -95,6 +104,7 @@ def _temporary(f: Figures) -> str:
 
 SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
     FindingKind.GIL_HELD: _gil_held,
+    FindingKind.EVENT_LOOP_BLOCKED: _event_loop,
     FindingKind.THREADS_OVER_BUDGET: _threads,
     FindingKind.DISK_WHILE_GENERATING: _disk,
     FindingKind.LOAD_MODE: _load_mode,
@@ -111,7 +121,7 @@ SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
 def finding_text(finding: Finding) -> str:
     """Return a finding as one sentence or two."""
     text = SENTENCES[finding.kind](finding.figures)
-    return f"{text} At {place_text(finding.place)}." if finding.place else text
+    return f"{text} Called at {place_text(finding.place)}." if finding.place else text
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

@@ -8,6 +8,7 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
+from llamactl.trace.analysis.findings import DISK_FLOOR_BYTES
 from llamactl.trace.analysis.report import TraceReport
 
 _NOTABLE_BYTES = 1 << 20
@@ -62,7 +63,11 @@ def _threads(report: TraceReport) -> Mechanism:
         roles[row.role] = roles.get(row.role, 0) + 1
     listed = ", ".join(f"{count} {role}" for role, count in roles.items())
     blocked = sum(row.blocked_ns for row in report.threads)
-    lines = [f"{count_text(len(report.threads))} ({listed})", f"{time_text(blocked)} blocked, all together"]
+    lines = [f"{count_text(len(report.threads))} ({listed})"]
+    if report.futexes:
+        lines.append(f"{time_text(blocked)} blocked, all together")
+    elif blocked:
+        lines.append(f"{time_text(blocked)} waiting for files, sockets and timers, all together")
     if len(report.processes) > 1:
         lines.append(f"{count_text(len(report.processes))} processes")
     explanation = (

@@ -37,10 +37,7 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
 
 def _head(report: TraceReport) -> str:
     command = shortened(safe_text(" ".join(report.command)) or "unknown command", 50)
-    tokens = next((row.intervals for row in report.phases if row.name == "decode"), None)
-    about = [f"{report.length_s:.2f} s"]
-    if tokens:
-        about.append(f"{count_text(tokens)} tokens")
+    about = [f"{report.length_s:.2f} s", *_generated(report)]
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
@@ -50,6 +47,17 @@ def _head(report: TraceReport) -> str:
     ]
     lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _generated(report: TraceReport) -> list[str]:
+    """Return what was decoded: prompts, tokens, or batches of several requests where only those are known."""
+    begun = {row.name: row.intervals for row in report.phases}
+    prompts, tokens = begun.get("prefill"), begun.get("decode")
+    facts = report.exchange
+    unit = "batch" if facts is not None and facts.batched else "token"
+    counted = ((prompts, "prompt", "prompts"), (tokens, unit, "batches" if unit == "batch" else "tokens"))
+    parts = [f"{count_text(count)} {one if count == 1 else many}" for count, one, many in counted if count]
+    return [", ".join(parts)] if parts else []
 
 
 def _completeness(report: TraceReport) -> str:
@@ -97,10 +105,11 @@ def _cost(report: TraceReport) -> str:
     if cost.per_record_ns is None:
         text = f"Own cost: unknown ({count_text(cost.records)} records, not calibrated)"
     else:
-        text = (
-            f"Own cost: {count_text(cost.records)} records at {time_text(cost.per_record_ns)} each (calibrated),"
-            f" {time_text((cost.estimated_s or 0) * 1e9)}"
-        )
+        engine = cost.records - cost.agent_records
+        text = f"Own cost: {count_text(engine)} records at {time_text(cost.per_record_ns)} each (calibrated)"
+        if cost.agent_records:
+            text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
+        text += f": {time_text((cost.estimated_s or 0) * 1e9)}"
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"
     if cost.ratio is not None:

@@ -39,6 +39,16 @@ class ExchangeFacts:
     python: str | None
     exchange: Exchange
 
+    @property
+    def calls_inside(self) -> bool:
+        """Whether llama.cpp lies inside the extension module: its calls aren't made by Python code."""
+        return bool(self.bindings) and self.bindings[0].inside
+
+    @property
+    def batched(self) -> bool:
+        """Whether a decode takes tokens of several requests (``llama_process``): how many isn't kept."""
+        return any(row.name == "llama_process" for row in self.functions)
+
 
 def exchange_facts(capture: Capture) -> ExchangeFacts | None:
     """Return the facts; ``None`` where the agent saw no call."""

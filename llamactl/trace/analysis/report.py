@@ -12,6 +12,7 @@ from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
 from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
@@ -65,6 +66,7 @@ class TraceReport:
     exchange: ExchangeFacts | None
     slow_tokens: list[SlowToken]
     memory_growth: MemoryGrowth | None
+    blocked_loops: list[BlockedLoop]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,11 +88,13 @@ class _Tables:
         self.threads = ThreadTable(phases, capture.text)
         self.processes = ProcessTable(capture.text)
         self.futexes = FutexTable(phases)
+        self.event_loops = EventLoopTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
         self.end_ns = 0
         self.lost = 0
         self.faults = 0
+        self.agent = 0
         self.signals = 0
 
     def add(self, view: View, kept: View, resolved: np.ndarray[Any, Any]) -> None:
@@ -99,11 +103,13 @@ class _Tables:
         self.threads.add(kept)
         self.processes.add(kept)
         self.futexes.add(kept)
+        self.event_loops.add(view)
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
+        self.agent += int(((view.kind == Kind.CALL) | (view.kind == Kind.GIL)).sum())
         self.signals += int((view.kind == Kind.SIGNAL).sum())
 
     def _extent(self, view: View) -> None:
@@ -170,7 +176,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
         begin_ns=begin,
         length_s=length,
-        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length),
+        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length, tables.agent),
         phases=tables.by_phase.rows(),
         phase_source=phases.source,
         calls=tables.calls.rows(),
@@ -190,6 +196,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         exchange=exchange,
         slow_tokens=_slow(exchange),
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
+        blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         metadata=dict(capture.metadata),
     )
 
