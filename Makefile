@@ -26,7 +26,7 @@ demo: $(VENV)/.installed-base  ## Set everything up and generate a text
 	$(BIN)/llamactl run --seed 7 -n 96 "Explain in two sentences what a system call is."
 
 test: $(VENV)/.installed-test  ## Set everything up and run the tests
-	PYTHONSAFEPATH=1 $(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(ARGS)
 
 test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
 	$(BIN)/python tests/other_pythons.py

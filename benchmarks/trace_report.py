@@ -86,16 +86,17 @@ def _arguments(
 
 
 def measure(path: Path) -> None:
-    """Draw the report in this process and print seconds and peak memory."""
+    """Draw the report in this process; print seconds, seconds of CPU (on a busy machine) and peak memory."""
     from llamactl.trace.analysis.report import analyse
     from llamactl.trace.capture.reader import Capture
 
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     capture = Capture.open(path)
     report = analyse(capture)
-    seconds = time.perf_counter() - begin
+    seconds, busy = time.perf_counter() - begin, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{capture.count:,} records: {seconds:.2f} s, {peak:.0f} MiB at most, {len(report.calls)} calls")
+    took = f"{seconds:.2f} s ({busy:.2f} s of CPU)"
+    print(f"{capture.count:,} records: {took}, {peak:.0f} MiB at most, {len(report.calls)} calls")
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ function(llamactl_cffi_module name room)
   install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
 endfunction()
 
-llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_memory.cpp
+llamactl_cffi_module(engine engine
+  ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
   ${NATIVE_DIR}/engine_step.c)
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)

@@ -12,6 +12,7 @@ from llamactl.cli.options import ContextOptions, ModelOptions, SamplingOptions
 
 if TYPE_CHECKING:
     from llamactl.run.request import Request
+    from llamactl.snapshot.gguf.check import check_model
 
 EXAMPLES = """Generate text once.
 
@@ -133,6 +134,8 @@ def _request(
     expectations = expect.parse(output.expect)
     text = read_prompt(prompt, prompts.file)
     path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
+    # The engine aborts on some damaged headers; here the fault and its byte are named.
+    check_model(str(path))
     return Request(
         model=path,
         prompt=text,

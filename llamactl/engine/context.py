@@ -17,7 +17,7 @@ from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
 from llamactl.engine.parameters import ContextParameters
 from llamactl.engine.views import Epoch, FloatView
-from llamactl.errors import LlamactlError
+from llamactl.errors import LlamactlError, UsageError
 
 KV_CACHE_LINE = re.compile(r"K \((\w+)\):.*V \((\w+)\):")
 FLASH_LINE = re.compile(r"Flash Attention (enabled|not supported)|flash_attn\s*= (enabled|disabled)")
@@ -89,6 +89,8 @@ class Context:
     def __init__(self, model: Model, parameters: ContextParameters | None = None) -> None:
         self.model = model
         self.parameters = parameters or ContextParameters()
+        if model.parameters.vocab_only:
+            raise UsageError("a model loaded for its vocabulary only can't compute", "Load all of it.")
         with captured() as lines:
             pointer = lib.llama_init_from_model(model.pointer, self.parameters.native())
         if pointer == ffi.NULL:
@@ -180,10 +182,12 @@ class Context:
             DecodeAbortedError: It was stopped.
             StaleViewError: A buffer of the last decode is still in use.
         """
+        self._check_size(len(batch))
         self._decode(batch.native)
 
     def decode_tokens(self, tokens: Sequence[int]) -> None:
         """Compute tokens that continue sequence 0; only the last one gives output. Raises as :meth:`decode`."""
+        self._check_size(len(tokens))
         array = ffi.new("llama_token[]", tokens)
         self._decode(lib.llama_batch_get_one(array, len(array)))
 
@@ -211,9 +215,34 @@ class Context:
         return step
 
     def encode(self, batch: Batch) -> None:
-        """Compute a batch without a KV cache (``llama_encode``). Raises as :meth:`decode`."""
+        """Compute a batch without a KV cache (``llama_encode``). Raises as :meth:`decode`.
+
+        Raises:
+            UsageError: The model has a decoder only.
+        """
+        if self.model.has_decoder and not self.model.has_encoder:
+            raise UsageError("this model has no encoder", "Use decode.")
+        self._check_size(len(batch))
         self._epoch.advance()
         self._check(lib.llama_encode(self.pointer, batch.native), batch.native.n_tokens)
+
+    def _check_size(self, n_tokens: int) -> None:
+        # The engine aborts the process on what it takes for a fault of the program.
+        if n_tokens > self.n_batch:
+            raise UsageError(
+                f"{n_tokens} tokens at once, the context takes {self.n_batch}",
+                "Decode them in parts (n_batch).",
+            )
+        if self.model.parameters.no_alloc:
+            raise UsageError("a model loaded without its weights can't compute", "Load all of it.")
+
+    def end_views(self) -> None:
+        """End the views of the last decode, before something else writes their memory.
+
+        Raises:
+            StaleViewError: A buffer of this context is still in use.
+        """
+        self._epoch.advance()
 
     def _decode(self, native: Any) -> None:
         self._epoch.advance()

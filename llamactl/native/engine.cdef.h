@@ -233,9 +233,6 @@ struct llama_sampler * llama_sampler_init_top_n_sigma(float n);
 struct llama_sampler * llama_sampler_init_mirostat(int32_t n_vocab, uint32_t seed, float tau,
                                                    float eta, int32_t m);
 struct llama_sampler * llama_sampler_init_mirostat_v2(uint32_t seed, float tau, float eta);
-struct llama_sampler * llama_sampler_init_grammar(const struct llama_vocab * vocab,
-                                                  const char * grammar_str,
-                                                  const char * grammar_root);
 struct llama_sampler * llama_sampler_init_penalties(int32_t n_vocab, int32_t last_n, float repeat,
                                                     float freq, float present);
 struct llama_sampler * llama_sampler_init_dry(const struct llama_vocab * vocab, float multiplier,
@@ -286,6 +283,8 @@ size_t llamactl_memory_breakdown(const struct llama_context * ctx,
 size_t llamactl_cpu_features(char * buf, size_t size);
 void llamactl_guard_install(const char * program, int exit_code);
 void llamactl_guard_set_suffix(const char * text);
+struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
+                                        const char * root, char * said, size_t size);
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);
 bool llamactl_interrupt_install(void);

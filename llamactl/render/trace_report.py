@@ -17,6 +17,15 @@ from llamactl.trace.analysis.phases import OUTSIDE
 from llamactl.trace.analysis.report import TraceReport
 
 WIDTH = 80
+_ENDS = {
+    "duration": "ended by --duration",
+    "limit": "ended by --limit",
+    "interrupt": "ended by Ctrl-C",
+    "error": "the capture couldn't be written",
+    "": "the recording didn't come to its end",
+}
+"""By the capture's own word for how it ended."""
+
 _NAME = 13
 _VERDICT = 11
 
@@ -30,13 +39,13 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
         explain: Whether each mechanism is explained in two sentences.
     """
     parts = [_head(report), _rows(report, explain), findings_text(find(report)), _slow(report)]
-    parts += [_first_token(report), _cost(report)]
+    parts += [_first_token(report), _cost(report), _engine(report)]
     parts += [table_text(report, table) for table in tables]
     return "\n".join(part for part in parts if part)
 
 
 def _head(report: TraceReport) -> str:
-    command = shortened(safe_text(" ".join(report.command)) or "unknown command", 50)
+    command = shortened(safe_text(_command(report.command)), 70)
     about = [f"{report.length_s:.2f} s", *_generated(report)]
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
@@ -47,6 +56,13 @@ def _head(report: TraceReport) -> str:
     ]
     lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the command line; our own run as people write it."""
+    if tuple(words[1:3]) == ("-m", "llamactl"):
+        words = ("llamactl", *words[3:])
+    return " ".join(words) or "unknown command"
 
 
 def _generated(report: TraceReport) -> list[str]:
@@ -65,7 +81,7 @@ def _completeness(report: TraceReport) -> str:
         return "complete"
     if report.cost.lost:
         return f"INCOMPLETE: {count_text(report.cost.lost)} records lost"
-    return "INCOMPLETE: the recording didn't come to its end"
+    return f"INCOMPLETE: {_ENDS.get(str(report.metadata.get('ended')), _ENDS[''])}"
 
 
 def _rows(report: TraceReport, explain: bool) -> str:
@@ -115,3 +131,14 @@ def _cost(report: TraceReport) -> str:
     if cost.ratio is not None:
         text += f"; {cost.ratio:.2f} times the untraced run of {cost.untraced_s:.2f} s"
     return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"
+
+
+def _engine(report: TraceReport) -> str:
+    """Say why a better engine wasn't used, what this one can't see, and what didn't go as planned."""
+    lines: list[str] = []
+    for key, label in (("reasons", ""), ("blind", "Limit: "), ("notes", "Note: ")):
+        found = report.metadata.get(key)
+        for sentence in found if isinstance(found, list) else []:
+            text = f"{label}{safe_text(str(sentence))}"
+            lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+    return "\n".join(lines) + "\n" if lines else ""

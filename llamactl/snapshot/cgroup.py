@@ -75,6 +75,8 @@ def _mounts(file: Path) -> Iterator[tuple[int, str, str, set[str]]]:
 
 def _below(mount: Path, mount_root: str, path: str) -> Path:
     """Return the directory of ``path`` where only the part below ``mount_root`` is mounted."""
+    if ".." in path.split("/"):  # outside of the process's cgroup namespace (cgroup_namespaces(7))
+        return mount
     relative = os.path.relpath(path, mount_root)
     # A path outside of what is mounted, as in a container without its own namespace: the mount is all we see.
     return mount if relative.startswith("..") else mount / relative

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+import llamactl
 from llamactl.render.document import schema
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = Path(llamactl.__file__).resolve().parents[1]
 COMMAND = [sys.executable, str(ROOT / "tests/programs/inspect_command.py")]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCES), "COLUMNS": "80"}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, cwd=ROOT / "tests")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,21 @@ def test_names_of_others_can_t_disturb_the_terminal(capture: Capture, report: Tr
     text = report_text(report, TABLES) + "\n".join(log_lines(read_events(capture), report.begin_ns))
     assert "worker\\x1b[31m" in text
     assert "\x1b" not in text
+
+
+def test_what_the_engine_can_t_see_is_said(report: TraceReport) -> None:
+    metadata = {
+        "reasons": ["perf is refused: give CAP_PERFMON"],
+        "blind": ["page faults"],
+        "notes": ["\x1b[2J"],
+    }
+    text = report_text(replace(report, metadata=metadata))
+    assert text.endswith("perf is refused: give CAP_PERFMON\nLimit: page faults\nNote: \\x1b[2J\n")
+
+
+def test_a_trace_that_was_ended_says_by_what(report: TraceReport) -> None:
+    ended = replace(report, cost=replace(report.cost, complete=False), metadata={"ended": "limit"})
+    assert "INCOMPLETE: ended by --limit" in report_text(ended)
 
 
 def test_json_follows_its_schema(report: TraceReport) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from llamactl.snapshot.process import file_roles
 from llamactl.snapshot.process.abi import MODULES, AbiCheck, check_abi
 from llamactl.snapshot.process.address_space import AddressSpace
+from llamactl.snapshot.process.background import Background
 from llamactl.snapshot.process.binding import Binding, find_binding
 from llamactl.snapshot.process.engine_files import EngineFile, engine_files
 from llamactl.snapshot.process.files import OpenFile, read_files
@@ -88,6 +89,7 @@ class _Inspection:
     def run(self, interpreter: str | None, modules: Sequence[str]) -> ProcessSnapshot:
         needed = {"threads", *_NEED_ADDRESSES}
         sample = self._try("threads", lambda: ThreadSample(self.process), needed)
+        reading = Background(lambda: self._try("files", self._files))
         if self.sections & _NEED_ADDRESSES:
             numbers = set(sample.numbers) if sample else set()
             self.space = self._try(
@@ -95,7 +97,8 @@ class _Inspection:
                 lambda: AddressSpace(self.process, self.identity.executable or "", numbers),
                 needed=_NEED_ADDRESSES,
             )
-        files = self._try("files", self._files)
+        files = reading.result()
+        self._add_open_models(files or ())
         mappings, memory = self._memory()
         python = self._try("python", self._python, needed={"python", "binding", "abi"})
         engine, binding = self._engine(python)
@@ -140,11 +143,12 @@ class _Inspection:
             temporary=file_roles.temporary_places(environment),
             rpc_ports=file_roles.rpc_ports(self.identity.command, environment),
         )
-        files = read_files(self.process, roles)
+        return tuple(read_files(self.process, roles))
+
+    def _add_open_models(self, files: Sequence[OpenFile]) -> None:
         for entry in files if self.space else ():
-            if entry.role == "model weights":
-                self.space.add_model(entry.target, f"/proc/{self.process.pid}/fd/{entry.fd}")  # type: ignore[union-attr]
-        return tuple(files)
+            if entry.role == "model weights" and self.space:
+                self.space.add_model(entry.target, f"/proc/{self.process.pid}/fd/{entry.fd}")
 
     def _memory(self) -> tuple[tuple[MemoryMapping, ...] | None, Memory | None]:
         space = self.space

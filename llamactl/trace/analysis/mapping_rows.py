@@ -42,21 +42,25 @@ class MappingRow:
 
 def role_of(mapping: Mapping, name: bytes) -> str:
     """Say what a mapping is for, from its name, flags and size."""
+    if name:
+        return _role_of_name(name)
+    if mapping.flags & (_MAP_STACK | _MAP_GROWSDOWN):
+        return "stack"
+    if mapping.anonymous and _in_arena(mapping):
+        return "malloc arena"
+    return "anonymous" if mapping.anonymous else "unknown"
+
+
+def _role_of_name(name: bytes) -> str:
     if name == b"[heap]":
         return "heap"
     if name.endswith(b".gguf"):
         return "weights"
     if b".so" in name.rpartition(b"/")[2] or name.startswith(b"/usr/bin/"):
         return "library"
-    if name.startswith(b"/dev/nvidia") or name.startswith(b"/dev/dri") or name == b"/dev/kfd":
+    if name.startswith((b"/dev/nvidia", b"/dev/dri", b"/dev/kfd")):
         return "gpu"
-    if name:
-        return "file"
-    if mapping.flags & (_MAP_STACK | _MAP_GROWSDOWN):
-        return "stack"
-    if mapping.anonymous and _in_arena(mapping):
-        return "malloc arena"
-    return "anonymous" if mapping.anonymous else "unknown"
+    return "stack" if name == b"[stack]" else "file"
 
 
 def mapping_rows(table: MappingTable, names: Names, begin_ns: int, saw_faults: bool) -> list[MappingRow]:

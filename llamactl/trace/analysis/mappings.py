@@ -70,23 +70,29 @@ class MappingTable:
 
     def add(self, view: View, resolved: NDArray[np.int64]) -> None:
         """Follow the mapping calls of a piece, given what :meth:`FdTable.resolve` returned for it."""
-        actions = merge(
-            self._calls(view, resolved), self._tasks(view), self._recorded(view), key=itemgetter(0)
-        )
-        for _, act in actions:
-            act()
+        others = merge(self._tasks(view), self._recorded(view), key=itemgetter(0))
+        following = next(others, None)
+        for position, call in self._calls(view, resolved):
+            while following and following[0] < position:
+                following[1]()
+                following = next(others, None)
+            self._apply(call)
+        while following:
+            following[1]()
+            following = next(others, None)
 
-    def _calls(self, view: View, resolved: NDArray[np.int64]) -> Iterator[_Action]:
-        """Yield what the mapping calls do, with the position of their records."""
+    def _calls(self, view: View, resolved: NDArray[np.int64]) -> Iterator[tuple[int, _Call]]:
+        """Yield the mapping calls that succeeded, with the position of their records."""
         rows = np.flatnonzero(self._wanted[view.code] & view.finished & ~view.failed)
         records = view.call_records[rows]
+        names = {code: name_of(code) for code in np.unique(view.code[rows]).tolist()}
         columns = zip(
             view.calls[rows].tolist(), view.code[rows].tolist(), records["pid"].tolist(), records["tid"].tolist(),
             records["args"].tolist(), records["ret"].tolist(), view.start[rows].tolist(),
             view.duration[rows].tolist(), resolved[rows].tolist(), strict=True,
         )  # fmt: skip
         for position, code, pid, tid, args, ret, *rest in columns:
-            yield position, partial(self._apply, _Call(name_of(code), pid, tid, args, ret & _ADDRESS, *rest))
+            yield position, _Call(names[code], pid, tid, args, ret & _ADDRESS, *rest)
 
     def _recorded(self, view: View) -> Iterator[_Action]:
         """Yield the mappings that the engine reported itself."""
@@ -132,7 +138,10 @@ class MappingTable:
         self._breaks.pop(pid, None)
 
     def _space(self, pid: int) -> AddressSpace:
-        return self._live.setdefault(pid, AddressSpace())
+        space = self._live.get(pid)
+        if space is None:
+            space = self._live[pid] = AddressSpace()
+        return space
 
     def _apply(self, call: _Call) -> None:
         """Apply one successful call."""

@@ -22,6 +22,9 @@ IntArray = NDArray[np.int64]
 SLACK_NS = 100_000
 """Records out of order by less than this are put right inside their piece anyway."""
 
+FORGET_EVERY = 32
+"""Pieces after which their memory is given back: some 200 MB."""
+
 
 class Timeline:
     """A capture's records, piece by piece, in the order in which calls returned.
@@ -31,6 +34,7 @@ class Timeline:
     """
 
     def __init__(self, capture: Capture) -> None:
+        self._capture = capture
         self._chunks = list(capture.chunks())
         self._first = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
         self._order: NDArray[np.unsignedinteger] | None = None
@@ -40,16 +44,20 @@ class Timeline:
             self._order = np.argsort(moments, kind="stable").astype(narrow)
 
     def __iter__(self) -> Iterator[View]:
-        return self._sorted() if self._order is not None else self._plain()
+        for number, view in enumerate(self._sorted() if self._order is not None else self._plain(), 1):
+            yield view
+            if number % FORGET_EVERY == 0:
+                self._capture.forget()
 
     def _in_order(self) -> bool:
         latest = 0
-        for chunk in self._chunks:
-            for begin in range(0, len(chunk), PIECE):
-                moments = _moments(chunk[begin : begin + PIECE])
-                if int(moments.min()) + SLACK_NS < latest:
-                    return False
-                latest = max(latest, int(moments.max()))
+        for number, view in enumerate(self._plain(), 1):
+            moments = _moments(view.records)
+            if int(moments.min()) + SLACK_NS < latest:
+                return False
+            latest = max(latest, int(moments.max()))
+            if number % FORGET_EVERY == 0:
+                self._capture.forget()
         return True
 
     def _plain(self) -> Iterator[View]:

@@ -16,9 +16,9 @@ import llamactl
 from llamactl.errors import UsageError
 from llamactl.render.inspect_json import process_document
 from llamactl.render.inspect_process import process_text
-from llamactl.snapshot.process import files
 from llamactl.snapshot.process import snapshot as module
 from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.snapshot.process.python import find_python
 from llamactl.snapshot.process.snapshot import descendants, inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -54,15 +54,13 @@ def test_another_users_process_is_told_as_far_as_it_may_be(target: subprocess.Po
 def test_a_process_that_ends_midway_gives_what_was_read(
     target: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = files.read_files
-
     def read_and_kill(*arguments: object) -> object:
-        found = whole(*arguments)  # type: ignore[arg-type]
+        found = find_python(*arguments)  # type: ignore[arg-type]
         target.kill()
         target.wait()
         return found
 
-    monkeypatch.setattr(module, "read_files", read_and_kill)
+    monkeypatch.setattr(module, "find_python", read_and_kill)
     found = inspect_process(target.pid)
     assert found.ended
     assert found.files and found.mappings  # read before
