@@ -46,6 +46,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
     document["findings"] = [_finding(one) for one in find(report)]
     document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
     document["exchange"] = _exchange(report.exchange)
+    document["blocked_loops"] = _plain(report.blocked_loops)
     for table in TABLES:
         document[table.name] = [_plain(row) for row in rows_of(report, table)]
     document["metadata"] = report.metadata
