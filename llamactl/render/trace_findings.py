@@ -91,7 +91,8 @@ def _openmp(f: Figures) -> str:
 def _memory(f: Figures) -> str:
     return (
         f"Memory grew by {byte_text(f['grown_bytes'])} over {f['requests']} requests,"
-        f" {byte_text(f['per_request_bytes'])} each. Look for contexts or batches that aren't freed."
+        f" {byte_text(f['per_request_bytes'])} each. If it goes on:"
+        " are contexts, batches or caches kept?"
     )
 
 

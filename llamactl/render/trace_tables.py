@@ -71,6 +71,10 @@ def _nonzero(attribute: str) -> Cell:
     return lambda row: "" if not getattr(row, attribute) else count_text(getattr(row, attribute))
 
 
+def _within(row: Any) -> str:
+    return "outside of them" if row.name is None else shortened(safe_text(row.name), 34)
+
+
 def _called_at(row: Any) -> str:
     """Return file and line of the busiest place, short enough to stand beside the figures."""
     if not row.places:
@@ -99,6 +103,10 @@ TABLES = (
         Column("function", _name(30), left=True), Column("count", _count("count")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
         Column("called at", _called_at, left=True),
+    )),
+    Table("work", "What Linux did, by the call into llama.cpp it belongs to", (
+        Column("function", _within, left=True), Column("system calls", _count("count")),
+        Column("in calls", _ns("system_ns")), *_FAULTS,
     )),
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
 
 
+ATTRIBUTED_RECORDS = 1_000_000
+"""More system calls and page faults (100 MB of them) aren't looked up call by call."""
+
+
 @dataclass(frozen=True, slots=True)
 class TraceReport:
     """The facts of one capture; every row has ``name`` and ``count``."""
@@ -67,6 +72,7 @@ class TraceReport:
     slow_tokens: list[SlowToken]
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
+    work: list[FunctionWork]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -171,6 +177,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     files = tables.files.rows()
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
+    kernel = _kernel_records(capture) if exchange is not None else None
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -194,17 +201,34 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,
-        slow_tokens=_slow(exchange),
+        slow_tokens=_slow(exchange, kernel),
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
+        work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         metadata=dict(capture.metadata),
     )
 
 
-def _slow(exchange: ExchangeFacts | None) -> list[SlowToken]:
+def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:
+    """Return the system calls and page faults by start; None when there are none or too many."""
+    parts, count = [], 0
+    for chunk in capture.chunks():
+        mine = chunk[(chunk["kind"] == Kind.SYSCALL) | (chunk["kind"] == Kind.FAULT)]
+        parts.append(mine)
+        count += len(mine)
+        if count > ATTRIBUTED_RECORDS:
+            return None
+    if not count:
+        return None
+    records = np.concatenate(parts)
+    return records[np.argsort(records["start"], kind="stable")]
+
+
+def _slow(exchange: ExchangeFacts | None, kernel: np.ndarray[Any, Any] | None) -> list[SlowToken]:
     if exchange is None:
         return []
-    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits)
+    calls = kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None
+    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, calls)
 
 
 def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
