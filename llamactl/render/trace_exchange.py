@@ -169,4 +169,6 @@ def _slow_line(token: SlowToken) -> str:
     if token.wait is not None and (token.wait.holder_call or token.wait.holder_place):
         holder = token.wait.holder_call or place_text(token.wait.holder_place)
         return shortened(f"{text}; {holder} had it", 200)
-    return text + "".join(f"; {value:,} {what}" for what, value in token.evidence if not what.startswith("ns "))
+    return text + "".join(
+        f"; {value:,} {what}" for what, value in token.evidence if not what.startswith("ns ")
+    )

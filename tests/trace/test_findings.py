@@ -31,7 +31,9 @@ def metadata(**more: Any) -> dict[str, Any]:
     table = []
     for name, text in KEEPS.items():
         args, kept = parse_keeps(text)
-        table.append(Function(name, "/p/_ctypes.so", "/l/libllama.so", "dlsym", args, kept, "i").to_metadata())
+        table.append(
+            Function(name, "/p/_ctypes.so", "/l/libllama.so", "dlsym", args, kept, "i").to_metadata()
+        )
     return {
         "functions": list(KEEPS),
         "function_table": table,
@@ -46,10 +48,14 @@ def generate(out: Any, *, flag: Flag = Flag.GIL_RELEASED, python_us: int = 500, 
     """A prompt, then tokens of 8 ms with ``python_us`` between them."""
     out.add(Kind.CALL, 0, nr=LOAD, args=(99, 0, 1), duration=1_000_000, text=b"/m/tiny.gguf", flags=flag)
     out.add(Kind.CALL, 2000, nr=INIT, args=(512, 512, 2), duration=1_000_000, flags=flag)
-    out.add(Kind.CALL, 10_000, nr=DECODE, args=(1, 6, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:7:go")
+    out.add(
+        Kind.CALL, 10_000, nr=DECODE, args=(1, 6, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:7:go"
+    )
     for token in range(tokens):
         at = 20_000 + token * (8000 + python_us)
-        out.add(Kind.CALL, at, nr=DECODE, args=(1, 1, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:9:go")
+        out.add(
+            Kind.CALL, at, nr=DECODE, args=(1, 1, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:9:go"
+        )
 
 
 def kinds(capture: Capture) -> dict[FindingKind, Finding]:
@@ -84,7 +90,9 @@ def test_threads_above_the_budget(build: Build) -> None:
 
 
 def test_python_between_the_calls(build: Build) -> None:
-    finding = kinds(build(lambda out: generate(out, python_us=4000), **metadata()))[FindingKind.BINDING_OVERHEAD]
+    finding = kinds(build(lambda out: generate(out, python_us=4000), **metadata()))[
+        FindingKind.BINDING_OVERHEAD
+    ]
     assert finding.figures["python_us_per_token"] == pytest.approx(4000)
     assert finding.figures["share"] == pytest.approx(4000 / 12000)
     assert "4 ms of 12 ms per token (33%)" in finding_text(finding)
