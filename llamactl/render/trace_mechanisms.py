@@ -8,7 +8,6 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
-from llamactl.trace.analysis.findings import DISK_FLOOR_BYTES
 from llamactl.trace.analysis.report import TraceReport
 
 _NOTABLE_BYTES = 1 << 20
