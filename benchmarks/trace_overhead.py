@@ -48,15 +48,17 @@ class Bench:
 
     def traced(self, argv: list[str], engine: str, selection: frozenset[int] | None) -> float:
         """Record the command; return the seconds from its start to its end."""
-        saved = os.dup(1)
-        with self.output.open("wb") as output:
+        saved = [os.dup(fd) for fd in (1, 2)]
+        with self.output.open("wb") as output, Path(os.devnull).open("wb") as nothing:
             os.dup2(output.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
             try:
                 options = SessionOptions(engine=engine, selection=selection)
                 result = record(Command(tuple(argv)), options, CaptureWriter(self.capture))
             finally:
-                os.dup2(saved, 1)
-                os.close(saved)
+                for fd, kept in zip((1, 2), saved, strict=True):
+                    os.dup2(kept, fd)
+                    os.close(kept)
         if result.exit_code or result.lost or not result.complete:
             print(f"  note: {engine}: exit {result.exit_code}, {result.lost} lost", file=sys.stderr)
         return result.traced_s

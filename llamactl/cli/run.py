@@ -12,7 +12,6 @@ from llamactl.cli.options import ContextOptions, ModelOptions, SamplingOptions
 
 if TYPE_CHECKING:
     from llamactl.run.request import Request
-    from llamactl.snapshot.gguf.check import check_model
 
 EXAMPLES = """Generate text once.
 
@@ -128,6 +127,7 @@ def _request(
     from llamactl.models.resolve import resolve_model
     from llamactl.run import expect
     from llamactl.run.request import Request
+    from llamactl.snapshot.gguf.check import check_model
 
     # Everything that can be refused cheaply comes before reading, fetching or loading anything.
     parts = model_parameters(model), context_parameters(context), sampling_parameters(sampling)

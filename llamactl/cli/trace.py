@@ -84,7 +84,7 @@ class SelectingOptions:
 
     expressions: Annotated[
         list[str],
-        Option("-e", "--calls", metavar="EXPR", rich_help_panel=SELECTING,
+        Option("-e", "--trace", metavar="EXPR", rich_help_panel=SELECTING,
                help="trace=%file,openat,/regex/,!futex. Repeatable. -e all: everything."),
     ] = field(default_factory=list)  # fmt: skip
     paths: Annotated[

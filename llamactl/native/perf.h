@@ -50,6 +50,7 @@ struct perf {
     uint32_t major_room;
     pthread_t thread;
     bool thread_started;
+    pid_t watched; /* the process attached to, 0 for none */
     atomic_bool stopping;
     atomic_bool done;
     atomic_ullong lost;

@@ -20,14 +20,14 @@
 int perf_tracefs(void) {
     /* Mounted for us alone, seen by nobody and gone with the file descriptor (fsopen(2),
      * fsmount(2)). */
-    int context = (int) syscall(SYS_fsopen, "tracefs", 1);
+    int context = (int) syscall(NR_FSOPEN, "tracefs", 1);
     if (context < 0) {
         return -errno;
     }
     int mount = -1;
     int error = 0;
-    if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
-        mount = (int) syscall(SYS_fsmount, context, 1, 0);
+    if (syscall(NR_FSCONFIG, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
+        mount = (int) syscall(NR_FSMOUNT, context, 1, 0);
     }
     error = errno;
     close(context);
@@ -79,7 +79,8 @@ static bool await_events(struct perf * perf, struct pollfd * polls) {
         polls[i].revents = 0;
         alive += polls[i].fd >= 0;
     }
-    if (!alive) {
+    /* An attached program's rings belong to its first thread, and others may outlive that one. */
+    if (!alive && (!perf->watched || !task_process_lives(perf->watched))) {
         return false;
     }
     poll(polls, (nfds_t) perf->ring_count, POLL_MS);
@@ -108,8 +109,9 @@ static void * perf_thread(void * data) {
     return NULL;
 }
 
-int perf_start(struct perf * perf, int enable) {
+int perf_start(struct perf * perf, int enable, int watched) {
     sigset_t all, old;
+    perf->watched = watched;
     if (enable) {
         switch_all(perf, PERF_EVENT_IOC_ENABLE);
     }

@@ -122,7 +122,7 @@ static bool is_birth(int64_t nr) {
     case SYS_vfork:
 #endif
     case SYS_clone:
-    case SYS_clone3:
+    case NR_CLONE3:
         return true;
     default:
         return false;

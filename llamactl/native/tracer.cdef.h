@@ -36,7 +36,7 @@ int tracer_held(tracer_t *tracer);
 void tracer_release(tracer_t *tracer);
 struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
 void tracer_give_back(tracer_t *tracer, struct sink_block *block);
-/* 1 record no more, 2 detach, 3 kill; returns when the request was heard. */
+/* 1 record no more, 2 detach, 3 kill; heard at once, or with the next tracer_take. */
 void tracer_ask(tracer_t *tracer, int request);
 void tracer_state_of(tracer_t *tracer, struct tracer_state *state);
 /* Detaches from an attached program, kills a started one, joins the thread. */
@@ -56,7 +56,8 @@ int perf_tracefs(void);
 /* 0, or -errno and the stage; the filters must live as long as the recorder. */
 int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter,
               const char *exit_filter);
-int perf_start(perf_t *perf, int enable);
+/* enable: at once, not at exec; watched: the process attached to, 0 for none. */
+int perf_start(perf_t *perf, int enable, int watched);
 struct sink_block *perf_take(perf_t *perf, int timeout_ms);
 void perf_give_back(perf_t *perf, struct sink_block *block);
 void perf_stop(perf_t *perf);

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+#include "tracer_arch.h"
+
 #define STRING(argument) {TEXT_STRING, argument, 0}
 #define BYTES(argument, size) {TEXT_BYTES, argument, size}
 #define SIZED(argument, length) {TEXT_SIZED, argument, length}
@@ -44,11 +46,11 @@ static const struct text_rule rules[] = {
     { SYS_uselib, { STRING(0), NOTHING } },
 #endif
     { SYS_openat, { STRING(1), NOTHING } },
-    { SYS_openat2, { STRING(1), SIZED(2, 3) } },
+    { NR_OPENAT2, { STRING(1), SIZED(2, 3) } },
     { SYS_newfstatat, { STRING(1), NOTHING } },
     { SYS_statx, { STRING(1), NOTHING } },
     { SYS_faccessat, { STRING(1), NOTHING } },
-    { SYS_faccessat2, { STRING(1), NOTHING } },
+    { NR_FACCESSAT2, { STRING(1), NOTHING } },
     { SYS_readlinkat, { STRING(1), NOTHING } },
     { SYS_renameat, { STRING(1), STRING(3) } },
     { SYS_renameat2, { STRING(1), STRING(3) } },
@@ -57,7 +59,7 @@ static const struct text_rule rules[] = {
     { SYS_unlinkat, { STRING(1), NOTHING } },
     { SYS_mkdirat, { STRING(1), NOTHING } },
     { SYS_fchmodat, { STRING(1), NOTHING } },
-    { 452 /* fchmodat2 */, { STRING(1), NOTHING } },
+    { NR_FCHMODAT2, { STRING(1), NOTHING } },
     { SYS_fchownat, { STRING(1), NOTHING } },
     { SYS_mknodat, { STRING(1), NOTHING } },
     { SYS_utimensat, { STRING(1), NOTHING } },
@@ -79,16 +81,16 @@ static const struct text_rule rules[] = {
     { SYS_llistxattr, { STRING(0), NOTHING } },
     { SYS_removexattr, { STRING(0), STRING(1) } },
     { SYS_lremovexattr, { STRING(0), STRING(1) } },
-    { 463 /* setxattrat */, { STRING(1), STRING(3) } },
-    { 464 /* getxattrat */, { STRING(1), STRING(3) } },
-    { 465 /* listxattrat */, { STRING(1), NOTHING } },
-    { 466 /* removexattrat */, { STRING(1), STRING(3) } },
+    { NR_SETXATTRAT, { STRING(1), STRING(3) } },
+    { NR_GETXATTRAT, { STRING(1), STRING(3) } },
+    { NR_LISTXATTRAT, { STRING(1), NOTHING } },
+    { NR_REMOVEXATTRAT, { STRING(1), STRING(3) } },
     { SYS_quotactl, { STRING(1), NOTHING } },
     { SYS_inotify_add_watch, { STRING(1), NOTHING } },
     { SYS_fanotify_mark, { STRING(4), NOTHING } },
     { SYS_name_to_handle_at, { STRING(1), NOTHING } },
-    { SYS_open_tree, { STRING(1), NOTHING } },
-    { SYS_move_mount, { STRING(1), STRING(3) } },
+    { NR_OPEN_TREE, { STRING(1), NOTHING } },
+    { NR_MOVE_MOUNT, { STRING(1), STRING(3) } },
     { SYS_memfd_create, { STRING(0), NOTHING } },
     { SYS_mq_open, { STRING(0), NOTHING } },
     { SYS_mq_unlink, { STRING(0), NOTHING } },
@@ -105,7 +107,7 @@ static const struct text_rule rules[] = {
     { SYS_getpeername, { OUT_SIZED(1, 2), NOTHING } },
     { SYS_recvfrom, { OUT_SIZED(4, 5), NOTHING } },
     { SYS_setsockopt, { BYTES(3, 4), NOTHING } },
-    { SYS_clone3, { SIZED(0, 1), NOTHING } },
+    { NR_CLONE3, { SIZED(0, 1), NOTHING } },
     { SYS_nanosleep, { BYTES(0, TIMESPEC), NOTHING } },
     { SYS_clock_nanosleep, { BYTES(2, TIMESPEC), NOTHING } },
     { SYS_wait4, { OUT_BYTES(1, 4), NOTHING } },

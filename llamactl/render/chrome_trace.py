@@ -1,8 +1,9 @@
 """Chrome's trace format, which Perfetto opens: threads as tracks, slices that nest, counters.
 
 Slices of one thread nest because they do so in the program: a system call lies inside the llama.cpp call
-that makes it. Phases have a track of their own in each process, since they aren't calls of one thread.
-Format: "Trace Event Format", events X (slice), i (instant), C (counter), M (name).
+that makes it. What needn't nest has tracks of its own: phases, which aren't calls of one thread, and the GIL,
+which is let go before a call and taken back after it, or the other way round.
+Format: "Trace Event Format", events X (slice), b and e (asynchronous), i (instant), C (counter), M (name).
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def _all(
     yield from _phase_slices(report, phases, begin)
     sums = _Sums(begin)
     for event in events:
-        item = _item(event, begin)
-        if item:
+        if event.kind == Kind.GIL and event.duration_ns is not None:
+            yield from _asynchronous(event, begin)
+        elif item := _item(event, begin):
             yield item
         yield from sums.add(event)
     yield from sums.last()
@@ -114,6 +116,20 @@ def _slice(name: str, category: str, pid: int, tid: int, start: int, length: int
         "ph": "X", "name": name, "cat": category, "pid": pid, "tid": tid,
         "ts": _microseconds(start), "dur": _microseconds(length),
     }  # fmt: skip
+
+
+def _asynchronous(event: Event, begin: int) -> Iterator[dict[str, Any]]:
+    """Yield the beginning and the end of a slice on the track of its name and thread."""
+    start = event.start_ns - begin
+    both = {
+        "cat": event.kind.name.lower(),
+        "name": event.name,
+        "id": event.tid,
+        "pid": event.pid,
+        "tid": event.tid,
+    }
+    yield {"ph": "b", **both, "ts": _microseconds(start)}
+    yield {"ph": "e", **both, "ts": _microseconds(start + (event.duration_ns or 0))}
 
 
 def _instant(event: Event, category: str, start: int) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def _calls(report: TraceReport) -> Mechanism:
     listed = ", ".join(f"{count_text(row.count)} {row.name}" for row in most)
     spent = sum(row.total_ns or 0 for row in report.calls)
     failed = sum(row.errors for row in report.calls)
-    lines = [f"{count_text(total)} ({listed}{' …' if len(report.calls) > 3 else ''})"]
+    lines = [
+        f"{count_text(total)} ({listed}{' …' if len(report.calls) > 3 else ''})" if total else "none recorded"
+    ]
     lines.append(f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed")
     explanation = (
         "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"

@@ -51,7 +51,11 @@ def opening_facts(
 
 
 def closing_facts(
-    result: SessionResult, state: State, plain_call_ns: float, phases: list[str]
+    result: SessionResult,
+    state: State,
+    plain_call_ns: float,
+    phases: list[str],
+    regions: dict[str, list[tuple[int, int]]],
 ) -> dict[str, Any]:
     """Return what is known after the last record."""
     return {
@@ -61,6 +65,7 @@ def closing_facts(
         "lost": result.lost,
         "notes": list(result.notes),
         "phases": phases,
+        "regions": regions,
         "cost": {
             "per_record_ns": result.per_record_ns,
             "plain_call_ns": plain_call_ns,

@@ -19,6 +19,7 @@ from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
+from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 INTERRUPTS_TO_KILL = 2
+LOOKS_FOR_REGIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class _Session:
     _error: LlamactlError | None = None
     _begin: float = 0.0
     _next_sample: float = 0.0
+    _looks: int = 0
+    _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _marks: PhasePipe | None = field(default=None)
     agent: AgentPart = field(init=False)
 
@@ -265,6 +269,9 @@ class _Session:
         if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
             self._next_sample = now + self.options.sample_s
             self._write(sampler.counters(self.engine.state().pid))
+            if not self._regions and self._looks < LOOKS_FOR_REGIONS:
+                self._looks += 1
+                self._regions = find_regions(self.engine.state().pid)
         self._read_marks()
         if not self._stopping:
             self._from_agent(self.agent.drain)
@@ -326,7 +333,9 @@ class _Session:
             error=self._error,
         )
         if self._error is None:
-            self.writer.metadata(closing_facts(result, state, self.choice.plain_call_ns, phases))
+            self.writer.metadata(
+                closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
+            )
         self.writer.close(complete)
         return result
 

@@ -17,7 +17,7 @@ CAPTURE = str(TESTS / "captures" / "load.capture")
 def llamactl(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run llamactl as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "llamactl", *words], capture_output=True, text=True, check=False, cwd=TESTS.parent
+        [sys.executable, "-m", "llamactl", *words], capture_output=True, text=True, check=False, cwd=TESTS
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_help_costs_no_numpy() -> None:
         " print(sorted({'numpy', 'ptrace', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS
     )
     assert done.stdout.strip() == "[]"
 
@@ -110,7 +110,7 @@ def test_without_o_no_capture_stays(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "-q", "--", "true"],
-        env=environment, cwd=TESTS.parent, check=False, capture_output=True,
+        env=environment, cwd=TESTS, check=False, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from llamactl.errors import UsageError
@@ -28,6 +29,8 @@ from llamactl.render.trace_tables import TABLES, chosen_tables
 from llamactl.trace.analysis.events import derived_phases, read_events
 from llamactl.trace.analysis.report import TraceReport, analyse
 from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.capture.writer import CaptureWriter
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -153,6 +156,25 @@ def test_jsonl_has_every_event(capture: Capture) -> None:
     assert (last["result"], last["duration_ns"]) == (None, None)
 
 
+def check_nesting(document: dict[str, Any]) -> int:
+    """Check that two slices of one track are apart or one inside the other; return how many tracks there are."""
+    tracks: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for item in document["traceEvents"]:
+        if item["ph"] == "X":
+            begin = round(item["ts"] * 1000)
+            tracks.setdefault((item["pid"], item["tid"]), []).append(
+                (begin, begin + round(item["dur"] * 1000))
+            )
+    for slices in tracks.values():
+        stack: list[int] = []
+        for begin, end in sorted(slices, key=lambda pair: (pair[0], -pair[1])):
+            while stack and stack[-1] <= begin:
+                stack.pop()
+            assert not stack or end <= stack[-1]
+            stack.append(end)
+    return len(tracks)
+
+
 def chrome(capture: Capture, report: TraceReport) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(
         "".join(chrome_trace(read_events(capture), report, derived_phases(capture)))
@@ -161,22 +183,29 @@ def chrome(capture: Capture, report: TraceReport) -> dict[str, Any]:
 
 
 def test_slices_of_a_thread_nest(capture: Capture, report: TraceReport) -> None:
-    """As Perfetto needs it: two slices of one track are apart or one inside the other."""
-    tracks: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for item in chrome(capture, report)["traceEvents"]:
-        if item["ph"] == "X":
-            begin = round(item["ts"] * 1000)
-            tracks.setdefault((item["pid"], item["tid"]), []).append(
-                (begin, begin + round(item["dur"] * 1000))
-            )
-    assert len(tracks) == 4
-    for slices in tracks.values():
-        stack: list[int] = []
-        for begin, end in sorted(slices, key=lambda pair: (pair[0], -pair[1])):
-            while stack and stack[-1] <= begin:
-                stack.pop()
-            assert not stack or end <= stack[-1]
-            stack.append(end)
+    assert check_nesting(chrome(capture, report)) == 4
+
+
+def test_the_gil_is_beside_the_calls(tmp_path: Path) -> None:
+    """Python lets the GIL go before the call and takes it back inside it: the two cross."""
+    path = tmp_path / "gil.capture"
+    writer = CaptureWriter(path)
+    writer.metadata({"functions": ["llama_decode"]})
+    records = np.zeros(3, RECORD)
+    records["kind"] = [Kind.GIL, Kind.CALL, Kind.GIL]
+    records["pid"] = records["tid"] = 7
+    records["start"], records["duration"] = [1000, 2000, 9500], [3000, 8000, 1000]
+    writer.records(records)
+    writer.close()
+    crossing = Capture.open(path)
+    document = chrome(crossing, analyse(crossing))
+    assert check_nesting(document) == 1
+    assert [item["ph"] for item in document["traceEvents"] if item.get("cat") == "gil"] == [
+        "b",
+        "e",
+        "b",
+        "e",
+    ]
 
 
 def test_chrome_trace_has_names_phases_and_counters(capture: Capture, report: TraceReport) -> None:

@@ -53,7 +53,7 @@ def test_every_call_reads_as_strace_writes_it(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "-e", f"trace={CALLS}", "--log",
          "--report", str(ours), "--", *python(), str(tmp_path / "two")],
-        check=True, capture_output=True, cwd=Path(__file__).parents[2],
+        check=True, capture_output=True,
     )  # fmt: skip
     expected = normal(theirs.read_text(encoding="utf-8").splitlines())
     seen = normal(ours.read_text(encoding="utf-8").splitlines())

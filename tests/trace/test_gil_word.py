@@ -26,7 +26,7 @@ def test_a_contended_gil_is_found(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "-e", "all", "-q", "-o", str(path),
          "--", sys.executable, "-S", "-E", str(PROGRAM)],
-        check=True, cwd=Path(__file__).parents[2],
+        check=True,
     )  # fmt: skip
     rows = {row.name: row for row in analyse(Capture.open(path)).futexes}
     assert rows["GIL"].waits >= 100

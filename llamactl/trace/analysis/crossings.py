@@ -147,7 +147,10 @@ def tokens(exchange: Exchange) -> Tokens:
 
 
 def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
-    """Return the decodes of one token that another decode follows, and the time until that one."""
+    """Return the decodes of one token that another such decode follows, and the time until that one.
+
+    The last token of an answer isn't counted: what follows it is the next request, whenever that comes.
+    """
     decodes = np.flatnonzero(exchange.named(*DECODES) & outermost(exchange.calls))
     calls = exchange.calls[decodes]
     counts = exchange.argument(calls, "n_tokens")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCKS = 96
 RING_BYTES = 16 << 20
 EAGER = -10
+IDLE_S = 0.01
 CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
 SIGRETURN_LEAVES = "id==-1"
@@ -86,7 +87,7 @@ class PerfEngine(Engine):
         except LlamactlError:
             self._strings.kill_held()
             raise
-        lib.perf_start(self._perf, 0)
+        lib.perf_start(self._perf, 0, 0)
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
         self._hurry()
@@ -101,7 +102,7 @@ class PerfEngine(Engine):
         tids = _threads(pid)
         for tid in tids:
             self._open(tid, on_exec=False)
-        lib.perf_start(self._perf, 1)
+        lib.perf_start(self._perf, 1, pid)
         self._hurry()
         late = [tid for tid in _threads(pid) if tid not in tids]
         if late:
@@ -117,6 +118,8 @@ class PerfEngine(Engine):
         if block != ffi.NULL:
             self._block = block
             batch = batch_of(block)
+        elif lib.perf_done(self._perf) and not self.state().finished:
+            time.sleep(min(timeout_s, IDLE_S))  # The rings are closed, the program runs on.
         if self._strings is None:
             return batch
         while (more := self._strings.poll(0)) is not None:
@@ -156,7 +159,8 @@ class PerfEngine(Engine):
             )  # fmt: skip
         self._reap()
         pid = self._child.pid if self._child is not None else self._attached
-        return State(pid, done, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
+        ended = self._child is None or self._wait_status is not None
+        return State(pid, done and ended, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""
@@ -223,7 +227,7 @@ class PerfEngine(Engine):
             raise refusal.launch_failed("fork", -code, program, command.cwd)
         self._child = child
         self._open(child.pid, on_exec=not loops)
-        lib.perf_start(self._perf, 1 if loops else 0)
+        lib.perf_start(self._perf, 1 if loops else 0, 0)
         lib.launch_open_gate(child)
         answer = (ffi.new("int *"), ffi.new("int *"), ffi.new("uint64_t *"))
         if lib.launch_answer(child, *answer):

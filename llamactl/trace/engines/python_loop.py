@@ -149,7 +149,10 @@ class DebuggerLoop:
         number, event = os.WSTOPSIG(status), status >> 16
         if thread.fresh and number == signal.SIGSTOP and not event:
             thread.fresh = False
-            self._resume(thread)
+            if self.detaching:
+                self._let_go(thread)  # It was born after all others were told to stop.
+            else:
+                self._resume(thread)
         elif self.detaching and number == signal.SIGSTOP and not event:
             self._let_go(thread)
         elif event:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
@@ -63,6 +64,16 @@ def read_rights(pid: int | None = None) -> Rights:
         target_uid=int(target["Uid"].split()[1]) if "Uid" in target else None,
         target_tracer=tracer,
         target_tracer_name=_status(str(tracer)).get("Name", "") if tracer else "",
+    )
+
+
+@cache
+def setuid_notes() -> tuple[str, ...]:
+    """Say what happens to setuid helpers (ptrace(2), PR_SET_NO_NEW_PRIVS); nothing where they work."""
+    if read_rights().has(CAP_SYS_PTRACE):
+        return ()
+    return (
+        "a setuid or setcap program that this one starts runs without its extra rights while it is traced",
     )
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import NUMBERS, Program, engines, may_use_perf, recorded, strace_counts
 
 from llamactl.trace.capture.record import Flag, Kind, Task
+from llamactl.trace.regions import find_regions
+
+pytest_plugins = ["recording"]
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("strace"), reason="strace isn't installed: nothing to compare with"
@@ -129,8 +134,6 @@ def test_500_short_children(tmp_path: Path, program: Program, engine: str) -> No
 
 PYTHON = """
 import os, subprocess, sys, threading
-
-pytest_plugins = ["recording"]
 def work():
     for _ in range(50): os.getppid()
 threads = [threading.Thread(target=work) for _ in range(4)]
@@ -163,3 +166,26 @@ def test_faults_and_mappings_from_perf(tmp_path: Path, program: Program) -> None
     assert inside.sum() >= 64
     files = {seen.capture.text(reference) for reference in seen.of(Kind.MAP)["text"].tolist()}
     assert program("call_memory").encode() in files
+
+
+@engines()
+def test_the_capture_takes_few_bytes_a_record(tmp_path: Path, engine: str) -> None:
+    code = "import os\nfor i in range(3000): os.path.exists('/usr/lib/python3/a-path-of-usual-length.py')"
+    seen = recorded(tmp_path / "c", [sys.executable, "-S", "-c", code], engine)
+    assert len(seen.records) > 3000
+    assert seen.capture.path.stat().st_size / len(seen.records) <= 128
+
+
+def test_where_the_gil_lies_is_kept(tmp_path: Path) -> None:
+    code = "import sys; print('ready', flush=True); sys.stdin.read()"
+    target: Any = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    target.stdout.readline()
+    regions = find_regions(target.pid)
+    maps = Path(f"/proc/{target.pid}/maps").read_text()
+    target.communicate()
+    ((begin, end),) = regions["_PyRuntime"]
+    assert 10_000 < end - begin < 2_000_000
+    spans = [line.split()[0].split("-") for line in maps.splitlines()]
+    assert any(int(low, 16) <= begin < int(high, 16) for low, high in spans)

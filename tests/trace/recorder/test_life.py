@@ -16,17 +16,20 @@ from typing import Any
 import pytest
 from recording import Program, engines, read, recorded
 
+import llamactl
 from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Engine, Options
-from llamactl.trace.engines.choose import make_engine
+from llamactl.trace.engines.base import Command, Engine, Options
+from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL, make_engine
+from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.session import Progress, SessionOptions, record
 
 pytest_plugins = ["recording"]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(llamactl.__file__).resolve().parents[1]
+"""Where the package that is tested lies."""
 
 
 def driver(code: str, *argv: str, **kw: Any) -> Any:
@@ -328,3 +331,55 @@ def test_a_full_disk_ends_the_recording_but_not_the_program(
     assert seen.result.ended == "error"
     assert "No space left" in str(seen.result.error)
     assert not seen.capture.complete
+
+
+def test_a_request_while_all_blocks_are_full(program: Program) -> None:
+    """Nobody takes records, so the recorder waits for room; what is asked of it must not wait for that."""
+    recorder = PtraceEngine(Options())
+    recorder.start(Command((program("threads"), "2", "100000", "2")))
+    while not recorder.waits():
+        select.select([], [], [], 0.01)
+    recorder.pass_through()
+    drain(recorder)
+    assert recorder.state().wait_status == 0
+    recorder.close()
+
+
+@engines()
+def test_a_first_thread_that_ends_before_the_others(program: Program, engine: str) -> None:
+    target: Any = subprocess.Popen(
+        [program("leader")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert target.stdout.readline() == b"ready\n"
+    recorder = make_engine(engine, Options(frozenset({LOOP_SYSTEM_CALL}), faults=False))
+    recorder.attach(target.pid)
+    target.stdin.write(b"a")
+    while Path(f"/proc/{target.pid}/stat").read_text().split()[2] != "Z":
+        recorder.poll(0.01)
+    recorder.poll(0.2)  # Long enough for a recorder that would take this for the end.
+    target.stdin.write(b"b")
+    seen = 0
+    while not recorder.state().finished or seen < 100:
+        batch = recorder.poll(0.05)
+        seen += int((batch.records["nr"] == LOOP_SYSTEM_CALL).sum()) if batch else 0
+        if target.poll() is not None and recorder.state().finished and batch is None:
+            break
+    recorder.close()
+    assert seen == 100
+    assert target.wait() == 0
+    target.stdin.close()
+    target.stdout.close()
+
+
+@engines("perf")
+def test_perf_without_strings_waits_for_the_program(engine: str) -> None:
+    """Its events end a moment before the program can be waited for, or long before when it was stopped."""
+    for stopped in (False, True):
+        recorder = make_engine(engine, Options(), with_strings=False)
+        code = "import select, sys; select.select([], [], [], 0.1); sys.exit(3)"
+        recorder.start(Command((sys.executable, "-S", "-c", code)))
+        if stopped:
+            recorder.pass_through()
+        drain(recorder)
+        assert recorder.state().wait_status == 3 << 8
+        recorder.close()

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 from recording import NUMBERS, Program
 
+import llamactl
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_PTRACE, Rights
 
 pytest_plugins = ["recording"]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(llamactl.__file__).resolve().parents[1]
+"""Where the package that is tested lies."""
 DRIVER = textwrap.dedent("""
     import json, sys
     from llamactl.errors import LlamactlError
