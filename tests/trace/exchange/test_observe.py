@@ -21,7 +21,7 @@ def test_observe_changes_nothing_but_adds_the_report(model_file: str) -> None:
     plain = llamactl(*WORDS, model=model_file)
     observed = llamactl(*WORDS[:1], "--observe", *WORDS[1:], model=model_file)
     assert observed.stdout == plain.stdout != ""
-    report = observed.stderr
+    report = observed.stderr[observed.stderr.index("trace: ") :]
     assert "CFFI, API mode: _engine" in report
     assert "released in 8 of 8 computing calls" in report
     assert "Own cost: " in report
