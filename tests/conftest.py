@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Run, clean_environment
-
-from llamactl.errors import LlamactlError
+from support import REPOSITORY, SOURCES, Run, clean_environment
 
 TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="session", autouse=True)
+def neutral_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Work where no source tree lies: a child Python looks into its current directory first."""
+    os.chdir(tmp_path_factory.mktemp("cwd"))
+    if SOURCES == REPOSITORY:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *([before] if before else [])])
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +29,7 @@ def model_path() -> Path:
     """Return the default model, fetched once into the user's own cache."""
     from llamactl.models.default import default_model
 
-    try:
-        return default_model(quiet=True)
-    except LlamactlError as error:
-        pytest.skip(f"no model: {error}")
+    return default_model(quiet=True)
 
 
 @pytest.fixture(scope="session")
