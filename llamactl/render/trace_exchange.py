@@ -173,11 +173,12 @@ def slow_text(report: TraceReport) -> list[str]:
         f"{len(slow)} of {count_text(total)} took more than 3 times the median of {time_text(slow[0].median_ns)}:"
         f" {causes}"
     ]
-    return lines + [_slow_line(token) for token in slow[:SHOWN_SLOW]]
+    unit = "batch" if report.exchange.batched else "token"
+    return lines + [_slow_line(token, unit) for token in slow[:SHOWN_SLOW]]
 
 
-def _slow_line(token: SlowToken) -> str:
-    text = f"token {token.index + 1}: {time_text(token.length_ns)}, {token.length_ns / token.median_ns:.1f} times"
+def _slow_line(token: SlowToken, unit: str) -> str:
+    text = f"{unit} {token.index + 1}: {time_text(token.length_ns)}, {token.length_ns / token.median_ns:.1f} times"
     if token.cause is Cause.UNEXPLAINED:
         return f"{text}: unexplained"
     text += f": {token.cause.value} {time_text(token.explained_ns)}"

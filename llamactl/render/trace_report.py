@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import slow_text
@@ -62,7 +63,9 @@ def _command(words: Sequence[str]) -> str:
     """Return the command line; our own run as people write it."""
     if tuple(words[1:3]) == ("-m", "llamactl"):
         words = ("llamactl", *words[3:])
-    return " ".join(words) or "unknown command"
+    if not words:
+        return "unknown command"
+    return " ".join((PurePath(words[0]).name, *words[1:]))
 
 
 def _generated(report: TraceReport) -> list[str]:
