@@ -15,6 +15,7 @@ NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 ENGINE_PRELUDE = """
 #include "engine.h"
 #include "ggml-cpu.h"
+#include "ggml-rpc.h"
 
 static void llamactl_py_log(int level, const char * text);
 static int log_min_level;
@@ -70,3 +71,8 @@ def tracer() -> FFI:
 def proc() -> FFI:
     """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
     return _module("proc", "snapshot", '#include "proc.h"\n')
+
+
+def bench() -> FFI:
+    """Return the builder of ``llamactl.bench._bench``: counters and the page cache; libc only."""
+    return _module("bench", "bench", '#include "bench.h"\n')

@@ -34,6 +34,7 @@ llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c
   ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c
   ${NATIVE_DIR}/perf_ring.c)
+llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)

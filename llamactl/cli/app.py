@@ -14,10 +14,13 @@ COMMANDS = {
     "run": "Generate text once, with honest figures.",
     "inspect": "Tell what a model, a process or this machine is, right now.",
     "trace": "Record what a program does: system calls, llama.cpp, GIL, files, threads.",
+    "bench": "Measure, compare, and fail the build when it got slower.",
+    "worker": "Compute for others over the network, with llama.cpp's own RPC.",
 }
 """Name and what the list of commands says of it. A new command is a line here and a file of its name.
 
-The file has a function of the command's name and, where needed, ``CONTEXT``: settings for Typer.
+The file has a function of the command's name and, where needed, ``CONTEXT``: settings for Typer. Or it has
+``GROUP``: a Typer app, of a command with commands of its own.
 """
 
 
@@ -41,6 +44,8 @@ class Commands(TyperGroup):
 def command(name: str) -> Any:
     """Return one command, ready to be called."""
     module = import_module(f"llamactl.cli.{name}")
+    if hasattr(module, "GROUP"):
+        return typer.main.get_command(module.GROUP)
     alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
     settings = {"help_option_names": ["-h", "--help"], **getattr(module, "CONTEXT", {})}
     alone.command(name, context_settings=settings)(getattr(module, name))

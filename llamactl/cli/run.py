@@ -136,6 +136,10 @@ def _request(
     path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
     # The engine aborts on some damaged headers; here the fault and its byte are named.
     check_model(str(path))
+    if model.rpc:
+        from llamactl.engine import rpc
+
+        rpc.connect(model.rpc.split(","))
     return Request(
         model=path,
         prompt=text,

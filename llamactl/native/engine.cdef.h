@@ -255,6 +255,12 @@ ggml_backend_reg_t ggml_backend_dev_backend_reg(ggml_backend_dev_t device);
 size_t ggml_backend_reg_count(void);
 ggml_backend_reg_t ggml_backend_reg_get(size_t index);
 const char * ggml_backend_reg_name(ggml_backend_reg_t reg);
+ggml_backend_reg_t ggml_backend_reg_by_name(const char * name);
+void * ggml_backend_reg_get_proc_address(ggml_backend_reg_t reg, const char * name);
+void ggml_backend_register(ggml_backend_reg_t reg);
+#define RPC_PROTO_MAJOR_VERSION ...
+#define RPC_PROTO_MINOR_VERSION ...
+#define RPC_PROTO_PATCH_VERSION ...
 
 struct llamactl_buffer_memory {
     char buffer_type[64];

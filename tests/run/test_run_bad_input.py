@@ -150,7 +150,7 @@ def test_a_context_beyond_all_memory_is_refused_before_it_is_tried(llamactl: Run
     result = llamactl("run", "-q", "--raw", "-c", str(2**31 - 1), "-n", "1", "Hi", timeout=LONGEST_S)
     *warnings, line = result.stderr.splitlines()
     assert (result.returncode, result.stdout, len(warnings)) == (125, "", 1)
-    assert "no memory for a context of 2147483647 tokens" in line or "can't make a context" in line
+    assert "a context of 2147483647 tokens needs" in line
 
 
 def test_a_prompt_longer_than_the_context(llamactl: Run, model_path: Path) -> None:

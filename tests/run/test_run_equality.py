@@ -55,7 +55,7 @@ def test_as_llama_completion(llamactl: Run, model_path: Path, completion: Path, 
 PEER = """
 import sys
 from llama_cpp import Llama
-model = Llama(sys.argv[1], n_ctx=512, n_threads=2, n_threads_batch=2, verbose=False)
+model = Llama(sys.argv[1], n_ctx=512, n_threads=2, n_threads_batch=2, flash_attn=True, verbose=False)
 out = model.create_completion(sys.argv[2], max_tokens=int(sys.argv[3]), temperature=0, repeat_penalty=1.0)
 sys.stdout.buffer.write(out["choices"][0]["text"].encode())
 """

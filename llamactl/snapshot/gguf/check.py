@@ -5,7 +5,7 @@ from __future__ import annotations
 from llamactl.errors import UsageError
 from llamactl.snapshot.gguf import header, splits, types
 from llamactl.snapshot.gguf.header import GgufFile, Tensor
-from llamactl.snapshot.gguf.source import Fault
+from llamactl.snapshot.gguf.source import Fault, shown
 
 _INT64_MAX = (1 << 63) - 1
 
@@ -49,13 +49,13 @@ def first_fault(file: GgufFile) -> Fault | None:
         message = _duplicate(tensor, seen) or _shape_fault(tensor)
         message = message or _offset_fault(tensor, expected, file.alignment)
         if message:
-            return Fault(file.path, tensor.info_offset, f"tensor {tensor.name!r} {message}")
+            return Fault(file.path, tensor.info_offset, f"tensor {shown(tensor.name)} {message}")
         nbytes = tensor.nbytes or 0
         end = file.data_offset + tensor.offset + nbytes
         if end > file.size_bytes:
             return Fault(
                 file.path, file.size_bytes,
-                f"the file ends {end - file.size_bytes:,} bytes before the end of tensor {tensor.name!r}",
+                f"the file ends {end - file.size_bytes:,} bytes before the end of tensor {shown(tensor.name)}",
             )  # fmt: skip
         expected = -(-(tensor.offset + nbytes) // file.alignment) * file.alignment
     return None

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from llamactl.errors import UsageError
 from llamactl.snapshot.gguf import types
-from llamactl.snapshot.gguf.source import Fault, FaultError, Source
+from llamactl.snapshot.gguf.source import Fault, FaultError, Source, shown
 
 MAX_ENTRIES: Final = 65_536
 """Most metadata entries and most tensors that are read: real models have some thousands."""
@@ -217,11 +217,11 @@ class _Parser:
         if not key:
             raise FaultError(begin, "the key is empty")
         if key in self.metadata:
-            raise FaultError(begin, f"the key {key!r} is there a second time")
+            raise FaultError(begin, f"the key {shown(key)} is there a second time")
         try:
             self.metadata[key] = self._value()
         except FaultError as fault:
-            raise FaultError(fault.offset, f"{key!r}: {fault.message}") from None
+            raise FaultError(fault.offset, f"{shown(key)}: {fault.message}") from None
 
     def _value(self) -> Entry:
         source = self.source
@@ -273,7 +273,7 @@ class _Parser:
         name = source.text(types.MAX_TENSOR_NAME)
         n_dims = source.u32()
         if n_dims > types.MAX_DIMS:
-            message = f"{name!r} has {n_dims} dimensions, more than {types.MAX_DIMS}"
+            message = f"{shown(name)} has {n_dims} dimensions, more than {types.MAX_DIMS}"
             raise FaultError(source.offset - 4, message)
         *shape, type_number, offset = source.unpack(_DIMS[n_dims])
         self.tensors.append(Tensor(name, tuple(shape), type_number, offset, begin))

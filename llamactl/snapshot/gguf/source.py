@@ -20,6 +20,9 @@ _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
 
+LONGEST_NAME = 80
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """The first thing that is wrong with a file.
@@ -33,6 +36,11 @@ class Fault:
     path: str
     offset: int
     message: str
+
+
+def shown(name: str) -> str:
+    """Return a name from a file in quotes, short enough for one line: a damaged length can make it huge."""
+    return repr(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
 
 
 class FaultError(Exception):
