@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
-from llamactl.render.trace_text import byte_text, count_text, shortened, time_text
+from llamactl.render.trace_text import count_text, shortened, time_text
 from llamactl.trace.analysis.binding import Binding, BindingKind
-from llamactl.trace.analysis.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
 from llamactl.trace.analysis.report import TraceReport
@@ -99,29 +99,7 @@ def buffers(report: TraceReport) -> Mechanism:
         return Mechanism(
             "Buffers", ("no token was generated through calls that were seen",), NONE, explanation
         )
-    return Mechanism("Buffers", tuple(_buffer_lines(facts)), _buffer_verdict(facts), explanation)
-
-
-def _rows_asked(facts: ExchangeFacts) -> int:
-    return sum(row.count for row in facts.functions if row.name in LOGITS)
-
-
-def _buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
-    asked = _rows_asked(facts)
-    size = vocabulary_size(facts.exchange)
-    if asked:
-        row = "size unknown" if size is None else f"{byte_text(size * FLOAT_BYTES)} each"
-        who = "the extension's own code" if facts.calls_inside else "Python"
-        yield f"{count_text(asked)} rows of logits handed to {who}, {row}"
-        yield "who reads or copies them wasn't watched"
-    else:
-        if facts.per_token.bytes is not None:
-            yield f"{byte_text(round(facts.per_token.bytes))} of tokens and text a token"
-        yield "no logits handed out: llama.cpp's own sampler reads them"
-
-
-def _buffer_verdict(facts: ExchangeFacts) -> str:
-    return NONE if _rows_asked(facts) else OK
+    return Mechanism("Buffers", tuple(buffer_lines(facts)), buffer_verdict(facts), explanation)
 
 
 def gil(report: TraceReport) -> Mechanism:

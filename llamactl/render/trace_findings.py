@@ -67,6 +67,23 @@ def _binding(f: Figures) -> str:
     )
 
 
+def _logits_copied(f: Figures) -> str:
+    size = "" if f["copied_bytes_per_token"] is None else f", {byte_text(round(f['copied_bytes_per_token']))}"
+    cost = f["copy_us_per_token"]
+    took = "" if cost is None else f", {time_text(cost * 1e3)}"
+    return (
+        f"Logits are copied to a Python list: each float becomes an object{size}{took} per token. Take a view"
+        " (numpy.ctypeslib.as_array), or let llama.cpp sample."
+    )
+
+
+def _logits_stale(f: Figures) -> str:
+    return (
+        f"Logits were read {count_text(f['stale_reads'])} times after a later decode had overwritten them. Use a row"
+        " before the next decode, or copy it."
+    )
+
+
 def _gpu(f: Figures) -> str:
     return (
         f"The machine has {', '.join(map(safe_text, f['device_nodes'][:2]))}, the program opened none: it computes on the"
@@ -111,6 +128,8 @@ SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
     FindingKind.LOAD_MODE: _load_mode,
     FindingKind.MLOCK_FAILED: _mlock,
     FindingKind.BINDING_OVERHEAD: _binding,
+    FindingKind.LOGITS_COPIED: _logits_copied,
+    FindingKind.LOGITS_STALE: _logits_stale,
     FindingKind.GPU_UNUSED: _gpu,
     FindingKind.ENGINE_COPIES: _copies,
     FindingKind.OPENMP_RUNTIMES: _openmp,

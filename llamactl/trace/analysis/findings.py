@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.analysis.buffers import Verdict
+from llamactl.trace.analysis.crossings import LOGITS
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
 
@@ -38,6 +40,8 @@ class FindingKind(Enum):
     LOAD_MODE = "load-mode"
     MLOCK_FAILED = "mlock-failed"
     BINDING_OVERHEAD = "binding-overhead"
+    LOGITS_COPIED = "logits-copied"
+    LOGITS_STALE = "logits-stale"
     GPU_UNUSED = "gpu-unused"
     ENGINE_COPIES = "engine-copies"
     OPENMP_RUNTIMES = "openmp-runtimes"
@@ -182,6 +186,22 @@ def _busiest_place(facts: ExchangeFacts) -> tuple[str, int, str] | None:
     return next(iter(row.places), None) if row else None
 
 
+def _logits(report: TraceReport) -> Iterator[Finding]:
+    facts = report.exchange
+    buffer = facts.buffer if facts is not None else None
+    if facts is None or buffer is None:
+        return
+    place = next((row.places[0] for row in facts.functions if row.name in LOGITS and row.places), None)
+    if buffer.verdict is Verdict.LIST_COPY:
+        cost = buffer.copy_us_per_token
+        figures = {"copied_bytes_per_token": buffer.copied_bytes_per_token, "copy_us_per_token": cost}
+        total = None if cost is None else round(cost * 1e3 * buffer.tokens)
+        yield Finding(FindingKind.LOGITS_COPIED, total, {**figures, "tokens": buffer.tokens}, place)
+    if buffer.stale_reads:
+        figures = {"stale_reads": buffer.stale_reads, "tokens": buffer.tokens}
+        yield Finding(FindingKind.LOGITS_STALE, None, figures, place)
+
+
 def _gpu(report: TraceReport) -> Iterator[Finding]:
     devices = report.metadata.get("gpu_nodes") or []
     opened = any(
@@ -235,6 +255,7 @@ def _temporary(report: TraceReport) -> Iterator[Finding]:
 
 
 LOOKS: tuple[Callable[[TraceReport], Iterator[Finding]], ...] = (
-    _gil_held, _event_loop, _threads, _disk, _load_mode, _mlock, _binding, _gpu, _copies, _openmp, _memory, _temporary,
+    _gil_held, _event_loop, _threads, _disk, _load_mode, _mlock, _binding, _logits, _gpu, _copies, _openmp, _memory,
+    _temporary,
 )  # fmt: skip
 """A new finding is a function here and its sentence in ``render/trace_findings.py``."""
