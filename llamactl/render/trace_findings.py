@@ -68,7 +68,7 @@ def _binding(f: Figures) -> str:
 
 
 def _logits_copied(f: Figures) -> str:
-    size = "" if f["copied_bytes_per_token"] is None else f", {byte_text(round(f['copied_bytes_per_token']))}"
+    size = "" if f["row_bytes"] is None else f", {byte_text(f['row_bytes'])}"
     cost = f["copy_us_per_token"]
     took = "" if cost is None else f", {time_text(cost * 1e3)}"
     return (

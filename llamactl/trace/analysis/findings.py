@@ -194,7 +194,7 @@ def _logits(report: TraceReport) -> Iterator[Finding]:
     place = next((row.places[0] for row in facts.functions if row.name in LOGITS and row.places), None)
     if buffer.verdict is Verdict.LIST_COPY:
         cost = buffer.copy_us_per_token
-        figures = {"copied_bytes_per_token": buffer.copied_bytes_per_token, "copy_us_per_token": cost}
+        figures = {"row_bytes": buffer.row_bytes, "copy_us_per_token": cost}
         total = None if cost is None else round(cost * 1e3 * buffer.tokens)
         yield Finding(FindingKind.LOGITS_COPIED, total, {**figures, "tokens": buffer.tokens}, place)
     if buffer.stale_reads:
