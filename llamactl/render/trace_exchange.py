@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
-from llamactl.render.trace_text import byte_text, count_text, shortened, time_text
+from llamactl.render.trace_text import count_text, shortened, time_text
+from llamactl.trace.analysis.binding import Binding, BindingKind
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
 from llamactl.trace.analysis.report import TraceReport
@@ -49,18 +52,36 @@ def _why_no_calls(report: TraceReport) -> str:
 def _interface_lines(facts: ExchangeFacts) -> Iterator[str]:
     for binding in facts.bindings[:2]:
         if binding.calls:
-            libraries = ", ".join(PurePath(path).name for path in binding.libraries[:3])
-            yield f"{binding.kind.value}: {PurePath(binding.caller).name} → {libraries}"
+            yield f"{binding.kind.value}: {_between(binding)}"
     total = sum(row.count for row in facts.functions)
     most = sorted(facts.functions, key=lambda row: -row.count)[:3]
     listed = ", ".join(f"{count_text(row.count)} {row.name.removeprefix('llama_')}" for row in most)
-    yield f"{count_text(total)} crossings ({listed}{' …' if len(facts.functions) > 3 else ''})"
+    what = "calls inside it" if facts.calls_inside else "crossings"
+    yield f"{count_text(total)} {what} ({listed}{' …' if len(facts.functions) > 3 else ''})"
+    yield from _per_token_line(facts)
+
+
+def _between(binding: Binding) -> str:
+    """Return who calls whom; ctypes and CFFI don't need their own module named."""
+    caller = safe_text(PurePath(binding.caller).name)
+    if binding.inside:
+        return f"llama.cpp is inside {caller}"
+    libraries = ", ".join(safe_text(PurePath(path).name) for path in binding.libraries[:3])
+    more = " …" if len(binding.libraries) > 3 else ""
+    if binding.kind in {BindingKind.CTYPES, BindingKind.CFFI_ABI}:
+        return f"{binding.functions} functions of {libraries}{more}"
+    return f"{caller} → {libraries}{more}"
+
+
+def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
     average = facts.per_token
-    if average.tokens and average.crossings is not None:
-        yield (
-            f"a token: {average.crossings:.3g} crossings, {_us(average.in_c_us)} in C,"
-            f" {_us(average.python_us)} in Python"
-        )
+    if not average.tokens or average.crossings is None:
+        return
+    unit = "a batch" if facts.batched else "a token"
+    calls = "calls" if facts.calls_inside else "crossings"
+    between = "between the calls" if facts.calls_inside else "in Python"
+    text = f"{unit}: {average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp,"
+    yield f"{text} {_us(average.python_us)} {between}"
 
 
 def _us(value: float | None) -> str:
@@ -78,15 +99,7 @@ def buffers(report: TraceReport) -> Mechanism:
         return Mechanism(
             "Buffers", ("no token was generated through calls that were seen",), NONE, explanation
         )
-    asked = sum(row.count for row in facts.functions if row.name.startswith("llama_get_logits"))
-    lines = []
-    if facts.per_token.bytes is not None:
-        lines.append(f"{byte_text(round(facts.per_token.bytes))} handed over a token")
-    if asked:
-        lines.append(f"rows of logits asked for {count_text(asked)} times")
-    else:
-        lines.append("logits stay inside llama.cpp: its own sampler reads them")
-    return Mechanism("Buffers", tuple(lines), OK, explanation)
+    return Mechanism("Buffers", tuple(buffer_lines(facts)), buffer_verdict(facts), explanation)
 
 
 def gil(report: TraceReport) -> Mechanism:
@@ -127,22 +140,29 @@ def _gil_lines(facts: ExchangeFacts) -> Iterator[str]:
 
 
 def slow_text(report: TraceReport) -> list[str]:
-    """Return a line per slow token, the slowest first."""
+    """Return how many tokens were slow and why, then a line for each of the slowest."""
     slow = sorted(report.slow_tokens, key=lambda token: -token.length_ns)
-    lines = [_slow_line(token) for token in slow[:SHOWN_SLOW]]
-    if len(slow) > SHOWN_SLOW:
-        lines.append(f"and {len(slow) - SHOWN_SLOW} more (--format json has them all)")
-    return lines
+    if not slow or report.exchange is None:
+        return []
+    counts = Counter(token.cause.value for token in slow)
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts.most_common())
+    total = len(report.exchange.tokens)
+    lines = [
+        f"{len(slow)} of {count_text(total)} took more than 3 times the median of {time_text(slow[0].median_ns)}:"
+        f" {causes}"
+    ]
+    unit = "batch" if report.exchange.batched else "token"
+    return lines + [_slow_line(token, unit) for token in slow[:SHOWN_SLOW]]
 
 
-def _slow_line(token: SlowToken) -> str:
-    factor = token.length_ns / token.median_ns
-    text = f"token {token.index + 1}: {time_text(token.length_ns)}, {factor:.1f} times the median: {token.cause.value}"
+def _slow_line(token: SlowToken, unit: str) -> str:
+    text = f"{unit} {token.index + 1}: {time_text(token.length_ns)}, {token.length_ns / token.median_ns:.1f} times"
     if token.cause is Cause.UNEXPLAINED:
-        return text
-    text += f", {time_text(token.explained_ns)} of it"
-    if token.wait is not None and token.wait.holder_call:
-        text += f"; {token.wait.holder_call} had it"
-    elif token.wait is not None and token.wait.holder_place:
-        text += f"; {place_text(token.wait.holder_place)} had it"
-    return shortened(text, 200)
+        return f"{text}: unexplained"
+    text += f": {token.cause.value} {time_text(token.explained_ns)}"
+    if token.wait is not None and (token.wait.holder_call or token.wait.holder_place):
+        holder = token.wait.holder_call or place_text(token.wait.holder_place)
+        return shortened(f"{text}; {holder} had it", 200)
+    return text + "".join(
+        f"; {value:,} {what}" for what, value in token.evidence if not what.startswith("ns ")
+    )

@@ -26,6 +26,14 @@ def _gil_held(f: Figures) -> str:
     return text + ". Load the library with CDLL, not PyDLL, or release the GIL in the extension (nogil)."
 
 
+def _event_loop(f: Figures) -> str:
+    times = "once" if f["gaps"] == 1 else f"{count_text(f['gaps'])} times"
+    return (
+        f"The event loop of thread {f['tid']} didn't look for events {times}, for up to {time_text(f['longest_ns'])}:"
+        f" it computed ({time_text(f['in_c_ns'])} in llama.cpp). Call llama.cpp in a thread (asyncio.to_thread)."
+    )
+
+
 def _threads(f: Figures) -> str:
     return (
         f"{f['threads']} threads compute on a budget of {f['budget_threads']} (limited by {f['limited_by']}): they wait"
@@ -53,8 +61,26 @@ def _mlock(f: Figures) -> str:
 
 def _binding(f: Figures) -> str:
     return (
-        f"Python takes {f['python_us_per_token']:.0f} of {f['token_us']:.0f} µs per token ({f['share']:.0%}) between the"
-        " calls. Look at what runs there: sampling in Python, logits processors, detokenizing, logging."
+        f"Python takes {time_text(f['python_us_per_token'] * 1e3)} of {time_text(f['token_us'] * 1e3)} per token"
+        f" ({f['share']:.0%}) between the calls. Look at what runs there: sampling in Python, logits processors,"
+        " detokenizing, logging."
+    )
+
+
+def _logits_copied(f: Figures) -> str:
+    size = "" if f["row_bytes"] is None else f", {byte_text(f['row_bytes'])}"
+    cost = f["copy_us_per_token"]
+    took = "" if cost is None else f", {time_text(cost * 1e3)}"
+    return (
+        f"Logits are copied to a Python list: each float becomes an object{size}{took} per token. Take a view"
+        " (numpy.ctypeslib.as_array), or let llama.cpp sample."
+    )
+
+
+def _logits_stale(f: Figures) -> str:
+    return (
+        f"Logits were read {count_text(f['stale_reads'])} times after a later decode had overwritten them. Use a row"
+        " before the next decode, or copy it."
     )
 
 
@@ -82,7 +108,8 @@ def _openmp(f: Figures) -> str:
 def _memory(f: Figures) -> str:
     return (
         f"Memory grew by {byte_text(f['grown_bytes'])} over {f['requests']} requests,"
-        f" {byte_text(f['per_request_bytes'])} each. Look for contexts or batches that aren't freed."
+        f" {byte_text(f['per_request_bytes'])} each. If it goes on:"
+        " are contexts, batches or caches kept?"
     )
 
 
@@ -95,11 +122,14 @@ def _temporary(f: Figures) -> str:
 
 SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
     FindingKind.GIL_HELD: _gil_held,
+    FindingKind.EVENT_LOOP_BLOCKED: _event_loop,
     FindingKind.THREADS_OVER_BUDGET: _threads,
     FindingKind.DISK_WHILE_GENERATING: _disk,
     FindingKind.LOAD_MODE: _load_mode,
     FindingKind.MLOCK_FAILED: _mlock,
     FindingKind.BINDING_OVERHEAD: _binding,
+    FindingKind.LOGITS_COPIED: _logits_copied,
+    FindingKind.LOGITS_STALE: _logits_stale,
     FindingKind.GPU_UNUSED: _gpu,
     FindingKind.ENGINE_COPIES: _copies,
     FindingKind.OPENMP_RUNTIMES: _openmp,
@@ -111,7 +141,7 @@ SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
 def finding_text(finding: Finding) -> str:
     """Return a finding as one sentence or two."""
     text = SENTENCES[finding.kind](finding.figures)
-    return f"{text} At {place_text(finding.place)}." if finding.place else text
+    return f"{text} Called at {place_text(finding.place)}." if finding.place else text
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

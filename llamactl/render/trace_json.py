@@ -46,6 +46,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
     document["findings"] = [_finding(one) for one in find(report)]
     document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
     document["exchange"] = _exchange(report.exchange)
+    document["blocked_loops"] = _plain(report.blocked_loops)
     for table in TABLES:
         document[table.name] = [_plain(row) for row in rows_of(report, table)]
     document["metadata"] = report.metadata
@@ -72,8 +73,16 @@ def _exchange(facts: ExchangeFacts | None) -> dict[str, Any] | None:
         "bindings": [{**_plain(one), "kind": one.kind.value} for one in facts.bindings],
         "engine_copies": facts.copies,
         "per_token": _plain(facts.per_token),
+        "buffer": _buffer(facts),
         "gil": {**gil, "verdict": facts.gil.verdict.value},
     }
+
+
+def _buffer(facts: ExchangeFacts) -> dict[str, Any] | None:
+    if facts.buffer is None:
+        return None
+    readers = [{**_plain(one), "how": one.how.value} for one in facts.buffer.readers]
+    return {**_plain(facts.buffer), "verdict": facts.buffer.verdict.value, "readers": readers}
 
 
 def report_csv(report: TraceReport, tables: Sequence[Table]) -> str:

@@ -64,7 +64,11 @@ def _threads(report: TraceReport) -> Mechanism:
         roles[row.role] = roles.get(row.role, 0) + 1
     listed = ", ".join(f"{count} {role}" for role, count in roles.items())
     blocked = sum(row.blocked_ns for row in report.threads)
-    lines = [f"{count_text(len(report.threads))} ({listed})", f"{time_text(blocked)} blocked, all together"]
+    lines = [f"{count_text(len(report.threads))} ({listed})"]
+    if report.futexes:
+        lines.append(f"{time_text(blocked)} blocked, all together")
+    elif blocked:
+        lines.append(f"{time_text(blocked)} waiting for files, sockets and timers, all together")
     if len(report.processes) > 1:
         lines.append(f"{count_text(len(report.processes))} processes")
     explanation = (

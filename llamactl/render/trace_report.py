@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import slow_text
@@ -46,10 +47,7 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
 
 def _head(report: TraceReport) -> str:
     command = shortened(safe_text(_command(report.command)), 70)
-    tokens = next((row.intervals for row in report.phases if row.name == "decode"), None)
-    about = [f"{report.length_s:.2f} s"]
-    if tokens:
-        about.append(f"{count_text(tokens)} tokens")
+    about = [f"{report.length_s:.2f} s", *_generated(report)]
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
@@ -65,7 +63,20 @@ def _command(words: Sequence[str]) -> str:
     """Return the command line; our own run as people write it."""
     if tuple(words[1:3]) == ("-m", "llamactl"):
         words = ("llamactl", *words[3:])
-    return " ".join(words) or "unknown command"
+    if not words:
+        return "unknown command"
+    return " ".join((PurePath(words[0]).name, *words[1:]))
+
+
+def _generated(report: TraceReport) -> list[str]:
+    """Return what was decoded: prompts, tokens, or batches of several requests where only those are known."""
+    begun = {row.name: row.intervals for row in report.phases}
+    prompts, tokens = begun.get("prefill"), begun.get("decode")
+    facts = report.exchange
+    unit = "batch" if facts is not None and facts.batched else "token"
+    counted = ((prompts, "prompt", "prompts"), (tokens, unit, "batches" if unit == "batch" else "tokens"))
+    parts = [f"{count_text(count)} {one if count == 1 else many}" for count, one, many in counted if count]
+    return [", ".join(parts)] if parts else []
 
 
 def _completeness(report: TraceReport) -> str:
@@ -113,10 +124,11 @@ def _cost(report: TraceReport) -> str:
     if cost.per_record_ns is None:
         text = f"Own cost: unknown ({count_text(cost.records)} records, not calibrated)"
     else:
-        text = (
-            f"Own cost: {count_text(cost.records)} records at {time_text(cost.per_record_ns)} each (calibrated),"
-            f" {time_text((cost.estimated_s or 0) * 1e9)}"
-        )
+        engine = cost.records - cost.agent_records
+        text = f"Own cost: {count_text(engine)} records at {time_text(cost.per_record_ns)} each (calibrated)"
+        if cost.agent_records:
+            text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
+        text += f": {time_text((cost.estimated_s or 0) * 1e9)}"
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"
     if cost.ratio is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from llamactl.errors import UsageError
@@ -70,6 +71,18 @@ def _nonzero(attribute: str) -> Cell:
     return lambda row: "" if not getattr(row, attribute) else count_text(getattr(row, attribute))
 
 
+def _within(row: Any) -> str:
+    return "outside of them" if row.name is None else shortened(safe_text(row.name), 34)
+
+
+def _called_at(row: Any) -> str:
+    """Return file and line of the busiest place, short enough to stand beside the figures."""
+    if not row.places:
+        return ""
+    file, line, _ = row.places[0]
+    return shortened(f"{safe_text(PurePath(file).name)}:{line}", 20)
+
+
 _FAULTS = (Column("minor", _nonzero("minor_faults")), Column("major", _nonzero("major_faults")))
 
 TABLES = (
@@ -89,6 +102,11 @@ TABLES = (
     Table("functions", "By function of llama.cpp", (
         Column("function", _name(30), left=True), Column("count", _count("count")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
+        Column("called at", _called_at, left=True),
+    )),
+    Table("work", "What Linux did, by the call into llama.cpp it belongs to", (
+        Column("function", _within, left=True), Column("system calls", _count("count")),
+        Column("in calls", _ns("system_ns")), *_FAULTS,
     )),
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),

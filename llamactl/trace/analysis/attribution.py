@@ -40,12 +40,15 @@ def woken_by(exchange: Exchange, records: NDArray[np.void]) -> IntArray:
     """Return owners as :func:`owners`, and for threads without calls the one call that was under way.
 
     A worker's record belongs to a call of another thread of its process if exactly one outermost call was
-    under way when it began; with several at a time nobody can tell, and it stays outside.
+    under way when it began; with several at a time nobody can tell, and it stays outside. So do Python's
+    own threads.
     """
     result = owners(exchange, records)
     calls = exchange.calls
     outer = np.flatnonzero(outermost(calls) & finished(calls))
-    workers = np.flatnonzero(~np.isin(records["tid"], calls["tid"]))
+    # A thread that lets the GIL go runs Python, and the first thread of a process is nobody's worker.
+    others = np.isin(records["tid"], np.union1d(calls["tid"], exchange.gil["tid"]))
+    workers = np.flatnonzero(~others & (records["tid"] != records["pid"]))
     for pid in np.unique(records["pid"][workers]):
         own = outer[calls["pid"][outer] == pid]
         mine = workers[records["pid"][workers] == pid]
@@ -89,7 +92,8 @@ class FunctionWork:
     """What the kernel did for one function; ``name`` is None for what began outside of all calls."""
 
     name: str | None
-    system_calls: int
+    count: int
+    """System calls."""
     system_ns: int
     minor_faults: int
     major_faults: int
@@ -111,7 +115,7 @@ def work_by_function(exchange: Exchange, records: NDArray[np.void]) -> list[Func
         more = _work(name, records[numbers == number])
         before = found.get(name)
         found[name] = more if before is None else _sum(before, more)
-    return sorted(found.values(), key=lambda row: (row.name is None, -row.system_ns, -row.system_calls))
+    return sorted(found.values(), key=lambda row: (row.name is None, -row.system_ns, -row.count))
 
 
 def _work(name: str | None, records: NDArray[np.void]) -> FunctionWork:
@@ -124,7 +128,7 @@ def _work(name: str | None, records: NDArray[np.void]) -> FunctionWork:
 def _sum(one: FunctionWork, other: FunctionWork) -> FunctionWork:
     return FunctionWork(
         one.name,
-        one.system_calls + other.system_calls,
+        one.count + other.count,
         one.system_ns + other.system_ns,
         one.minor_faults + other.minor_faults,
         one.major_faults + other.major_faults,

@@ -41,6 +41,7 @@ class Binding:
         functions: How many functions it bound.
         calls: How many calls were recorded.
         evidence: What shows the kind.
+        inside: Whether llama.cpp is compiled into the caller; its calls are then no crossings from Python.
     """
 
     kind: BindingKind
@@ -49,6 +50,7 @@ class Binding:
     functions: int
     calls: int
     evidence: str
+    inside: bool = False
 
 
 MARKS = (
@@ -83,7 +85,7 @@ def engine_copies(exchange: Exchange) -> list[str]:
 def _binding(caller: str, via: str, functions: list[Function], calls: int) -> Binding:
     kind, evidence = _kind(caller, via)
     libraries = tuple(sorted({function.library for function in functions}))
-    return Binding(kind, caller, libraries, len(functions), calls, evidence)
+    return Binding(kind, caller, libraries, len(functions), calls, evidence, via == "inner")
 
 
 def _kind(caller: str, via: str) -> tuple[BindingKind, str]:

@@ -31,7 +31,7 @@ class FunctionRow:
     gil_released: int
     gil_unknown: int
     inner: int
-    """Calls of an extension module to the llama.cpp inside it."""
+    """Calls of an extension module to the llama.cpp inside it: no crossings from Python."""
     libraries: tuple[str, ...]
     places: tuple[tuple[str, int, str], ...]
     """(file, line, function) of the Python code that called, the most frequent three."""
@@ -84,9 +84,10 @@ def _places(exchange: Exchange, calls: NDArray[np.void]) -> tuple[tuple[str, int
 class Tokens:
     """One row per generated token, as arrays: from one decode's start to the next one's.
 
-    A token is a decode of one token that another one follows on its thread and context; a decode of several
-    tokens is a prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``). What happens on
-    other threads isn't the token's.
+    A step is a decode that another one of the same thread and context follows. A decode of several tokens is
+    a prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``); nor is the last
+    token before a prompt: what follows it is the wait for the next request. What happens on other threads
+    isn't the token's.
 
     Attributes:
         start: Start of the decode, ns.
@@ -167,8 +168,18 @@ def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
             steps.append(int(decodes[before]))
             lengths.append(int(begin[position] - begin[before]))
         last[key] = position
-    order = np.argsort(np.array(steps, np.int64), kind="stable")
-    return np.array(steps, np.int64)[order], np.array(lengths, np.int64)[order]
+    return _of_one_request(exchange, np.array(steps, np.int64), np.array(lengths, np.int64))
+
+
+def _of_one_request(exchange: Exchange, steps: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+    """Leave out the steps in which text was tokenized: there the next request begins, with one new token."""
+    order = np.argsort(steps, kind="stable")
+    steps, lengths = steps[order], lengths[order]
+    calls = exchange.calls
+    prompts = calls[exchange.named("llama_tokenize")]
+    tid = calls["tid"][steps].astype(np.int64)
+    begun = sums_by_token(starts(calls[steps]), lengths, tid, prompts, np.ones(len(prompts), np.int64))
+    return steps[begun == 0], lengths[begun == 0]
 
 
 def sums_by_token(

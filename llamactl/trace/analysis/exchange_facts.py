@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.binding import Binding, bindings, engine_copies
+from llamactl.trace.analysis.buffers import Buffer, logits_buffer
 from llamactl.trace.analysis.crossings import FunctionRow, PerToken, Tokens, function_rows, per_token, tokens
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.gil import GilReport, gil_report
+from llamactl.trace.capture.record import RECORD, Kind
 
 if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
@@ -28,6 +32,7 @@ class ExchangeFacts:
         tokens: One row per generated token.
         python: The Python's version as the agent saw it; None without Python.
         exchange: The records themselves.
+        buffer: Who reads the logits; None where they weren't watched.
     """
 
     functions: list[FunctionRow]
@@ -38,6 +43,17 @@ class ExchangeFacts:
     tokens: Tokens
     python: str | None
     exchange: Exchange
+    buffer: Buffer | None = None
+
+    @property
+    def calls_inside(self) -> bool:
+        """Whether llama.cpp lies inside the extension module: its calls aren't made by Python code."""
+        return bool(self.bindings) and self.bindings[0].inside
+
+    @property
+    def batched(self) -> bool:
+        """Whether a decode takes tokens of several requests (``llama_process``): how many isn't kept."""
+        return any(row.name == "llama_process" for row in self.functions)
 
 
 def exchange_facts(capture: Capture) -> ExchangeFacts | None:
@@ -60,4 +76,14 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         tokens=rows,
         python=agent.get("python") or None,
         exchange=exchange,
+        buffer=_buffer(capture, exchange),
     )
+
+
+def _buffer(capture: Capture, exchange: Exchange) -> Buffer | None:
+    watch = capture.metadata.get("watch")
+    if not isinstance(watch, dict):
+        return None
+    touches = [chunk[chunk["kind"] == Kind.WATCH] for chunk in capture.chunks()]
+    records = np.concatenate(touches) if touches else np.empty(0, RECORD)
+    return logits_buffer(records, exchange, watch, capture.text)

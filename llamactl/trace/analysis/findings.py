@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.analysis.buffers import Verdict
+from llamactl.trace.analysis.crossings import LOGITS
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
 
@@ -22,6 +24,8 @@ PYTHON_SHARE = 0.10
 """A binding that takes more of a token than this is named."""
 HELD_NS = 5_000_000
 """CPython's switch interval: a computing call that holds the GIL longer keeps other threads waiting."""
+DISK_FLOOR_BYTES = 2**20
+"""Libraries and locales are read late, too: less than this isn't the model."""
 LOAD_MODES = {0: "none", 1: "mmap", 2: "mlock", 3: "mmap+mlock", 4: "dio"}
 OPENMP = (b"libgomp", b"libomp.", b"libiomp")
 
@@ -30,11 +34,14 @@ class FindingKind(Enum):
     """What was found; the value is its name in JSON."""
 
     GIL_HELD = "gil-held"
+    EVENT_LOOP_BLOCKED = "event-loop-blocked"
     THREADS_OVER_BUDGET = "threads-over-budget"
     DISK_WHILE_GENERATING = "disk-while-generating"
     LOAD_MODE = "load-mode"
     MLOCK_FAILED = "mlock-failed"
     BINDING_OVERHEAD = "binding-overhead"
+    LOGITS_COPIED = "logits-copied"
+    LOGITS_STALE = "logits-stale"
     GPU_UNUSED = "gpu-unused"
     ENGINE_COPIES = "engine-copies"
     OPENMP_RUNTIMES = "openmp-runtimes"
@@ -89,6 +96,12 @@ def _gil_held(report: TraceReport) -> Iterator[Finding]:
             )
 
 
+def _event_loop(report: TraceReport) -> Iterator[Finding]:
+    for loop in report.blocked_loops[:1]:
+        figures = {"tid": loop.tid, "gaps": loop.gaps, "longest_ns": loop.longest_ns, "in_c_ns": loop.in_c_ns}
+        yield Finding(FindingKind.EVENT_LOOP_BLOCKED, loop.total_ns, figures, loop.place)
+
+
 def _threads(report: TraceReport) -> Iterator[Finding]:
     budget = (report.metadata.get("cpu_budget") or {}).get("threads")
     asked = _last_argument(
@@ -122,8 +135,7 @@ def _disk(report: TraceReport) -> Iterator[Finding]:
         return
     generating = sum(disk.gained_by_phase.get(name, 0) for name in ("decode", "sample"))
     major = sum(row.major_faults or 0 for row in report.load)
-    # A megabyte: libraries and locales are read late too.
-    if generating > 2**20:
+    if generating > DISK_FLOOR_BYTES:
         yield Finding(
             FindingKind.DISK_WHILE_GENERATING,
             None,
@@ -151,7 +163,8 @@ def _mlock(report: TraceReport) -> Iterator[Finding]:
 
 def _binding(report: TraceReport) -> Iterator[Finding]:
     facts = report.exchange
-    if facts is None or not len(facts.tokens):
+    # Between the calls of a module with llama.cpp inside runs its own code, not Python's.
+    if facts is None or not len(facts.tokens) or facts.calls_inside:
         return
     python, length = int(facts.tokens.python_ns.sum()), int(facts.tokens.length_ns.sum())
     if length and python / length > PYTHON_SHARE:
@@ -171,6 +184,22 @@ def _binding(report: TraceReport) -> Iterator[Finding]:
 def _busiest_place(facts: ExchangeFacts) -> tuple[str, int, str] | None:
     row = next((item for item in facts.functions if item.name == "llama_decode"), None)
     return next(iter(row.places), None) if row else None
+
+
+def _logits(report: TraceReport) -> Iterator[Finding]:
+    facts = report.exchange
+    buffer = facts.buffer if facts is not None else None
+    if facts is None or buffer is None:
+        return
+    place = next((row.places[0] for row in facts.functions if row.name in LOGITS and row.places), None)
+    if buffer.verdict is Verdict.LIST_COPY:
+        cost = buffer.copy_us_per_token
+        figures = {"row_bytes": buffer.row_bytes, "copy_us_per_token": cost}
+        total = None if cost is None else round(cost * 1e3 * buffer.tokens)
+        yield Finding(FindingKind.LOGITS_COPIED, total, {**figures, "tokens": buffer.tokens}, place)
+    if buffer.stale_reads:
+        figures = {"stale_reads": buffer.stale_reads, "tokens": buffer.tokens}
+        yield Finding(FindingKind.LOGITS_STALE, None, figures, place)
 
 
 def _gpu(report: TraceReport) -> Iterator[Finding]:
@@ -226,6 +255,7 @@ def _temporary(report: TraceReport) -> Iterator[Finding]:
 
 
 LOOKS: tuple[Callable[[TraceReport], Iterator[Finding]], ...] = (
-    _gil_held, _threads, _disk, _load_mode, _mlock, _binding, _gpu, _copies, _openmp, _memory, _temporary,
+    _gil_held, _event_loop, _threads, _disk, _load_mode, _mlock, _binding, _logits, _gpu, _copies, _openmp, _memory,
+    _temporary,
 )  # fmt: skip
 """A new finding is a function here and its sentence in ``render/trace_findings.py``."""

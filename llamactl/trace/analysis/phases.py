@@ -2,7 +2,8 @@
 
 They come from PHASE records (llamactl's own run) or, for other programs, from CALL records of the functions
 in ``PHASE_OF_FUNCTION``. A moment belongs to the innermost phase around it, whatever the
-thread: a worker's system call during ``llama_decode`` belongs to the decoding.
+thread: a worker's system call during ``llama_decode`` belongs to the decoding. Of concurrent requests the
+phase that began last owns the moment, so that the phases never add up to more than the time that passed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PHASE_OF_FUNCTION = {
     "llama_tokenize": "tokenize",
     "llama_decode": "decode",
     "llama_encode": "prefill",
+    "llama_process": "decode",
     "llama_sampler_sample": "sample",
     "llama_free": "free",
     "llama_model_free": "free",
@@ -47,6 +49,7 @@ class Phases:
         end: Ends, ns.
         number: Index into ``names`` of each interval.
         source: Where they come from: ``phases``, ``calls`` or ``none``.
+        begun: How many of each name began, before nested and concurrent ones were cut; by name's number.
     """
 
     names: tuple[str, ...]
@@ -54,6 +57,7 @@ class Phases:
     end: IntArray
     number: IntArray
     source: str
+    begun: tuple[int, ...] = ()
 
     def of(self, moments: IntArray) -> IntArray:
         """Return the number of the phase each moment lies in; ``len(names)`` for none."""
@@ -69,9 +73,8 @@ class Phases:
         return {name: float(total) for name, total in zip(self.names, length, strict=True)}
 
     def counts(self) -> dict[str, int]:
-        """Return how many intervals each phase has."""
-        count = np.bincount(self.number, minlength=len(self.names))
-        return {name: int(total) for name, total in zip(self.names, count, strict=True)}
+        """Return how often each phase began, those of concurrent requests one by one."""
+        return dict(zip(self.names, self.begun, strict=True))
 
 
 def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
@@ -112,13 +115,15 @@ def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
 
 
 def _token_counts(metadata: dict[str, object], functions: int) -> IntArray:
-    """Return at which argument each function keeps its number of tokens; 0 where the table doesn't say."""
+    """Return at which argument each function keeps its number of tokens.
+
+    0 without a table, -1 where the table says that it isn't kept.
+    """
     table = metadata.get("function_table")
     position = np.zeros(max(functions, 1), dtype=np.int64)
     for nr, row in enumerate(table if isinstance(table, list) else []):
         labels = [str(item).partition(":")[0] for item in row.get("args", ())]
-        if "n_tokens" in labels:
-            position[nr] = labels.index("n_tokens")
+        position[nr] = labels.index("n_tokens") if "n_tokens" in labels else -1
     return position
 
 
@@ -127,8 +132,9 @@ def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count:
     nr = np.minimum(records["nr"].astype(np.int64), len(from_function) - 1)
     number = from_function[nr]
     decode, prefill = ORDER.index("decode"), ORDER.index("prefill")
-    n_tokens = records["args"][np.arange(len(records)), token_count[nr]]
-    number = np.where((number == decode) & (n_tokens > 1), prefill, number)
+    n_tokens = records["args"][np.arange(len(records)), np.maximum(token_count[nr], 0)]
+    is_prompt = (number == decode) & (token_count[nr] >= 0) & (n_tokens > 1)
+    number = np.where(is_prompt, prefill, number)
     kept = number >= 0
     return _intervals(records[kept], number[kept])
 
@@ -137,9 +143,10 @@ def _build(intervals: IntArray, names: list[str], source: str) -> Phases:
     start, end, number = intervals[:, np.argsort(intervals[0], kind="stable")]
     while len(names) <= (int(number.max()) if len(number) else -1):
         names = [*names, f"phase {len(names)}"]
+    begun = tuple(np.bincount(number, minlength=len(names)).tolist())
     if (end[:-1] > start[1:]).any():
         start, end, number = _flatten(start, end, number)
-    return Phases(tuple(names), start, end, number, source)
+    return Phases(tuple(names), start, end, number, source, begun)
 
 
 def _flatten(start: IntArray, end: IntArray, number: IntArray) -> tuple[IntArray, IntArray, IntArray]:

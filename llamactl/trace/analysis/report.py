@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
 from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
@@ -36,6 +38,10 @@ from llamactl.trace.filters import Selection
 
 if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
+
+
+ATTRIBUTED_RECORDS = 1_000_000
+"""More system calls and page faults (100 MB of them) aren't looked up call by call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class TraceReport:
     exchange: ExchangeFacts | None
     slow_tokens: list[SlowToken]
     memory_growth: MemoryGrowth | None
+    blocked_loops: list[BlockedLoop]
+    work: list[FunctionWork]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,11 +94,13 @@ class _Tables:
         self.threads = ThreadTable(phases, capture.text)
         self.processes = ProcessTable(capture.text)
         self.futexes = FutexTable(phases)
+        self.event_loops = EventLoopTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
         self.end_ns = 0
         self.lost = 0
         self.faults = 0
+        self.agent = 0
         self.signals = 0
 
     def add(self, view: View, kept: View, resolved: np.ndarray[Any, Any]) -> None:
@@ -99,11 +109,13 @@ class _Tables:
         self.threads.add(kept)
         self.processes.add(kept)
         self.futexes.add(kept)
+        self.event_loops.add(view)
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
+        self.agent += int(((view.kind == Kind.CALL) | (view.kind == Kind.GIL)).sum())
         self.signals += int((view.kind == Kind.SIGNAL).sum())
 
     def _extent(self, view: View) -> None:
@@ -165,12 +177,13 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     files = tables.files.rows()
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
+    kernel = _kernel_records(capture) if exchange is not None else None
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
         begin_ns=begin,
         length_s=length,
-        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length),
+        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length, tables.agent),
         phases=tables.by_phase.rows(),
         phase_source=phases.source,
         calls=tables.calls.rows(),
@@ -188,16 +201,34 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,
-        slow_tokens=_slow(exchange),
+        slow_tokens=_slow(exchange, kernel),
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
+        blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
+        work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         metadata=dict(capture.metadata),
     )
 
 
-def _slow(exchange: ExchangeFacts | None) -> list[SlowToken]:
+def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:
+    """Return the system calls and page faults by start; None when there are none or too many."""
+    parts, count = [], 0
+    for chunk in capture.chunks():
+        mine = chunk[(chunk["kind"] == Kind.SYSCALL) | (chunk["kind"] == Kind.FAULT)]
+        parts.append(mine)
+        count += len(mine)
+        if count > ATTRIBUTED_RECORDS:
+            return None
+    if not count:
+        return None
+    records = np.concatenate(parts)
+    return records[np.argsort(records["start"], kind="stable")]
+
+
+def _slow(exchange: ExchangeFacts | None, kernel: np.ndarray[Any, Any] | None) -> list[SlowToken]:
     if exchange is None:
         return []
-    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits)
+    calls = kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None
+    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, calls)
 
 
 def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:

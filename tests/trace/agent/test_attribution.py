@@ -59,6 +59,14 @@ def test_workers_belong_to_the_only_call_under_way() -> None:
     assert woken_by(calls, records).tolist() == [OUTSIDE, 0, OUTSIDE, 1, OUTSIDE]
 
 
+def test_threads_of_python_are_nobodys_workers() -> None:
+    # The process's first thread (1), one that lets the GIL go (8), and a worker (9) during a decode of thread 2
+    calls = rows((Kind.CALL, 0, 2, 100, 100), (Kind.GIL, 0, 8, 110, 5))
+    records = rows(*((Kind.SYSCALL, 0, tid, 150, 1) for tid in (1, 8, 9)))
+    seen = Exchange.of([calls], FUNCTIONS, lambda _: b"")
+    assert woken_by(seen, records).tolist() == [OUTSIDE, OUTSIDE, 0]
+
+
 def test_work_adds_up_by_function() -> None:
     calls = exchange((0, 1, 100, 100), (1, 1, 300, 10), (0, 1, 400, 100))
     records = rows(

@@ -1,0 +1,83 @@
+"""The row of buffers: how many rows of logits are handed out, and what becomes of them where that was watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from llamactl.render.safe import safe_text
+from llamactl.render.trace_mechanism import NONE, OK
+from llamactl.render.trace_text import byte_text, count_text, time_text
+from llamactl.trace.analysis.buffers import Buffer, How, Reader, Verdict
+from llamactl.trace.analysis.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
+from llamactl.trace.analysis.exchange_facts import ExchangeFacts
+
+COPIED = "COPIED"
+WORDS = {
+    Verdict.LIST_COPY: COPIED,
+    Verdict.NUMPY_COPY: COPIED,
+    Verdict.MEMORY_COPY: COPIED,
+    Verdict.VIEWED: OK,
+    Verdict.SAMPLER: OK,
+    Verdict.NOT_READ: OK,
+    Verdict.UNKNOWN: NONE,
+}
+SHOWN_READERS = 2
+
+
+def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
+    """Return the row's lines."""
+    asked = _rows_asked(facts)
+    size = vocabulary_size(facts.exchange)
+    if asked:
+        row = "size unknown" if size is None else f"{byte_text(size * FLOAT_BYTES)} each"
+        who = "the extension's own code" if facts.calls_inside else "Python"
+        yield f"{count_text(asked)} rows of logits handed to {who}, {row}"
+    else:
+        if facts.per_token.bytes is not None:
+            yield f"{byte_text(round(facts.per_token.bytes))} of tokens and text a token"
+        yield "no logits handed out: llama.cpp's own sampler reads them"
+    if facts.buffer is not None:
+        yield from _watched(facts.buffer)
+    elif asked:
+        yield "who reads or copies them wasn't watched"
+
+
+def _watched(buffer: Buffer) -> Iterator[str]:
+    if buffer.refused:
+        yield safe_text(f"not watched: {buffer.refused}")
+        return
+    readers = [reader for reader in buffer.readers if reader.how is not How.WRITTEN]
+    for reader in readers[:SHOWN_READERS]:
+        yield _reader(reader)
+    if WORDS[buffer.verdict] == COPIED:
+        took = "" if buffer.copy_us_per_token is None else f", {time_text(buffer.copy_us_per_token * 1e3)}"
+        yield f"copied: {byte_text(buffer.row_bytes)}{took} a token"
+    if buffer.stale_reads:
+        yield f"{count_text(buffer.stale_reads)} reads of a row that a later decode had overwritten"
+
+
+def _reader(reader: Reader) -> str:
+    """Return who, how, how often; modules of Python without their platform's suffix."""
+    name = PurePath(reader.caller or reader.library).name.split(".cpython-")[0]
+    how = "floats become Python objects, whether all isn't known" if _unclear(reader) else reader.how.value
+    return safe_text(f"{name}: {how}, {reader.per_token:.2g} times a token")
+
+
+def _unclear(reader: Reader) -> bool:
+    """Whether it could be a list as well: only its first float was watched."""
+    return reader.how is How.ELEMENTS and reader.whole_row is None
+
+
+def buffer_verdict(facts: ExchangeFacts) -> str:
+    """Return the row's verdict: a dash where nobody watched."""
+    if facts.buffer is None:
+        return NONE if _rows_asked(facts) else OK
+    if facts.buffer.stale_reads:
+        return "STALE"
+    unclear = any(_unclear(reader) for reader in facts.buffer.readers)
+    return NONE if unclear else WORDS[facts.buffer.verdict]
+
+
+def _rows_asked(facts: ExchangeFacts) -> int:
+    return sum(row.count for row in facts.functions if row.name in LOGITS)

@@ -1,0 +1,94 @@
+"""Event loops (asyncio and its like) that computing calls keep from looking for events.
+
+An event loop shows as a thread that waits in epoll again and again. Where calls into llama.cpp lie between two
+of its waits, nothing else that the loop serves could run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, outermost, starts
+from llamactl.trace.analysis.gil import COMPUTE
+from llamactl.trace.analysis.view import View, codes_of
+
+EPOLL = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+BLOCKED_NS = 100_000_000
+"""As asyncio's own debug mode: a callback that takes longer is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedLoop:
+    """The event loop of one thread.
+
+    Attributes:
+        tid: The thread.
+        gaps: How often it didn't look for events for at least ``BLOCKED_NS`` because it computed.
+        longest_ns: The longest of these.
+        total_ns: All of them.
+        in_c_ns: How much of that was in computing calls.
+        place: (file, line, function) that made the first of those calls.
+    """
+
+    tid: int
+    gaps: int
+    longest_ns: int
+    total_ns: int
+    in_c_ns: int
+    place: tuple[str, int, str] | None
+
+
+class EventLoopTable:
+    """Collects when threads waited for events."""
+
+    def __init__(self) -> None:
+        self._codes = codes_of(EPOLL)
+        self._parts: list[IntArray] = []
+
+    def add(self, view: View) -> None:
+        """Take the waits of a piece."""
+        mine = self._codes[view.code]
+        if mine.any():
+            self._parts.append(np.stack([view.tid, view.start, view.duration])[:, mine])
+
+    def blocked(self, exchange: Exchange) -> list[BlockedLoop]:
+        """Return the loops that computing calls blocked, the longest gap first."""
+        if not self._parts:
+            return []
+        tid, start, duration = np.concatenate(self._parts, axis=1)
+        calls = exchange.calls
+        computing = calls[exchange.named(*COMPUTE) & outermost(calls) & finished(calls)]
+        found = []
+        for thread in np.intersect1d(tid, computing["tid"]).tolist():
+            own, mine = tid == thread, computing[computing["tid"] == thread]
+            loop = _loop(exchange, int(thread), np.sort(start[own]), np.sort((start + duration)[own]), mine)
+            if loop is not None:
+                found.append(loop)
+        return sorted(found, key=lambda loop: -loop.longest_ns)
+
+
+def _loop(
+    exchange: Exchange, tid: int, start: IntArray, end: IntArray, calls: NDArray[np.void]
+) -> BlockedLoop | None:
+    """Measure the gaps between waits that hold computing calls."""
+    after, before = end[:-1], start[1:]
+    low = np.searchsorted(starts(calls), after, "left")
+    high = np.searchsorted(starts(calls), before, "left")
+    total = np.concatenate([[0], np.cumsum(durations(calls))])
+    in_c = total[high] - total[low]
+    # Without half of it in C the loop was kept by something else.
+    gaps = np.flatnonzero((before - after >= BLOCKED_NS) & (2 * in_c >= before - after))
+    if not len(gaps):
+        return None
+    length = (before - after)[gaps]
+    return BlockedLoop(
+        tid=tid,
+        gaps=len(gaps),
+        longest_ns=int(length.max()),
+        total_ns=int(length.sum()),
+        in_c_ns=int(in_c[gaps].sum()),
+        place=exchange.place(int(calls["text2"][low[gaps[0]]])),
+    )

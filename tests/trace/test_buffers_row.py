@@ -1,0 +1,104 @@
+"""The row of buffers, from captures in which somebody watched the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llamactl.render.trace_mechanism import Mechanism
+from llamactl.render.trace_mechanisms import mechanisms
+from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.analysis.findings import FindingKind, find
+from llamactl.trace.analysis.report import analyse
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import Flag, Kind
+
+Build = Callable[..., Capture]
+DECODE, LOGITS, VOCABULARY = range(3)
+KEEPS = {
+    "llama_decode": "context:p n_tokens:i tokens:p +",
+    "llama_get_logits_ith": "context:p index:i -",
+    "llama_vocab_n_tokens": "-",
+}
+TOKENS, FLOATS, ADDRESS = 6, 49_152, 0x7000
+CTYPES = b"/p/_ctypes.cpython-311-x86_64-linux-gnu.so"
+NUMPY = b"/p/_multiarray_umath.cpython-311-x86_64-linux-gnu.so"
+LIBC = b"/l/libc.so.6"
+
+
+def metadata(watched: bool) -> dict[str, Any]:
+    table = []
+    for name, text in KEEPS.items():
+        args, kept = parse_keeps(text)
+        table.append(
+            Function(name, CTYPES.decode(), "/l/libllama.so", "dlsym", args, kept, "p").to_metadata()
+        )
+    facts: dict[str, Any] = {"functions": list(KEEPS), "function_table": table, "agent": {"python": "3.11.7"}}
+    if watched:
+        watch = {"address": ADDRESS, "floats": FLOATS, "since_ns": 0, "last_watched": True, "refused": None}
+        facts["watch"] = watch
+    return facts
+
+
+def touch(out: Any, moment_us: int, which: int, library: bytes, caller: bytes = b"") -> None:
+    out.add(Kind.WATCH, moment_us, nr=which, args=(ADDRESS, 0x100 + which), text=library, text2=caller)
+
+
+def capture_of(
+    build: Build, library: bytes, caller: bytes = b"", watched: bool = True, stale: bool = False
+) -> Capture:
+    """Six tokens of 10 ms; the row is read 1 ms after it was asked for, within 2 ms."""
+
+    def fill(out: Any) -> None:
+        out.add(Kind.CALL, 0, nr=VOCABULARY, ret=FLOATS, duration=100, flags=Flag.GIL_RELEASED)
+        for token in range(TOKENS):
+            at = 1000 + token * 10_000
+            out.add(Kind.CALL, at, nr=DECODE, args=(1, 1, 0), duration=5_000_000, flags=Flag.GIL_RELEASED)
+            if not (stale and token):
+                out.add(Kind.CALL, at + 6000, nr=LOGITS, ret=ADDRESS, duration=1000, flags=Flag.GIL_RELEASED)
+            touch(out, at + 7000, 0, library, caller)
+            touch(out, at + 9000, 1, library, caller)
+
+    return build(fill, **metadata(watched))
+
+
+def row_of(capture: Capture) -> Mechanism:
+    return next(row for row in mechanisms(analyse(capture)) if row.name == "Buffers")
+
+
+@pytest.mark.parametrize(
+    ("library", "caller", "verdict", "line"),
+    [
+        (CTYPES, b"", "COPIED", "_ctypes: each float becomes a Python object, 1 times a token"),
+        (LIBC, NUMPY, "COPIED", "_multiarray_umath: copied into an array by memcpy, 1 times a token"),
+        (NUMPY, b"", "ok", "_multiarray_umath: read where it lies, 1 times a token"),
+    ],
+)
+def test_what_becomes_of_a_row(build: Build, library: bytes, caller: bytes, verdict: str, line: str) -> None:
+    row = row_of(capture_of(build, library, caller))
+    assert row.verdict == verdict
+    assert line in row.lines
+    assert ("copied: 192 KiB, 2 ms a token" in row.lines) == (verdict == "COPIED")
+
+
+def test_a_list_is_a_finding_a_view_is_none(build: Build) -> None:
+    found = {finding.kind: finding for finding in find(analyse(capture_of(build, CTYPES)))}
+    copied = found[FindingKind.LOGITS_COPIED]
+    assert copied.figures == {"row_bytes": FLOATS * 4, "copy_us_per_token": 2000.0, "tokens": TOKENS}
+    assert copied.cost_ns == TOKENS * 2_000_000
+    assert FindingKind.LOGITS_COPIED not in {one.kind for one in find(analyse(capture_of(build, NUMPY)))}
+
+
+def test_reading_a_row_that_is_gone(build: Build) -> None:
+    capture = capture_of(build, NUMPY, stale=True)
+    assert row_of(capture).verdict == "STALE"
+    stale = next(one for one in find(analyse(capture)) if one.kind is FindingKind.LOGITS_STALE)
+    assert stale.figures["stale_reads"] == 2 * (TOKENS - 1)
+
+
+def test_unwatched_is_unknown(build: Build) -> None:
+    row = row_of(capture_of(build, CTYPES, watched=False))
+    assert row.verdict == "–"
+    assert row.lines[-1] == "who reads or copies them wasn't watched"

@@ -1,0 +1,54 @@
+"""Event loops that computing keeps from looking for events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llamactl.render.trace_findings import finding_text
+from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.analysis.findings import FindingKind, find
+from llamactl.trace.analysis.report import analyse
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import Flag, Kind
+
+Build = Callable[..., Capture]
+DECODE = {"llama_decode": "context:p n_tokens:i tokens:p +"}
+LOOP, OTHER = 1000, 1001
+
+
+def capture_of(build: Build, computes_on: int, gap_us: int = 300_000, decode_us: int = 200_000) -> Capture:
+    """A loop that waits for events, doesn't for ``gap_us``, and waits again; one decode meanwhile."""
+    args, kept = parse_keeps(DECODE["llama_decode"])
+    function = Function("llama_decode", "/p/_ctypes.so", "/l/libllama.so", "dlsym", args, kept, "i")
+
+    def fill(out: Any) -> None:
+        out.call("epoll_wait", 0, 3, 0, 1, 10, ret=1, took_us=1000, tid=LOOP)
+        out.add(
+            Kind.CALL, 10_000, nr=0, args=(1, 1, 0), duration=decode_us * 1000, flags=Flag.GIL_RELEASED,
+            tid=computes_on, text2=b"/a/app.py:7:handle",
+        )  # fmt: skip
+        out.call("epoll_wait", 1000 + gap_us, 3, 0, 1, 10, ret=1, took_us=1000, tid=LOOP)
+
+    return build(
+        fill, functions=["llama_decode"], function_table=[function.to_metadata()], agent={"python": "3.11.7"}
+    )
+
+
+def test_the_loop_computes(build: Build) -> None:
+    report = analyse(capture_of(build, LOOP))
+    (loop,) = report.blocked_loops
+    assert (loop.tid, loop.gaps) == (LOOP, 1)
+    assert (loop.longest_ns, loop.in_c_ns) == (300_000_000, 200_000_000)
+    finding = next(one for one in find(report) if one.kind is FindingKind.EVENT_LOOP_BLOCKED)
+    assert finding.place == ("/a/app.py", 7, "handle")
+    assert "for up to 300 ms" in finding_text(finding)
+
+
+def test_another_thread_computes(build: Build) -> None:
+    assert analyse(capture_of(build, OTHER)).blocked_loops == []
+
+
+def test_a_short_gap_and_one_that_python_made(build: Build) -> None:
+    assert analyse(capture_of(build, LOOP, gap_us=90_000, decode_us=80_000)).blocked_loops == []
+    assert analyse(capture_of(build, LOOP, gap_us=300_000, decode_us=100_000)).blocked_loops == []
