@@ -54,7 +54,24 @@ int64_t llama_model_load_from_file(const char * path, struct llama_model_params 
         + (int64_t) (intptr_t) p.tensor_split + p.load_mtp;
 }
 
+// How long a decode computes and then sleeps; set by the program.
+int32_t llama_decode_busy_us, llama_decode_away_us;
+
+static void compute_us(int32_t us) {
+    struct timespec begin, now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    do {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000 < us);
+}
+
 int32_t llama_decode(void * context, struct llama_batch batch) {
+    if (llama_decode_busy_us) {
+        compute_us(llama_decode_busy_us);
+    }
+    if (llama_decode_away_us) {
+        sleep_ns((int64_t) llama_decode_away_us * 1000);
+    }
     int32_t sum = (int32_t) (intptr_t) context;
     for (int32_t i = 0; i < batch.n_tokens; i++) {
         sum += batch.token[i];
@@ -116,7 +133,8 @@ int32_t llama_tokenize(const void * vocab, const char * text, int32_t length, in
     return length;
 }
 int32_t llama_sampler_sample(void * sampler, void * context, int32_t index) {
-    (void) sampler, (void) context;
+    (void) context;
+    compute_us((int32_t) (intptr_t) sampler);
     return 4242 + index;
 }
 

@@ -85,7 +85,8 @@ class Tokens:
     """One row per generated token, as arrays: from one decode's start to the next one's.
 
     A step is a decode that isn't the last of its thread and context; a decode of several tokens is a
-    prompt (or a batch) and isn't counted. What happens on other threads isn't the token's.
+    prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``). What happens on
+    other threads isn't the token's.
 
     Attributes:
         start: Start of the decode, ns.
@@ -127,8 +128,8 @@ def tokens(exchange: Exchange) -> Tokens:
     waits = exchange.gil[
         (exchange.gil["nr"] == 1) & finished(exchange.gil) & (exchange.gil["args"][:, 0] == 0)
     ]
-    in_c = _sums(start, lengths, tid, calls[own], durations(calls[own]))
-    waited = _sums(start, lengths, tid, waits, durations(waits))
+    in_c = sums_by_token(start, lengths, tid, calls[own], durations(calls[own]))
+    waited = sums_by_token(start, lengths, tid, waits, durations(waits))
     transferred = _bytes_of_calls(exchange)
     return Tokens(
         start=start,
@@ -137,8 +138,8 @@ def tokens(exchange: Exchange) -> Tokens:
         in_c_ns=in_c,
         gil_wait_ns=waited,
         python_ns=np.maximum(lengths - in_c - waited, 0),
-        crossings=_sums(start, lengths, tid, calls[own], np.ones(len(own), np.int64)),
-        bytes=None if transferred is None else _sums(start, lengths, tid, calls, transferred),
+        crossings=sums_by_token(start, lengths, tid, calls[own], np.ones(len(own), np.int64)),
+        bytes=None if transferred is None else sums_by_token(start, lengths, tid, calls, transferred),
         tid=tid,
         index=steps,
     )
@@ -167,7 +168,7 @@ def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
     return np.array(steps, np.int64)[order], np.array(lengths, np.int64)[order]
 
 
-def _sums(
+def sums_by_token(
     start: IntArray, length: IntArray, tid: IntArray, records: NDArray[np.void], values: IntArray
 ) -> IntArray:
     """Add up ``values`` of the records that begin within [start, start + length) on the same thread."""
