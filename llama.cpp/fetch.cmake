@@ -46,6 +46,8 @@ else()
     EXCLUDE_FROM_ALL)
 endif()
 
+# ggml would ask git and find another repository, or call an unpacked archive dirty.
+set(GIT_EXE OFF CACHE STRING "" FORCE)
 set(LLAMA_BUILD_COMMIT ${ENGINE_COMMIT})
 set(LLAMA_BUILD_NUMBER 0)
 FetchContent_MakeAvailable(engine)

@@ -19,7 +19,8 @@ class Kind(IntEnum):
     SIGNAL    signal number                 sender's pid where known                   -
     TASK      see :class:`Task`             child tid, child pid                       wait status
     CALL      index in metadata functions   what that function's table row keeps       result
-    GIL       0 released, 1 waited for      call depth                                 -
+    GIL       0 released, 1 waited for      call depth, caller's index in functions,   -
+                                            0: ns held before, 2**64-1 for unknown
     PHASE     index in metadata phases      -                                          -
     COUNTER   index in metadata counters    -                                          value
     LOST      -                             -                                          how many records
@@ -60,6 +61,12 @@ class Flag(IntEnum):
     """The call was entered before recording began; ``start`` is when recording saw it."""
     TEXT_CUT = 4
     """``text`` is only the beginning."""
+    GIL_HELD = 8
+    """CALL: its thread had Python's GIL when it began."""
+    GIL_RELEASED = 16
+    """CALL: its thread had let the GIL go. Neither bit: no Python, no GIL, or no telling."""
+    INNER = 32
+    """CALL: an extension module calls the llama.cpp that is linked into it."""
 
 
 RECORD = np.dtype(

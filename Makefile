@@ -1,0 +1,60 @@
+# One command each; `make help` lists them. Everything lands in .venv/ and build/.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+# An installed copy, not the source tree: what is tested is what a user gets.
+SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -not -name '*.pyc' -not -name '*.so*')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pythons check format bench peers docs clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The engine compiles once (about 4 minutes on 2 cores); later installs take seconds.
+$(VENV)/.installed-%: $(BIN)/python $(SOURCES)
+	@echo "Building and installing llamactl (the first time compiles llama.cpp: some minutes)"
+	$(PIP) install --quiet '.$(if $(filter-out base,$*),[$*])'
+	@touch $@
+
+demo: $(VENV)/.installed-base  ## Set everything up and generate a text
+	$(BIN)/llamactl run --seed 7 -n 96 "Explain in two sentences what a system call is."
+
+test: $(VENV)/.installed-test  ## Set everything up and run the tests
+	$(BIN)/pytest $(ARGS)
+
+test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
+	$(BIN)/python tests/other_pythons.py
+
+check: $(VENV)/.installed-dev  ## Lint, types, import contracts, C style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
+
+format: $(VENV)/.installed-dev  ## Put the code into its format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
+
+peers: $(VENV)/.installed-base  ## Build llama-bench, llama-completion and llama-cpp-python on the same engine
+	$(PIP) install --quiet --no-deps . -C cmake.define.LLAMACTL_PEERS=ON -C "build.targets=all;peers"
+	$(PYTHON) -m venv build/peers-venv
+	CMAKE_ARGS=-DLLAMA_BUILD=OFF build/peers-venv/bin/pip --disable-pip-version-check install --quiet \
+	    --no-binary llama-cpp-python -r llama.cpp/requirements.txt --no-deps
+	build/peers-venv/bin/pip --disable-pip-version-check install --quiet numpy jinja2 diskcache typing-extensions
+
+bench: $(VENV)/.installed-test  ## Measure against peers (make peers first)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.installed-docs  ## Write the reference pages from the code
+	$(BIN)/python docs/generate.py
+
+clean:  ## Remove what was built (the next build compiles the engine again)
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""``python -m llamactl``."""
+
+from llamactl.cli.main import main
+
+main()

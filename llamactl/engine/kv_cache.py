@@ -1,0 +1,64 @@
+"""The memory of a context: what is kept of the tokens of each sequence (``llama_memory_*``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llamactl.engine.native import lib
+
+if TYPE_CHECKING:
+    from llamactl.engine.context import Context
+
+
+class KVCache:
+    """The KV cache of a context, or the state of a recurrent model.
+
+    Positions run from 0; a range is ``[start, end)``, with ``None`` for "from the first" and "to the last".
+    """
+
+    def __init__(self, context: Context) -> None:
+        # The pointer, not the context: a cycle would keep both until the garbage collector runs.
+        self._handle = context._handle
+
+    @property
+    def _memory(self) -> Any:
+        return lib.llama_get_memory(self._handle.pointer)
+
+    def clear(self, *, data: bool = True) -> None:
+        """Forget all sequences; ``data`` also clears the buffers."""
+        lib.llama_memory_clear(self._memory, data)
+
+    def remove(self, sequence: int = -1, start: int | None = None, end: int | None = None) -> bool:
+        """Forget a range of a sequence (-1 for all); ``False`` if a part of a sequence can't be removed."""
+        return bool(lib.llama_memory_seq_rm(self._memory, sequence, _open(start), _open(end)))
+
+    def copy(self, source: int, target: int, start: int | None = None, end: int | None = None) -> None:
+        """Let ``target`` share a range of ``source``."""
+        lib.llama_memory_seq_cp(self._memory, source, target, _open(start), _open(end))
+
+    def keep(self, sequence: int) -> None:
+        """Forget every other sequence."""
+        lib.llama_memory_seq_keep(self._memory, sequence)
+
+    def shift(self, sequence: int, delta: int, start: int | None = None, end: int | None = None) -> None:
+        """Move the positions of a range by ``delta``."""
+        lib.llama_memory_seq_add(self._memory, sequence, _open(start), _open(end), delta)
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether :meth:`shift` works for this model."""
+        return bool(lib.llama_memory_can_shift(self._memory))
+
+    def first(self, sequence: int = 0) -> int | None:
+        """Return the smallest position kept of a sequence, ``None`` if it is empty."""
+        position = int(lib.llama_memory_seq_pos_min(self._memory, sequence))
+        return None if position < 0 else position
+
+    def last(self, sequence: int = 0) -> int | None:
+        """Return the largest position kept of a sequence, ``None`` if it is empty."""
+        position = int(lib.llama_memory_seq_pos_max(self._memory, sequence))
+        return None if position < 0 else position
+
+
+def _open(bound: int | None) -> int:
+    return -1 if bound is None else bound

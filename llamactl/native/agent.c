@@ -1,0 +1,273 @@
+// llamactl's agent: an audit library (rtld-audit(7)) that llamactl loads into programs it starts.
+//
+// The dynamic linker tells it of every function that one object binds in another one. Functions of
+// llama.cpp that somebody else calls, and CPython's functions that let the GIL go and take it back,
+// are replaced by an entry of our own which records the call in a shared file (agent_ring.h).
+//
+// It never prints, never takes a lock on the way of a call and uses no libc: when anything is
+// missing it stays out of the program.
+#include <sys/mman.h>
+
+#include "agent.h"
+
+struct hook hooks[MAX_SITES];
+static uint32_t call_hooks, gil_hooks;
+
+enum { MAX_OBJECTS = 4096, BUCKETS = 8192 };
+static struct object objects[MAX_OBJECTS];
+static uint32_t object_count;
+static uint16_t buckets[BUCKETS]; // hook number plus one
+static uint32_t binding_now;
+
+static uint64_t hash_text(uint64_t hash, const char * text) {
+    while (*text) {
+        hash = (hash ^ (unsigned char) *text++) * 0x100000001B3ull;
+    }
+    return (hash ^ 0xFF) * 0x100000001B3ull;
+}
+
+static uint64_t hash_value(uint64_t hash, uint64_t value) {
+    return (hash ^ value) * 0x9E3779B97F4A7C15ull;
+}
+
+// The main program's name is empty; the kernel knows it.
+static const char * path_of(const struct link_map * map, char * room, size_t size) {
+    if (map->l_name && map->l_name[0]) {
+        return map->l_name;
+    }
+    const long length =
+        sys6(__NR_readlinkat, -100, (long) "/proc/self/exe", (long) room, (long) size - 1, 0, 0);
+    room[sys_failed(length) ? 0 : length] = 0;
+    return room;
+}
+
+static void learn_path(struct object * object) {
+    char room[1024];
+    if (!object->path_hash) {
+        const char * path = path_of(object->map, room, sizeof(room));
+        object->path = ring_text(path, text_length(path, 4096));
+        object->path_hash = hash_text(0xCBF29CE484222325ull, path) | 1;
+    }
+}
+
+static unsigned exports_of(struct object * object) {
+    if (!object->scanned) {
+        object->exports = (uint8_t) elf_exports(object->map);
+        object->scanned = 1;
+    }
+    return object->exports;
+}
+
+static const char * const gil_names[] = {
+    [GIL_SAVE] = "PyEval_SaveThread",
+    [GIL_RESTORE] = "PyEval_RestoreThread",
+    [GIL_ENSURE] = "PyGILState_Ensure",
+    [GIL_RELEASE] = "PyGILState_Release",
+    [GIL_ACQUIRE_THREAD] = "PyEval_AcquireThread",
+    [GIL_RELEASE_THREAD] = "PyEval_ReleaseThread",
+};
+
+static enum gil_kind gil_kind(const char * name) {
+    if (name[0] != 'P' || name[1] != 'y') {
+        return GIL_NONE;
+    }
+    for (unsigned kind = GIL_SAVE; kind <= GIL_RELEASE_THREAD; kind++) {
+        if (same_text(name, gil_names[kind])) {
+            return (enum gil_kind) kind;
+        }
+    }
+    return GIL_NONE;
+}
+
+static int is_engine_name(const char * name) {
+    return begins_with(name, "llama_") || begins_with(name, "ggml_") ||
+           begins_with(name, "gguf_") || begins_with(name, "mtmd_");
+}
+
+// llama.cpp's calls to itself are left out, but an extension module with llama.cpp inside (Cython)
+// has no other boundary: its llama_* calls are kept as inner calls.
+static int way_of(struct object * caller, const struct object * library, const char * name,
+                  unsigned flags) {
+    if (flags & LA_SYMB_DLSYM) {
+        return exports_of(caller) == EXPORTS_ENGINE ? -1 : VIA_DLSYM;
+    }
+    const unsigned exports = exports_of(caller);
+    if (!(exports & EXPORTS_ENGINE)) {
+        return caller == library ? -1 : VIA_PLT;
+    }
+    return exports & EXPORTS_MODULE && caller == library && begins_with(name, "llama_") ? VIA_INNER
+                                                                                        : -1;
+}
+
+static struct hook * find_hook(const struct hook * wanted, uint64_t hash) {
+    for (uint64_t at = hash;; at++) {
+        const uint16_t number = buckets[at % BUCKETS];
+        if (!number) {
+            return NULL;
+        }
+        struct hook * hook = hooks + number - 1;
+        if (hook->target == wanted->target && hook->caller == wanted->caller &&
+            hook->via == wanted->via && hook->name_hash == wanted->name_hash) {
+            return hook;
+        }
+    }
+}
+
+static void remember_hook(const struct hook * hook, uint64_t hash) {
+    uint64_t at = hash;
+    while (buckets[at % BUCKETS]) {
+        at++;
+    }
+    buckets[at % BUCKETS] = (uint16_t) (hook - hooks + 1);
+}
+
+static uint32_t keeps_text(const struct row * row) {
+    char text[256];
+    size_t at = 0;
+    for (unsigned i = 0; i < KEEP_MAX && row->keeps[i].source != NOTHING; i++) {
+        for (const char * c = row->keeps[i].label; *c && at < sizeof(text) - 2; c++) {
+            text[at++] = *c;
+        }
+        text[at++] = ' ';
+    }
+    text[at++] = row->heavy ? '+' : '-';
+    return ring_text(text, at);
+}
+
+static int site_of(const struct hook * hook, const char * name) {
+    learn_path(hook->caller);
+    learn_path(hook->library);
+    uint64_t hash =
+        hash_value(hash_value(hook->name_hash, hook->caller->path_hash), hook->library->path_hash);
+    hash = hash_value(hash, hook->via) | 1;
+    struct site site = {.hash = hash, .via = hook->via};
+    const int known = ring_site(&site, 0);
+    if (known >= 0) {
+        return known;
+    }
+    site.name = ring_text(name, text_length(name, 256));
+    site.caller = hook->caller->path;
+    site.library = hook->library->path;
+    if (hook->row) {
+        site.keeps = keeps_text(hook->row);
+        site.returns = (uint16_t) hook->row->returns;
+    }
+    return ring_site(&site, 1);
+}
+
+static struct hook * new_hook(const struct hook * wanted, const char * name) {
+    uint32_t * used = wanted->kind ? &gil_hooks : &call_hooks;
+    const int site =
+        *used < (wanted->kind ? GIL_ENTRIES : CALL_ENTRIES) ? site_of(wanted, name) : -1;
+    if (site < 0) {
+        add(&ring->lost_sites, 1);
+        return NULL;
+    }
+    struct hook * hook = hooks + (wanted->kind ? CALL_ENTRIES : 0) + (*used)++;
+    *hook = *wanted;
+    hook->site = (uint16_t) site;
+    return hook;
+}
+
+static struct hook * hook_for(const struct hook * wanted, const char * name) {
+    const uint64_t hash = hash_value(hash_value(wanted->name_hash, (uintptr_t) wanted->target),
+                                     (uintptr_t) wanted->caller + wanted->via) >>
+                          20;
+    struct hook * hook = find_hook(wanted, hash);
+    if (!hook && (hook = new_hook(wanted, name))) {
+        remember_hook(hook, hash);
+    }
+    return hook;
+}
+
+// Binding is rare, so one thread at a time; a child forked in the middle of it gives up after a
+// while.
+static int binding_begin(void) {
+    for (unsigned tries = 0; tries < 1000000; tries++) {
+        uint32_t idle = 0;
+        if (swap_if(&binding_now, &idle, 1)) {
+            return 1;
+        }
+    }
+    add(&ring->lost_sites, 1);
+    return 0;
+}
+
+static struct object * object_of(const uintptr_t * cookie) {
+    struct object * object = (struct object *) *cookie;
+    return object >= objects && object < objects + MAX_OBJECTS ? object : NULL;
+}
+
+exported unsigned la_version(unsigned version) {
+    if (!version || !ring_open()) {
+        return 0; // The dynamic linker then drops the agent.
+    }
+    const long table =
+        sys6(__NR_mmap, (long) agent_return_table, MAX_THREADS * MAX_DEPTH * RETURN_SIZE,
+             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
+    if (table != (long) agent_return_table) {
+        return 0;
+    }
+    thread_setup();
+    return version;
+}
+
+exported unsigned la_objopen(struct link_map * map, Lmid_t space, uintptr_t * cookie) {
+    (void) space;
+    const uint32_t at = object_count;
+    *cookie = 0;
+    if (at >= MAX_OBJECTS) {
+        add(&ring->lost_sites, 1);
+        return 0;
+    }
+    object_count = at + 1; // The dynamic linker holds its lock.
+    objects[at] = (struct object) {.map = map};
+    *cookie = (uintptr_t) (objects + at);
+    python_found(map);
+    const char * name = map->l_name ? map->l_name : "";
+    for (; *name; name++) {
+        if (begins_with(name, "_greenlet.")) {
+            depth_limit = 1;
+        }
+    }
+    return LA_FLG_BINDTO | LA_FLG_BINDFROM;
+}
+
+exported unsigned la_objclose(uintptr_t * cookie) {
+    struct object * object = object_of(cookie);
+    if (object) {
+        object->closed = 1;
+    }
+    return 0;
+}
+
+exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * from,
+                                uintptr_t * to, unsigned * flags, const char * name) {
+    (void) index;
+    struct object * caller = object_of(from);
+    struct object * library = object_of(to);
+    const enum gil_kind kind = gil_kind(name);
+    if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC ||
+        (kind == GIL_NONE && !is_engine_name(name)) || !binding_begin()) {
+        return symbol->st_value;
+    }
+    struct hook wanted = {.target = (void *) symbol->st_value,
+                          .caller = caller,
+                          .library = library,
+                          .kind = (uint8_t) kind,
+                          .name_hash = hash_text(0xCBF29CE484222325ull, name)};
+    const int via = kind ? (*flags & LA_SYMB_DLSYM ? VIA_DLSYM : VIA_PLT)
+                         : way_of(caller, library, name, *flags);
+    struct hook * hook = NULL;
+    if (via >= 0) {
+        wanted.via = (uint8_t) via;
+        wanted.row = kind ? NULL : table_find(name, library->map);
+        if (!kind) {
+            ring_populate();
+            caller->binding = 1;
+        }
+        hook = hook_for(&wanted, name);
+    }
+    store_release(&binding_now, 0);
+    return hook ? (uintptr_t) (agent_entries + (hook - hooks) * ENTRY_SIZE) : symbol->st_value;
+}

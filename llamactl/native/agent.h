@@ -1,0 +1,162 @@
+// What the parts of the agent know of each other.
+#ifndef LLAMACTL_AGENT_H
+#define LLAMACTL_AGENT_H
+
+#include <link.h>
+
+#include "agent_ring.h"
+#include "agent_sys.h"
+
+// --- agent_table.c: what is kept of each function's arguments
+// ---------------------------------------
+enum { KEEP_MAX = 4 };
+enum source { NOTHING, REGISTER, REGISTER_32, STACK_64, STACK_32, FLOAT_REGISTER, STRING };
+struct keep {
+    const char * label; // "name:type"
+    uint8_t source;
+    uint8_t index;   // register number, or bytes from the beginning of the structure
+    uint8_t pointer; // aarch64 passes the structure's address instead: the register it is in
+};
+struct row {
+    const char * name;
+    const char * needs; // another symbol that the library must export for this row to hold, or NULL
+    char returns;
+    uint8_t heavy; // also keep faults, context switches and CPU time of the call
+    struct keep keeps[KEEP_MAX];
+};
+hidden const struct row * table_find(const char * name, const struct link_map * library);
+
+// --- agent_elf.c: symbols of a loaded object, found without the base namespace's help
+// ----------------
+hidden void * elf_symbol(const struct link_map * map, const char * name);
+enum { EXPORTS_ENGINE = 1, EXPORTS_MODULE = 2 };
+hidden unsigned elf_exports(const struct link_map * map);
+
+// --- agent_ring.c: the shared file
+// ------------------------------------------------------------------
+extern hidden struct ring_header * ring;
+hidden int ring_open(void);
+hidden void ring_populate(void);
+hidden void ring_put(const struct record * record, uint64_t head);
+hidden uint32_t ring_text(const char * text, size_t length);
+hidden int ring_site(const struct site * site, int add_it);
+hidden uint64_t now_ns(void);
+hidden unsigned cpu_now(void);
+static inline struct thread_slot * ring_threads(void) {
+    return (struct thread_slot *) ((char *) ring + ring->threads);
+}
+static inline uint64_t record_head(unsigned kind, unsigned flags, unsigned nr, unsigned cpu) {
+    return kind | flags << 8 | (uint64_t) nr << 16 | (uint64_t) cpu << 32 |
+           (uint64_t) AGENT_ARCH << 48;
+}
+
+// --- agent_thread.c: one traced thread
+// --------------------------------------------------------------
+struct thread {
+    uint32_t tid;
+    uint32_t pid;
+    uint32_t depth;
+    uint32_t base;      // frames below were entered before a fork: the parent's to report
+    uint32_t abandoned; // bit d: frame d was jumped over and has been reported
+    uint32_t stale;     // copied by fork: to be claimed again
+    uint32_t released;  // the GIL was let go by a call that the agent saw
+    uint32_t place;     // where the Python code was when it let go
+    uint64_t released_at;
+    uint64_t acquired_at; // 0: unknown
+    uint64_t held_ns;     // how long it had been held before; UINT64_MAX: unknown
+    uint16_t gil_site;
+    uint8_t in_gil;
+    struct thread_slot * slot;
+    uint16_t hooks[MAX_DEPTH];
+    uint64_t usage[MAX_DEPTH][3];
+};
+extern hidden struct thread threads[MAX_THREADS];
+hidden struct thread * thread_self(void);
+hidden void thread_setup(void);
+
+// --- agent_call.c, agent_gil.c: the hooks, called from assembly
+// --------------------------------------
+struct object {
+    struct link_map * map;
+    uint32_t path; // arena reference
+    uint64_t path_hash;
+    uint8_t scanned;
+    uint8_t exports;
+    uint8_t binding; // has bound a function of the engine
+    uint8_t closed;
+};
+enum gil_kind {
+    GIL_NONE,
+    GIL_SAVE,
+    GIL_RESTORE,
+    GIL_ENSURE,
+    GIL_RELEASE,
+    GIL_ACQUIRE_THREAD,
+    GIL_RELEASE_THREAD
+};
+struct hook {
+    void * target;
+    struct object * caller;
+    struct object * library;
+    const struct row * row;
+    uint64_t name_hash;
+    uint16_t site;
+    uint8_t via;
+    uint8_t kind; // enum gil_kind; GIL_NONE for the engine's functions
+};
+extern hidden struct hook hooks[MAX_SITES];
+extern hidden unsigned depth_limit;
+
+// --- agent_gil.c
+// ------------------------------------------------------------------------------------
+hidden void python_found(const struct link_map * map);
+hidden unsigned gil_state(void);
+hidden uint32_t python_place(void);
+
+// --- agent_x86_64.S, agent_aarch64.S
+// ----------------------------------------------------------------
+enum { CALL_ENTRIES = 3072, GIL_ENTRIES = 1024, ENTRY_SIZE = 16, RETURN_SIZE = 16 };
+_Static_assert(CALL_ENTRIES + GIL_ENTRIES == MAX_SITES, "every hook has its entry");
+extern hidden char agent_entries[];
+extern hidden char agent_returns[];
+struct return_entry {
+    void * address;  // where the call really returns to
+    uintptr_t stack; // the stack pointer's value there
+};
+extern hidden struct return_entry agent_return_table[];
+struct saved_registers {
+#if defined(__x86_64__)
+    unsigned char vectors[8][16];
+    uint64_t integers[6];
+    uint64_t r10, rax;
+    uint64_t index;
+    void * return_address;
+    unsigned char stack[];
+#else
+    unsigned char vectors[8][16];
+    uint64_t integers[8];
+    uint64_t x8;
+    void * return_address;
+    uint64_t index, unused;
+    unsigned char stack[];
+#endif
+};
+struct saved_results {
+#if defined(__x86_64__)
+    unsigned char vectors[2][16];
+    uint64_t unused;
+    uint64_t integers[2]; // rdx, rax
+    uint64_t index;
+#else
+    unsigned char vectors[4][16];
+    uint64_t integers[2]; // x0, x1
+    uint64_t index, unused;
+#endif
+};
+#if defined(__x86_64__)
+enum { RESULT = 1 };
+#else
+enum { RESULT = 0 };
+#endif
+
+#endif

@@ -1,0 +1,200 @@
+"""One run, from the model file to the report."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
+from llamactl.engine.generation import check_room
+from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
+from llamactl.run import expect, in_force, prompt
+from llamactl.run.facts import memory_facts, model_facts, versions
+from llamactl.run.report import RunReport, Setting
+from llamactl.run.request import Request
+from llamactl.run.timing import Steps, timings
+from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
+from llamactl.snapshot.memory import ProcessMemory, process_memory
+
+DAMAGED = "The model file may be damaged: fetch it again or check its hash."
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to know while it runs.
+
+    Attributes:
+        on_progress: Gets the share loaded, 0.0 to 1.0.
+        on_warning: Gets a sentence.
+        on_ready: Gets the settings in force and the number of prompt tokens, before the prompt is computed.
+        on_text: Gets text as it becomes certain.
+    """
+
+    on_progress: Callable[[float], object]
+    on_warning: Callable[[str], object]
+    on_ready: Callable[[dict[str, Setting], int], object]
+    on_text: Callable[[str], object]
+
+
+class InterruptedWhileLoadingError(LlamactlError):
+    """Ctrl-C before anything was generated."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def execute(request: Request, listener: Listener) -> RunReport:
+    """Run a request.
+
+    Raises:
+        UsageError: The request doesn't fit the model.
+        ExpectationError: An expectation isn't met; nothing was generated.
+        InterruptedWhileLoadingError: Ctrl-C while loading.
+        LlamactlError: The engine failed.
+    """
+    budget = cpu_budget()
+    warnings = _Warnings(listener.on_warning)
+    _warn_about_threads(request, budget, warnings)
+    with guard.interruptible():
+        start = perf_counter_ns()
+        if not request.raw:
+            _import_meanwhile("jinja2.sandbox")
+        with guard.advising(DAMAGED):
+            model = _load(request, listener)
+        with model:
+            return _generate(model, request, listener, budget, warnings, start)
+
+
+class _Warnings:
+    """Shows each warning once and keeps it for the report."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        self.texts: list[str] = []
+        self._show = show
+
+    def add(self, text: str) -> None:
+        self.texts.append(text)
+        self._show(text)
+
+
+def _import_meanwhile(name: str) -> None:
+    """Import a module while C loads the model without the GIL."""
+    threading.Thread(target=importlib.import_module, args=(name,), daemon=True).start()
+
+
+def _load(request: Request, listener: Listener) -> Model:
+    def progress(share: float) -> bool:
+        listener.on_progress(share)
+        return not guard.interrupted()
+
+    try:
+        return Model(request.model, request.model_parameters, progress)
+    except LlamactlError:
+        if guard.interrupted():
+            raise InterruptedWhileLoadingError("interrupted while the model was loading") from None
+        raise
+
+
+def _generate(
+    model: Model, request: Request, listener: Listener, budget: CpuBudget, warnings: _Warnings, start: int
+) -> RunReport:
+    loaded = perf_counter_ns()
+    for line in model.warnings:
+        warnings.add(line)
+    _warn_about_context(model, request, warnings)
+    with Context(model, request.context_parameters) as context, Sampler(model, request.sampling) as sampler:
+        context.abort_on_interrupt()
+        context_made = perf_counter_ns()
+        settings = _settings(model, context, request)
+        expect.check(request.expectations, settings)
+        prompt_given = perf_counter_ns()
+        text = prompt.prompt_text(model, request)
+        rendered = perf_counter_ns()
+        tokens = prompt.tokenize(model, text, request.raw)
+        tokenized = perf_counter_ns()
+        check_room(context, len(tokens))
+        listener.on_ready(settings, len(tokens))
+        done, written = _run(context, sampler, tokens, request, listener)
+        steps = Steps(
+            start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
+        )
+        return _report(model, context, sampler, request, budget, warnings, steps, done, written)
+
+
+def _run(
+    context: Context, sampler: Sampler, tokens: list[int], request: Request, listener: Listener
+) -> tuple[Generated, str]:
+    written: list[str] = []
+
+    def on_text(text: str) -> None:
+        written.append(text)
+        listener.on_text(text)
+
+    done = generate(context, sampler, tokens, request.n_predict, request.stops, on_text, request.ignore_eos)
+    return done, "".join(written)
+
+
+def _settings(model: Model, context: Context, request: Request) -> dict[str, Setting]:
+    # Reading every mapping takes a while: before the first token only if somebody checks.
+    wants_memory = any(name == "load-mode" for name, _ in request.expectations)
+    return in_force.settings(model, context, _memory(request) if wants_memory else None)
+
+
+def _memory(request: Request) -> ProcessMemory | None:
+    from llamactl.models.hub import parts_of
+
+    parts = [os.path.realpath(request.model.with_name(name)) for name in parts_of(request.model.name)]
+    try:
+        return process_memory(files=parts)
+    except OSError:
+        return None
+
+
+def _report(
+    model: Model,
+    context: Context,
+    sampler: Sampler,
+    request: Request,
+    budget: CpuBudget,
+    warnings: _Warnings,
+    steps: Steps,
+    done: Generated,
+    written: str,
+) -> RunReport:
+    memory = _memory(request)
+    return RunReport(
+        text=written,
+        finish_reason=done.finish_reason,
+        stopped_by=done.stopped_by,
+        n_prompt_tokens=done.n_prompt,
+        n_tokens=len(done.tokens),
+        seed=sampler.seed,
+        samplers=sampler.names,
+        model=model_facts(model),
+        settings=in_force.settings(model, context, memory),
+        timings=timings(steps, done),
+        memory=memory_facts(request.model, memory, context),
+        cpu_budget=budget,
+        versions=versions(),
+        warnings=tuple(warnings.texts),
+    )
+
+
+def _warn_about_threads(request: Request, budget: CpuBudget, warnings: _Warnings) -> None:
+    asked = max(request.context_parameters.n_threads, request.context_parameters.n_threads_batch)
+    if asked > budget.threads:
+        warnings.add(
+            f"{asked} threads on a budget of {budget}: they will wait for each other. Use -t {budget.threads}."
+        )
+
+
+def _warn_about_context(model: Model, request: Request, warnings: _Warnings) -> None:
+    asked = request.context_parameters.n_ctx
+    if asked > model.n_ctx_train:
+        warnings.add(
+            f"a context of {asked} tokens is more than the model was trained with ({model.n_ctx_train}): "
+            "text beyond that may be poor."
+        )

@@ -1,0 +1,132 @@
+"""How many threads can run at once for this process: cores, affinity and the quota of its control group.
+
+llama.cpp looks at none of the three together: it takes the physical cores of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from llamactl.snapshot.cgroup import ROOT, Hierarchy, hierarchy
+
+DEFAULT_PERIOD_US = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class CpuBudget:
+    """What a process may use of the CPUs.
+
+    Attributes:
+        threads: Threads that can compute at once: the least of the three, at least 1.
+        physical_cores: Cores behind the CPUs it may run on; two hyperthreads count once.
+        affinity_cpus: CPUs it may run on (sched_getaffinity(2)).
+        quota_cpus: CPU time per time from ``cpu.max`` or ``cpu.cfs_quota_us``, the least up the tree;
+            ``None`` where none is set.
+        quota_source: The file that sets it.
+        limited_by: ``cores``, ``affinity`` or ``quota``: what makes ``threads`` as small as it is.
+    """
+
+    threads: int
+    physical_cores: int
+    affinity_cpus: int
+    quota_cpus: float | None
+    quota_source: str | None
+    limited_by: str
+
+    def __str__(self) -> str:
+        reason = {
+            "cores": f"{self.physical_cores} physical cores",
+            "affinity": f"an affinity of {self.affinity_cpus} CPUs",
+            "quota": f"a CPU quota of {self.quota_cpus or 0:g}",
+        }[self.limited_by]
+        return f"{self.threads} ({reason})"
+
+
+def cpu_budget(pid: int | None = None, root: Path = ROOT) -> CpuBudget:
+    """Return the CPU budget of a process.
+
+    Args:
+        pid: The process; ``None`` for this one.
+        root: Where ``/proc`` and ``/sys`` are found, for tests.
+
+    Raises:
+        ProcessLookupError: There is no such process.
+    """
+    allowed = _allowed(pid, root)
+    cores = _physical_cores(allowed, root)
+    quota, source = _quota(hierarchy("cpu", pid, root))
+    threads = min(cores, max(int(quota), 1) if quota is not None else cores)
+    if threads < cores:
+        limited_by = "quota"
+    elif len(allowed) < _online(root):
+        limited_by = "affinity"
+    else:
+        limited_by = "cores"
+    return CpuBudget(threads, cores, len(allowed), quota, source, limited_by)
+
+
+def _allowed(pid: int | None, root: Path) -> set[int]:
+    if root == ROOT:
+        return os.sched_getaffinity(pid or 0)
+    status = (root / "proc" / str(pid or "self") / "status").read_text(encoding="ascii", errors="replace")
+    for line in status.splitlines():
+        if line.startswith("Cpus_allowed_list:"):
+            return parse_cpu_list(line.partition(":")[2])
+    return set()
+
+
+def parse_cpu_list(text: str) -> set[int]:
+    """Return the CPUs of a kernel list such as ``0-3,8``."""
+    cpus: set[int] = set()
+    for part in text.strip().split(","):
+        if part:
+            first, _, last = part.partition("-")
+            cpus.update(range(int(first), int(last or first) + 1))
+    return cpus
+
+
+def _physical_cores(cpus: set[int], root: Path) -> int:
+    cores = {_core(cpu, root) for cpu in cpus}
+    return max(len(cores), 1)
+
+
+def _core(cpu: int, root: Path) -> tuple[str, str]:
+    topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+    package, core = _read(topology / "physical_package_id"), _read(topology / "core_id")
+    # Without topology, as in some containers, each CPU counts as a core.
+    return (package, core) if core else ("cpu", str(cpu))
+
+
+def _online(root: Path) -> int:
+    text = _read(root / "sys/devices/system/cpu/online")
+    return len(parse_cpu_list(text)) if text else os.cpu_count() or 1
+
+
+def _quota(group: Hierarchy | None) -> tuple[float | None, str | None]:
+    """Return the least quota from the process's group up to the mount, in CPUs, and where it stands."""
+    found: list[tuple[float, str]] = []
+    for directory in group.upwards() if group else ():
+        name = "cpu.max" if group and group.version == 2 else "cpu.cfs_quota_us"
+        quota = _quota_of(directory, name)
+        if quota is not None:
+            found.append((quota, str(directory / name)))
+    return min(found, default=(None, None))
+
+
+def _quota_of(directory: Path, name: str) -> float | None:
+    words = _read(directory / name).split()
+    if not words or words[0] in {"max", "-1"}:
+        return None
+    period = (
+        int(words[1]) if len(words) > 1 else int(_read(directory / "cpu.cfs_period_us") or DEFAULT_PERIOD_US)
+    )
+    return int(words[0]) / period if period else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,104 @@
+"""The memory of one process, split as a person asks for it: its own, and what it maps of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class FileMemory:
+    """What a process maps of some files, in bytes; summed over its mappings of them.
+
+    Attributes:
+        mapped_bytes: Size of the mappings.
+        resident_bytes: Of that, in memory and in this process's page table.
+        locked_bytes: Of that, locked (mlock(2)).
+    """
+
+    mapped_bytes: int
+    resident_bytes: int
+    locked_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """The memory of a process, in bytes (proc_pid_smaps(5)).
+
+    Attributes:
+        resident_bytes: All that is in memory.
+        peak_resident_bytes: The most it ever was (``VmHWM``).
+        private_bytes: Of that, anonymous pages: heap, stacks, buffers, what was written in a private mapping.
+        file_mapped_bytes: Of that, pages of mapped files, which the kernel can drop and read again.
+        locked_bytes: Locked.
+        files: Of the files asked for.
+    """
+
+    resident_bytes: int
+    peak_resident_bytes: int | None
+    private_bytes: int
+    file_mapped_bytes: int
+    locked_bytes: int
+    files: FileMemory
+
+
+def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path = ROOT) -> ProcessMemory:
+    """Return the memory of a process.
+
+    Args:
+        pid: The process; ``None`` for this one.
+        files: Resolved paths of files to sum up separately, such as the parts of a model.
+        root: Where ``/proc`` is found, for tests.
+
+    Raises:
+        OSError: The process is gone or belongs to somebody else.
+    """
+    process = root / "proc" / ("self" if pid is None else str(pid))
+    wanted = {path.encode("utf-8", "surrogateescape") for path in files}
+    own = dict.fromkeys((b"Rss", b"Anonymous", b"Locked"), 0)
+    of_files, file_mapped = {b"Size": 0, b"Rss": 0, b"Locked": 0}, 0
+    is_file = is_wanted = False
+    for line in (process / "smaps").read_bytes().splitlines():
+        key, _, value = line.partition(b":")
+        if b" " in key:
+            path = line.split(None, 5)[5:]
+            is_file = bool(path) and path[0].startswith(b"/")
+            is_wanted = is_file and path[0] in wanted
+            continue
+        if key in own:
+            size = _kib(value)
+            own[key] += size
+            if is_file and key != b"Locked":
+                file_mapped += size if key == b"Rss" else -size
+        if is_wanted and key in of_files:
+            of_files[key] += _kib(value)
+    return ProcessMemory(
+        resident_bytes=own[b"Rss"],
+        peak_resident_bytes=_peak(process),
+        private_bytes=own[b"Anonymous"],
+        file_mapped_bytes=file_mapped,
+        locked_bytes=own[b"Locked"],
+        files=FileMemory(of_files[b"Size"], of_files[b"Rss"], of_files[b"Locked"]),
+    )
+
+
+def _kib(value: bytes) -> int:
+    return int(value.split(None, 1)[0]) * 1024
+
+
+def _peak(process: Path) -> int | None:
+    for line in (process / "status").read_bytes().splitlines():
+        if line.startswith(b"VmHWM:"):
+            return _kib(line.partition(b":")[2])
+    return None
+
+
+def available_bytes(root: Path = ROOT) -> int | None:
+    """Return the memory that can be taken without swapping (``MemAvailable``, proc_meminfo(5))."""
+    for line in (root / "proc/meminfo").read_bytes().splitlines():
+        if line.startswith(b"MemAvailable:"):
+            return _kib(line.partition(b":")[2])
+    return None

@@ -1,0 +1,82 @@
+"""How the agent's shared file is laid out. Must agree with ``llamactl/native/agent_ring.h``."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from llamactl.trace.capture.record import RECORD
+
+MAGIC = 0x31676E6952616C6C
+VERSION = 1
+MAX_THREADS = 256
+MAX_DEPTH = 16
+MAX_SITES = 4096
+ENVIRONMENT = "LLAMACTL_AGENT_RING"
+
+SITE = np.dtype(
+    [
+        ("hash", "<u8"),
+        ("name", "<u4"),
+        ("caller", "<u4"),
+        ("library", "<u4"),
+        ("keeps", "<u4"),
+        ("via", "<u2"),
+        ("returns", "<u2"),
+        ("ready", "<u4"),
+    ]
+)
+THREAD = np.dtype(
+    [
+        ("owner", "<u8"),
+        ("depth", "<u4"),
+        ("released", "<u4"),
+        ("released_at", "<u8"),
+        ("place", "<u4"),
+        ("unused", "<u4", (9,)),
+        ("frames", RECORD, (MAX_DEPTH,)),
+    ]
+)
+HEADER = np.dtype(
+    {
+        "names": [
+            "magic",
+            "version",
+            "header_size",
+            "size",
+            "records",
+            "arena",
+            "sites",
+            "threads",
+            "capacity",
+            "arena_size",
+            "head",
+            "tail",
+            "lost_full",
+            "lost_threads",
+            "lost_depth",
+            "lost_sites",
+            "lost_texts",
+            "arena_used",
+            "sites_used",
+            "processes",
+            "free_threaded",
+            "python",
+        ],
+        "formats": ["<u8", "<u4", "<u4", *["<u8"] * 5, "<u4", "<u4", *["<u8"] * 7, *["<u4"] * 5],
+        "offsets": [
+            *(0, 8, 12, 16, 24, 32, 40, 48, 56, 60),
+            *(64, 128),  # head and tail, each in a cache line of its own
+            *(192, 200, 208, 216, 224, 232, 236, 240, 244, 248),
+        ],
+        "itemsize": 256,
+    }
+)
+LENGTH = struct.Struct("<I")
+"""What comes before each string of the arena."""
+
+VIA = ("plt", "dlsym", "inner")
+
+assert SITE.itemsize == 32
+assert THREAD.itemsize == 64 + RECORD.itemsize * MAX_DEPTH

@@ -1,0 +1,68 @@
+"""The agent as one source of a recording: what a session starts, drains and asks for metadata."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from llamactl.trace.agent.library import agent_environment, find_agent
+from llamactl.trace.agent.ring import CAPACITY, Losses, Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llamactl.trace.capture.writer import CaptureWriter
+
+
+class AgentSource:
+    """Records the calls of one program and its children.
+
+    Args:
+        capacity: Records that fit between two drains.
+
+    Raises:
+        LlamactlError: The agent isn't installed, or there is no room for its ring.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._agent = find_agent()
+        self._ring = Ring(capacity)
+
+    def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment to start the program with."""
+        return agent_environment(environment, self._agent, self._ring.path)
+
+    def drain(self, writer: CaptureWriter) -> int:
+        """Write what has come in; to be called every few ms. Returns how many records that was."""
+        records = self._ring.intern(self._ring.drain(), writer.add_string)
+        writer.records(records)
+        return len(records)
+
+    def finish(self, writer: CaptureWriter) -> int:
+        """Write what is left after the program's end, calls in progress included, and the metadata."""
+        records = self._ring.intern(self._ring.finish(), writer.add_string)
+        writer.records(records)
+        writer.metadata(self.metadata())
+        return len(records)
+
+    def losses(self) -> Losses:
+        """Return what the agent couldn't record."""
+        return self._ring.losses()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the capture's metadata: "functions" (names by ``nr``), "function_table" and "agent"."""
+        functions = self._ring.functions()
+        return {
+            "functions": [function.name for function in functions],
+            "function_table": [function.to_metadata() for function in functions],
+            "agent": {
+                "processes": self._ring.loaded,
+                "python": self._ring.python_version,
+                "free_threaded": self._ring.free_threaded,
+                "lost": asdict(self._ring.losses()),
+            },
+        }
+
+    def close(self) -> None:
+        """Remove the ring."""
+        self._ring.close()

@@ -1,0 +1,240 @@
+"""Calls into llama.cpp by function, and what each token costs in crossings, bytes and microseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, outermost, starts
+from llamactl.trace.capture.record import Flag
+
+DECODES = ("llama_decode", "llama_process")
+LOGITS = ("llama_get_logits", "llama_get_logits_ith")
+VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
+FLOAT_BYTES = 4
+TOKEN_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """One function of llama.cpp as the program called it; durations are None when no call ended."""
+
+    name: str
+    count: int
+    unfinished: int
+    total_ns: int | None
+    mean_ns: float | None
+    max_ns: int | None
+    gil_held: int
+    gil_released: int
+    gil_unknown: int
+    inner: int
+    """Calls of an extension module to the llama.cpp inside it."""
+    libraries: tuple[str, ...]
+    places: tuple[tuple[str, int, str], ...]
+    """(file, line, function) of the Python code that called, the most frequent three."""
+
+
+def function_rows(exchange: Exchange) -> list[FunctionRow]:
+    """Return one row per name, those that took longest first."""
+    names = sorted({exchange.functions[nr].name for nr in np.unique(exchange.calls["nr"]).tolist()})
+    rows = [_row(exchange, name) for name in names]
+    return sorted(rows, key=lambda row: (-(row.total_ns or 0), -row.count, row.name))
+
+
+def _row(exchange: Exchange, name: str) -> FunctionRow:
+    calls = exchange.calls[exchange.named(name)]
+    done = calls[finished(calls)]
+    total = int(done["duration"].sum()) if len(done) else None
+    libraries = {exchange.functions[nr].library for nr in np.unique(calls["nr"]).tolist()}
+    return FunctionRow(
+        name=name,
+        count=len(calls),
+        unfinished=len(calls) - len(done),
+        total_ns=total,
+        mean_ns=None if total is None else total / len(done),
+        max_ns=int(done["duration"].max()) if len(done) else None,
+        gil_held=count_flag(calls, Flag.GIL_HELD),
+        gil_released=count_flag(calls, Flag.GIL_RELEASED),
+        gil_unknown=int(((calls["flags"] & int(Flag.GIL_HELD | Flag.GIL_RELEASED)) == 0).sum()),
+        inner=count_flag(calls, Flag.INNER),
+        libraries=tuple(sorted(libraries)),
+        places=_places(exchange, calls),
+    )
+
+
+def count_flag(calls: NDArray[np.void], flag: int) -> int:
+    """Return how many of the calls have the flag."""
+    return int(((calls["flags"] & int(flag)) != 0).sum())
+
+
+def _places(exchange: Exchange, calls: NDArray[np.void]) -> tuple[tuple[str, int, str], ...]:
+    references, counts = np.unique(calls["text2"], return_counts=True)
+    found: dict[tuple[str, int, str], int] = {}
+    for reference, count in zip(references.tolist(), counts.tolist(), strict=True):
+        place = exchange.place(reference)
+        if place is not None:
+            found[place] = found.get(place, 0) + count
+    return tuple(sorted(found, key=lambda place: -found[place])[:3])
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One row per generated token, as arrays: from one decode's start to the next one's.
+
+    A step is a decode that isn't the last of its thread and context; a decode of several tokens is a
+    prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``). What happens on
+    other threads isn't the token's.
+
+    Attributes:
+        start: Start of the decode, ns.
+        length_ns: Until the next decode of the same thread and context.
+        decode_ns: In the decode.
+        in_c_ns: In llama.cpp, the decode included.
+        gil_wait_ns: Waiting for the GIL.
+        python_ns: The rest: Python, the binding, and waiting for anything else.
+        crossings: Calls into llama.cpp.
+        bytes: Bytes that llama.cpp was handed or offered: tokens in, rows of logits, text; None when
+            logits were asked for and the vocabulary's size was never seen.
+        tid: The thread.
+        index: Index of the decode in ``exchange.calls``.
+    """
+
+    start: IntArray
+    length_ns: IntArray
+    decode_ns: IntArray
+    in_c_ns: IntArray
+    gil_wait_ns: IntArray
+    python_ns: IntArray
+    crossings: IntArray
+    bytes: IntArray | None
+    tid: IntArray
+    index: IntArray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def tokens(exchange: Exchange) -> Tokens:
+    """Cut the recording into tokens and add up what belongs to each."""
+    steps, lengths = _steps(exchange)
+    calls = exchange.calls
+    start = starts(calls[steps])
+    tid = calls["tid"][steps].astype(np.int64)
+    outer = outermost(calls)
+    own = np.flatnonzero(outer)
+    waits = exchange.gil[
+        (exchange.gil["nr"] == 1) & finished(exchange.gil) & (exchange.gil["args"][:, 0] == 0)
+    ]
+    in_c = sums_by_token(start, lengths, tid, calls[own], durations(calls[own]))
+    waited = sums_by_token(start, lengths, tid, waits, durations(waits))
+    transferred = _bytes_of_calls(exchange)
+    return Tokens(
+        start=start,
+        length_ns=lengths,
+        decode_ns=durations(calls[steps]),
+        in_c_ns=in_c,
+        gil_wait_ns=waited,
+        python_ns=np.maximum(lengths - in_c - waited, 0),
+        crossings=sums_by_token(start, lengths, tid, calls[own], np.ones(len(own), np.int64)),
+        bytes=None if transferred is None else sums_by_token(start, lengths, tid, calls, transferred),
+        tid=tid,
+        index=steps,
+    )
+
+
+def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
+    """Return the decodes of one token that another decode follows, and the time until that one."""
+    decodes = np.flatnonzero(exchange.named(*DECODES) & outermost(exchange.calls))
+    calls = exchange.calls[decodes]
+    counts = exchange.argument(calls, "n_tokens")
+    single = np.ones(len(calls), dtype=bool) if counts is None else counts == 1
+    context = exchange.argument(calls, "context")
+    group = np.zeros(len(calls), np.int64) if context is None else context
+    steps: list[int] = []
+    lengths: list[int] = []
+    last: dict[tuple[int, int], int] = {}
+    begin = starts(calls)
+    for position in range(len(calls)):
+        key = (int(calls["tid"][position]), int(group[position]))
+        before = last.get(key)
+        if before is not None and single[before]:
+            steps.append(int(decodes[before]))
+            lengths.append(int(begin[position] - begin[before]))
+        last[key] = position
+    order = np.argsort(np.array(steps, np.int64), kind="stable")
+    return np.array(steps, np.int64)[order], np.array(lengths, np.int64)[order]
+
+
+def sums_by_token(
+    start: IntArray, length: IntArray, tid: IntArray, records: NDArray[np.void], values: IntArray
+) -> IntArray:
+    """Add up ``values`` of the records that begin within [start, start + length) on the same thread."""
+    result = np.zeros(len(start), np.int64)
+    for thread in np.unique(tid):
+        mine = records["tid"] == thread
+        moments = starts(records[mine])
+        order = np.argsort(moments, kind="stable")
+        total = np.concatenate([[0], np.cumsum(values[mine][order])])
+        rows = np.flatnonzero(tid == thread)
+        low = np.searchsorted(moments[order], start[rows], "left")
+        high = np.searchsorted(moments[order], start[rows] + length[rows], "left")
+        result[rows] = total[high] - total[low]
+    return result
+
+
+def vocabulary_size(exchange: Exchange) -> int | None:
+    """Return the vocabulary's size if the program asked llama.cpp for it; None when it didn't."""
+    asked = exchange.calls[exchange.named(*VOCABULARY) & finished(exchange.calls)]
+    sizes = np.unique(asked["ret"][asked["ret"] > 0])
+    return int(sizes[0]) if len(sizes) == 1 else None
+
+
+def _bytes_of_calls(exchange: Exchange) -> IntArray | None:
+    calls = exchange.calls
+    result = np.zeros(len(calls), np.int64)
+    logits = exchange.named(*LOGITS) & (calls["ret"] != 0)
+    size = vocabulary_size(exchange)
+    if logits.any():
+        if size is None:
+            return None
+        result[logits] = size * FLOAT_BYTES
+    decodes = exchange.named("llama_decode", "llama_encode")
+    counts = exchange.argument(calls[decodes], "n_tokens")
+    if counts is not None:
+        result[decodes] = counts * TOKEN_BYTES
+    pieces = exchange.named("llama_token_to_piece", "llama_detokenize")
+    result[pieces] = np.maximum(calls["ret"][pieces], 0)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class PerToken:
+    """Averages over the tokens; all None when there are none."""
+
+    tokens: int
+    crossings: float | None
+    bytes: float | None
+    in_c_us: float | None
+    decode_us: float | None
+    python_us: float | None
+    gil_wait_us: float | None
+    median_us: float | None
+
+
+def per_token(rows: Tokens) -> PerToken:
+    """Return what a token costs on average."""
+    if not len(rows):
+        return PerToken(0, None, None, None, None, None, None, None)
+    return PerToken(
+        tokens=len(rows),
+        crossings=float(rows.crossings.mean()),
+        bytes=None if rows.bytes is None else float(rows.bytes.mean()),
+        in_c_us=float(rows.in_c_ns.mean()) / 1e3,
+        decode_us=float(rows.decode_ns.mean()) / 1e3,
+        python_us=float(rows.python_ns.mean()) / 1e3,
+        gil_wait_us=float(rows.gil_wait_ns.mean()) / 1e3,
+        median_us=float(np.median(rows.length_ns)) / 1e3,
+    )

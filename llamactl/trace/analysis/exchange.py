@@ -1,0 +1,118 @@
+"""What the agent recorded of one capture, sorted for the analyses of calls, GIL and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.agent.functions import Function
+from llamactl.trace.capture.record import RECORD, Flag, Kind
+
+IntArray = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+UNKNOWN_NS = np.uint64(2**64 - 1)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The CALL and GIL records of a capture.
+
+    Attributes:
+        calls: CALL records by start.
+        gil: GIL records by start.
+        functions: What a CALL's ``nr`` means.
+        text: Returns a string by reference.
+        free_threaded: Whether the Python has no GIL.
+    """
+
+    calls: NDArray[np.void]
+    gil: NDArray[np.void]
+    functions: list[Function]
+    text: Callable[[int], bytes]
+    free_threaded: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        pieces: Iterable[NDArray[np.void]],
+        functions: list[Function],
+        text: Callable[[int], bytes],
+        free_threaded: bool = False,
+    ) -> Exchange:
+        """Pick the agent's records out of a capture's chunks (``Capture.chunks()``)."""
+        calls, gil = [], []
+        for piece in pieces:
+            calls.append(piece[piece["kind"] == Kind.CALL])
+            gil.append(piece[piece["kind"] == Kind.GIL])
+        return cls(_by_start(calls), _by_start(gil), functions, text, free_threaded)
+
+    def named(self, *names: str) -> Mask:
+        """Return which calls are of functions with these names."""
+        wanted = np.array([function.name in names for function in self.functions], dtype=bool)
+        found: Mask = wanted[self.calls["nr"]] if len(wanted) else np.zeros(len(self.calls), dtype=bool)
+        return found
+
+    def argument(self, calls: NDArray[np.void], label: str) -> IntArray | None:
+        """Return one argument of calls of functions that keep it; None when one of them doesn't."""
+        result = np.zeros(len(calls), np.int64)
+        for nr in np.unique(calls["nr"]).tolist():
+            position = self.functions[nr].position(label)
+            if position is None:
+                return None
+            rows = calls["nr"] == nr
+            result[rows] = calls["args"][rows, position].astype(np.int64)
+        return result
+
+    def place(self, reference: int) -> tuple[str, int, str] | None:
+        """Return (file, line, function) of a record's ``text2``; None when it has none."""
+        text = self.text(int(reference)).decode("utf-8", "backslashreplace")
+        parts = text.rsplit(":", 2)
+        if len(parts) != 3 or not parts[1].isdigit():
+            return None
+        return parts[0], int(parts[1]), parts[2]
+
+
+def finished(records: NDArray[np.void]) -> Mask:
+    """Return which records have an end."""
+    mask: Mask = (records["flags"] & int(Flag.NO_EXIT)) == 0
+    return mask
+
+
+def starts(records: NDArray[np.void]) -> IntArray:
+    """Return the starts, ns."""
+    found: IntArray = records["start"].astype(np.int64)
+    return found
+
+
+def durations(records: NDArray[np.void]) -> IntArray:
+    """Return the durations, ns; 0 where there was no end."""
+    found: IntArray = np.where(finished(records), records["duration"], 0).astype(np.int64)
+    return found
+
+
+def ends(records: NDArray[np.void]) -> IntArray:
+    """Return start plus duration, ns."""
+    return starts(records) + durations(records)
+
+
+def outermost(calls: NDArray[np.void]) -> Mask:
+    """Return which calls (sorted by start) aren't inside another call of the same thread."""
+    outer = np.ones(len(calls), dtype=bool)
+    end = ends(calls)
+    for tid in np.unique(calls["tid"]):
+        rows = np.flatnonzero(calls["tid"] == tid)
+        latest = np.maximum.accumulate(end[rows])
+        outer[rows[1:]] = starts(calls[rows[1:]]) >= latest[:-1]
+    return outer
+
+
+def _by_start(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
+    records = np.concatenate(parts) if parts else np.empty(0, RECORD)
+    # Of two that begin at the same nanosecond the longer one is outside.
+    order = np.lexsort((-durations(records), records["start"]))
+    found: NDArray[np.void] = records[order]
+    return found

@@ -1,0 +1,58 @@
+"""agent_slow_token.py LIBRARY WHY: 40 tokens of about 2 ms, the 20th made slow on purpose."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import time
+
+LIBRARY, WHY = sys.argv[1:3]
+TOKENS, SLOW, EXTRA_MS = 40, 20, 60
+
+
+class Batch(ctypes.Structure):
+    """struct llama_batch."""
+
+    _fields_ = (("n_tokens", ctypes.c_int32), ("token", ctypes.c_void_p), ("rest", ctypes.c_void_p * 5))
+
+
+released = ctypes.CDLL(LIBRARY)
+held = ctypes.PyDLL(LIBRARY)
+busy = ctypes.c_int32.in_dll(released, "llama_decode_busy_us")
+away = ctypes.c_int32.in_dll(released, "llama_decode_away_us")
+released.llama_sampler_sample.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
+token = (ctypes.c_int32 * 1)(1)
+batch = Batch(1, ctypes.addressof(token))
+go = threading.Event()
+
+
+def hold() -> None:
+    """Hold the GIL for as long as the token is to be late, once asked to."""
+    go.wait()
+    held.llama_sleep_us(EXTRA_MS * 1000 + 2000)
+
+
+def compute() -> None:
+    """Compute in Python."""
+    end = time.monotonic() + EXTRA_MS / 1000
+    while time.monotonic() < end:
+        sum(range(50))
+
+
+other = threading.Thread(target=hold)
+other.start()
+for number in range(TOKENS):
+    slow = number == SLOW
+    busy.value = 2000 + (EXTRA_MS * 1000 if slow and WHY == "computing" else 0)
+    away.value = EXTRA_MS * 1000 if slow and WHY == "blocked" else 0
+    if slow and WHY == "gil":
+        go.set()
+    released.llama_decode(None, batch)
+    released.llama_sampler_sample(EXTRA_MS * 1000 if slow and WHY == "sampler" else 10, None, 0)
+    if slow and WHY == "python":
+        compute()
+    if slow and WHY == "other":
+        released.llama_sleep_us(EXTRA_MS * 1000)
+go.set()
+other.join()

@@ -1,0 +1,105 @@
+"""A token that was made slow on purpose is explained by what made it slow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agent_support import PROGRAMS, Trace, exchange_of, find_python
+
+from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.analysis.crossings import tokens
+from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.gil import gil_report
+from llamactl.trace.analysis.slow_tokens import Cause, slow_tokens
+from llamactl.trace.capture.record import RECORD, Flag, Kind
+
+MS = 1_000_000
+DECODE_ARGS, _ = parse_keeps("context:p n_tokens:i tokens:p +")
+
+
+@pytest.mark.parametrize(
+    ("why", "cause"),
+    [
+        ("gil", Cause.GIL),
+        ("python", Cause.PYTHON),
+        ("sampler", Cause.SAMPLER),
+        ("other", Cause.OTHER_CALLS),
+        ("blocked", Cause.BLOCKED),
+        ("computing", Cause.COMPUTING),
+    ],
+)
+def test_slow_on_purpose(built: Path, traced: Trace, why: str, cause: Cause) -> None:
+    result = traced(find_python("3.11"), PROGRAMS / "agent_slow_token.py", built / "libllama.so", why)
+    assert result.returncode == 0, result.err
+    exchange = exchange_of(result)
+    rows = tokens(exchange)
+    assert len(rows) == 39
+    found = {token.index: token for token in slow_tokens(exchange, rows, gil_report(exchange).waits)}
+    token = found[20]
+    if why == "computing" and token.cause is Cause.PREEMPTED:
+        # On a busy machine the kernel may take the CPU away for longer than the 60 ms: then that is the truth.
+        assert token.explained_ns > 60 * MS
+        return
+    assert token.cause is cause
+    assert token.explained_ns >= (token.length_ns - token.median_ns) / 2
+    if why == "gil":
+        assert token.wait is not None
+        assert token.wait.holder_call == "llama_sleep_us"
+
+
+def decodes(count: int, slow: dict[str, int]) -> Exchange:
+    """Tokens of 10 ms, 8 ms of them in the decode; the fifth one takes what ``slow`` says, 100 ms longer."""
+    records = np.zeros(count, RECORD)
+    records["kind"] = Kind.CALL
+    records["tid"] = records["pid"] = 7
+    records["flags"] = Flag.GIL_RELEASED
+    records["start"] = np.arange(count) * 10 * MS
+    records["start"][6:] += 100 * MS
+    records["duration"] = 8 * MS
+    records["args"][:, 1] = 1
+    records["args"][:, 5] = 8 * MS
+    row = records[5]
+    row["duration"] = 8 * MS + slow.get("decode_ms", 0) * MS
+    row["args"][5] = 8 * MS + slow.get("cpu_ms", 0) * MS
+    row["args"][4] = slow.get("involuntary", 0) << 32 | slow.get("voluntary", 0)
+    row["args"][3] = slow.get("major", 0) << 32
+    function = Function("llama_decode", "/p/_ctypes.so", "/l/libllama.so", "dlsym", DECODE_ARGS, "", "i")
+    return Exchange.of([records], [function], lambda _: b"")
+
+
+@pytest.mark.parametrize(
+    ("slow", "cause"),
+    [
+        ({"decode_ms": 100, "involuntary": 9}, Cause.PREEMPTED),
+        ({"decode_ms": 100, "voluntary": 2}, Cause.BLOCKED),
+        ({"decode_ms": 100, "voluntary": 2, "major": 30}, Cause.MAJOR_FAULTS),
+        ({"decode_ms": 100, "cpu_ms": 100}, Cause.COMPUTING),
+        ({"decode_ms": 100}, Cause.UNEXPLAINED),
+        ({}, Cause.PYTHON),
+    ],
+)
+def test_evidence_decides(slow: dict[str, int], cause: Cause) -> None:
+    exchange = decodes(20, slow)
+    (token,) = slow_tokens(exchange, tokens(exchange), [])
+    assert (token.index, token.cause, token.length_ns) == (5, cause, 110 * MS)
+
+
+def test_system_calls_are_told_from_python() -> None:
+    exchange = decodes(20, {})
+    calls = np.zeros(1, RECORD)
+    calls["kind"] = Kind.SYSCALL
+    calls["tid"] = calls["pid"] = 7
+    calls["start"] = 60 * MS
+    calls["duration"] = 95 * MS
+    (token,) = slow_tokens(exchange, tokens(exchange), [], calls)
+    assert token.cause is Cause.SYSTEM_CALLS
+    assert token.explained_ns == 95 * MS
+
+
+def test_even_tokens_are_not_slow() -> None:
+    exchange = decodes(5, {})
+    assert slow_tokens(exchange, tokens(exchange), []) == []
+    nothing = Exchange.of([], [], lambda _: b"")
+    assert slow_tokens(nothing, tokens(nothing), []) == []
