@@ -23,7 +23,9 @@ llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 
-file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c)
+file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c
+  ${NATIVE_DIR}/boundary*.c ${NATIVE_DIR}/breakpoint*.c)
+list(APPEND tracer_sources ${NATIVE_DIR}/agent_table.c)
 llamactl_cffi_module(tracer trace ${tracer_sources})
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}

@@ -1,5 +1,6 @@
 /* What Python calls: start, attach, take records, ask for an end. See tracer.cdef.h. */
 #define _GNU_SOURCE
+#include "breakpoint.h"
 #include "tracer.h"
 
 #include <errno.h>
@@ -75,6 +76,7 @@ static bool begin_attach(struct tracer *tracer) {
         return fail(tracer, STAGE_SEIZE, tracer->error);
     }
     tracer->recording = true;
+    tracer->boundary_error = breakpoints_arm(tracer);
     atomic_store(&tracer->started, 1);
     return true;
 }
@@ -108,7 +110,9 @@ struct tracer *tracer_new(uint32_t blocks, const uint8_t *selected) {
     tracer->child = (struct launched){ -1, -1, -1 };
     tracer->everything = !selected;
     if (selected) {
+        static const uint8_t nothing[SELECT_BYTES];
         memcpy(tracer->selected, selected, SELECT_BYTES);
+        tracer->no_calls = memcmp(selected, nothing, SELECT_BYTES) == 0;
     }
     if (!sink_open(&tracer->sink, blocks)) {
         tracer_free(tracer);
@@ -198,6 +202,7 @@ void tracer_free(struct tracer *tracer) {
         }
         pthread_join(tracer->thread, NULL);
     }
+    breakpoints_free(tracer->breakpoints);
     sink_close(&tracer->sink);
     free(tracer);
 }

@@ -38,6 +38,7 @@ enum tracer_request {
     REQUEST_PASS,    /* record no more, keep resuming: a seccomp filter can't be left without a tracer */
     REQUEST_DETACH,  /* let every thread go */
     REQUEST_KILL,    /* end the program that was started */
+    REQUEST_ARM,     /* put the breakpoints in, when the functions are there */
 };
 
 struct launch {
@@ -51,6 +52,8 @@ struct launch {
     uint32_t loops;
 };
 
+struct breakpoints;
+
 struct tracer {
     struct sink sink;
     struct task_table tasks;
@@ -63,6 +66,9 @@ struct tracer {
     bool attached;
     bool seccomp;
     bool everything;
+    bool no_calls;       /* no system call is selected */
+    struct breakpoints *breakpoints;
+    int boundary_error;  /* why they couldn't be armed */
     uint8_t selected[SELECT_BYTES];
     bool recording;
     bool detaching;

@@ -11,6 +11,7 @@
 #define TASK_BUCKETS 4096
 
 struct text_rule;
+struct frames;
 
 /* One thread, and the system call it is in. */
 struct task {
@@ -27,6 +28,9 @@ struct task {
     uint64_t start;
     uint64_t args[6];
     const struct text_rule *rule;
+    struct frames *frames;  /* calls caught by breakpoints or uprobes (boundary.h) */
+    bool known;       /* its memory has been looked at (breakpoint_newcomer) */
+    bool foreign;     /* a process with memory of its own, without breakpoints */
     struct sink_text text[2];
 };
 

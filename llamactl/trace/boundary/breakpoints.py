@@ -1,0 +1,272 @@
+"""Breakpoints: calls of a running program are caught by int3, in the thread of the engine ``ptrace``.
+
+Only when asked for: should llamactl be killed (SIGKILL), the breakpoints stay behind and the program dies
+at the next one. Uprobes don't have this fault.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.boundary.calls import CallTable
+from llamactl.trace.boundary.maps import ProcessMaps
+from llamactl.trace.boundary.targets import UNWINDERS, Found, Kept, find_targets, kept_of
+from llamactl.trace.elf import read_symbols
+from llamactl.trace.engines.base import Options
+from llamactl.trace.engines.native import ffi, lib
+from llamactl.trace.engines.ptrace import PtraceEngine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from llamactl.trace.capture.writer import CaptureWriter
+
+WARNING = (
+    "breakpoints are in the program while it is traced: if llamactl is killed with SIGKILL,"
+    " the program dies at its next call into llama.cpp"
+)
+SLOT_BYTES = 32
+REACH = 1 << 30
+"""Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
+REQUEST_ARM = 4
+DRAIN_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointLosses:
+    """What the breakpoints couldn't do.
+
+    Attributes:
+        functions: Functions that weren't armed, since their first instruction isn't understood or there was
+            no room; their calls aren't seen.
+        endings: Calls recorded without an end, since they were nested too deep.
+        inner: llama.cpp's calls to itself, which aren't recorded but cost a stop.
+    """
+
+    functions: int
+    endings: int
+    inner: int
+
+
+class Breakpoints:
+    """The breakpoints of one recording, carried by an engine ``ptrace``.
+
+    Args:
+        pid: The process that will be, or is, attached to.
+        names: The functions; None for what ``find_targets`` chooses.
+        gil: Whether to catch the GIL's functions as well: two more stops for each.
+
+    Raises:
+        LlamactlError: Breakpoints can't be used here, or the process has no llama.cpp.
+    """
+
+    def __init__(self, pid: int, names: frozenset[str] | None = None, gil: bool = False) -> None:
+        if platform.machine() != "x86_64":
+            raise LlamactlError(f"breakpoints aren't made for {platform.machine()}", "Uprobes need root.")
+        self._found = find_targets(pid, names, gil, unwinders=True)
+        _refuse(pid, self._found)
+        exports = self._found.exports
+        self._kept = [
+            kept_of(target.name, exports.get(target.library, ()), frozenset())
+            for target in self._found.targets
+        ]
+        self._calls = CallTable(self._found, self._kept)
+        self._engine: PtraceEngine | None = None
+
+    def arm(self, engine: PtraceEngine, attached: bool) -> None:
+        """Give the breakpoints to an engine: before it attaches, or while it runs (``attached``).
+
+        Raises:
+            LlamactlError: There is no room for them in the process.
+        """
+        start, size = find_scratch(self._found)
+        rows = [point_of(i, kept) for i, kept in enumerate(self._kept)]
+        for row, target in zip(rows, self._found.targets, strict=True):
+            row["address"], row["unwinds"] = target.address, target.name in UNWINDERS
+        code = lib.tracer_breakpoints(engine.tracer, new_points(rows, self._found.ranges), start, size)
+        if code:
+            raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
+        self._engine = engine
+        if attached:
+            lib.tracer_ask(engine.tracer, REQUEST_ARM)
+
+    def check(self) -> None:
+        """Raise LlamactlError when arming has failed; for use once the engine is attached."""
+        state = self._state()
+        if state.error:
+            reason = "the place for them is in use" if state.error == errno.EBUSY else os.strerror(state.error)
+            raise LlamactlError(f"can't set breakpoints: {reason}")
+
+    def translate(self, records: NDArray[np.void]) -> NDArray[np.void]:
+        """Return an engine's batch as it goes into the capture."""
+        return self._calls.translate(records)
+
+    def losses(self) -> BreakpointLosses:
+        """Return what couldn't be done."""
+        state = self._state()
+        return BreakpointLosses(state.refused, state.unrecorded, state.inner)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return "functions", "function_table", and "boundary" with how it was done."""
+        state = self._state()
+        about = {
+            "way": "breakpoints",
+            "armed": state.functions,
+            "refused": state.refused,
+            "hits": state.hits,
+            "inner": state.inner,
+            "without_end": state.unrecorded,
+        }
+        return {**self._calls.metadata(), "boundary": about}
+
+    def _state(self) -> Any:
+        state = ffi.new("struct breakpoint_state *")
+        if self._engine is not None:
+            lib.tracer_breakpoint_state(self._engine.tracer, state)
+        return state
+
+
+class BreakpointSource:
+    """Breakpoints as a source of their own, with an engine that records no system calls.
+
+    Offers the same as the agent's source: ``drain``, ``finish``, ``losses``, ``metadata``, ``close``.
+
+    Raises:
+        LlamactlError: See :class:`Breakpoints`, and what attaching may refuse.
+    """
+
+    def __init__(self, pid: int, names: frozenset[str] | None = None, gil: bool = False) -> None:
+        self.breakpoints = Breakpoints(pid, names, gil)
+        self._engine = PtraceEngine(Options(selection=frozenset(), faults=False))
+        try:
+            self.breakpoints.arm(self._engine, attached=False)
+            self._engine.attach(pid)
+            self.breakpoints.check()
+        except LlamactlError:
+            self._engine.close()
+            raise
+
+    def drain(self, writer: CaptureWriter) -> int:
+        """Write what has come in. Returns how many records that was."""
+        count = 0
+        while (batch := self._engine.poll(DRAIN_S)) is not None:
+            base = writer.add_arena(batch.strings) if len(batch.strings) else 0
+            calls = batch.records[batch.records["kind"] == int(RECORD_CALL)]
+            texts = calls["text"]
+            texts[texts != 0] += np.uint32(max(base, 0))
+            records = self.breakpoints.translate(calls)
+            writer.records(records)
+            count += len(records)
+        return count
+
+    def finish(self, writer: CaptureWriter) -> int:
+        """Take the breakpoints out, let the program go, and write what is left, with the metadata."""
+        if not self._engine.state().finished:
+            self._engine.detach()
+        count = 0
+        while not self._engine.state().finished:
+            count += self.drain(writer)
+        count += self.drain(writer)
+        writer.metadata(self.metadata())
+        return count
+
+    @property
+    def finished(self) -> bool:
+        """Whether the program has ended."""
+        return self._engine.state().finished
+
+    def losses(self) -> BreakpointLosses:
+        """See :meth:`Breakpoints.losses`."""
+        return self.breakpoints.losses()
+
+    def metadata(self) -> dict[str, Any]:
+        """See :meth:`Breakpoints.metadata`."""
+        return self.breakpoints.metadata()
+
+    def close(self) -> None:
+        """Take the breakpoints out and let the program go."""
+        self._engine.close()
+
+
+RECORD_CALL = 6
+
+
+def point_of(nr: int, kept: Kept | None) -> dict[str, Any]:
+    """Return a ``struct point`` for CFFI, without its address."""
+    if kept is None:
+        return {"nr": nr, "returns": b"\0"}
+    return {
+        "nr": nr,
+        "returns": kept.returns.encode() or b"\0",
+        "count": len(kept.source),
+        "source": list(kept.source),
+        "index": list(kept.index),
+    }
+
+
+def new_points(rows: list[dict[str, Any]], ranges: tuple[tuple[int, int], ...]) -> Any:
+    """Return ``struct points`` made of these rows."""
+    points = lib.points_new(
+        ffi.new("struct point[]", rows), len(rows),
+        ffi.new("struct address_range[]", [{"start": a, "end": b} for a, b in ranges]), len(ranges),
+    )  # fmt: skip
+    if points == ffi.NULL:
+        raise MemoryError("no memory for the breakpoints")
+    return points
+
+
+def find_scratch(found: Found) -> tuple[int, int]:
+    """Return address and size of executable memory that nobody uses: what pads a library's last page.
+
+    Raises:
+        LlamactlError: There is too little of it.
+    """
+    near = found.targets[0].address
+    needed = SLOT_BYTES * (len(found.targets) + 2)
+    tails = [tail for path in found.maps.objects() for tail in _tails(found.maps, path)]
+    reachable = [tail for tail in tails if abs(tail[0] - near) < REACH]
+    start, size = max(reachable or tails, key=lambda tail: tail[1], default=(0, 0))
+    if size < SLOT_BYTES * 3:
+        raise LlamactlError("no room for breakpoints in the process", "Use uprobes, which need root.")
+    return start, min(size, needed)
+
+
+def _tails(maps: ProcessMaps, path: str) -> list[tuple[int, int]]:
+    try:
+        symbols = read_symbols(maps.readable(path), (b"\0",))
+    except OSError:
+        return []
+    found = []
+    for part in symbols.segments if symbols else ():
+        for piece in maps.executable(path):
+            end = part.offset + part.file_bytes
+            if part.executable and piece.offset <= part.offset + part.file_bytes - 1 < piece.offset + piece.end - piece.start:
+                begin = (piece.start + end - piece.offset + SLOT_BYTES - 1) & -SLOT_BYTES
+                found.append((begin, max(piece.end - begin, 0)))
+    return found
+
+
+def _refuse(pid: int, found: Found) -> None:
+    if not any(target.name.startswith("llama_") for target in found.targets):
+        raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
+    for path in found.maps.objects():
+        if PurePosixPath(path).name.startswith("_greenlet."):
+            raise LlamactlError(
+                f"process {pid} uses greenlets, which move stacks about: breakpoints could end it",
+                "Use uprobes, which need root, or start the program with llamactl.",
+            )
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    features = next((line for line in status.splitlines() if line.startswith("x86_Thread_features:")), "")
+    if "shstk" in features:
+        raise LlamactlError(
+            f"process {pid} runs with a shadow stack (CET), which breakpoints would violate",
+            "Use uprobes, which need root.",
+        )
