@@ -39,7 +39,9 @@ struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int ex
     if (!perf) {
         return NULL;
     }
-    perf->settings = (struct perf_settings){ enter_id, exit_id, "", "", faults, tasks, ring_bytes };
+    perf->settings = (struct perf_settings){ .enter_id = enter_id, .exit_id = exit_id, .enter_filter = "",
+        .exit_filter = "", .faults = faults, .tasks = tasks, .ring_bytes = ring_bytes };
+    pthread_mutex_init(&perf->watch_lock, NULL);
     perf->rings = calloc((size_t)cpus, sizeof *perf->rings);
     perf->ring_count = perf->rings ? (int)cpus : 0;
     if (!perf->rings || !sink_open(&perf->sink, blocks)) {
@@ -154,6 +156,8 @@ void perf_free(struct perf *perf) {
     for (uint32_t i = 0; i < perf->fd_count; i++) {
         close(perf->fds[i]);
     }
+    perf_watch_close(perf);
+    points_free(perf->points);
     task_clear(&perf->tasks);
     sink_close(&perf->sink);
     free(perf->rings);

@@ -104,6 +104,13 @@ uint64_t perf_drained(perf_t *perf);
 int perf_stage(perf_t *perf);
 uint64_t perf_ring_bytes(perf_t *perf);
 void perf_free(perf_t *perf);
+/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints of our
+ * uprobes (0: none), and nothing else. */
+void perf_boundary(perf_t *perf, points_t *points, int enter_id, int leave_id);
+uint64_t perf_inner(perf_t *perf);
+/* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
+int perf_watch(perf_t *perf, int tid, int which, uint64_t address);
+int perf_watch_move(perf_t *perf, int which, uint64_t address);
 
 /* A child that waits before its exec until the gate is opened. */
 struct launched {

@@ -84,7 +84,14 @@ uint64_t perf_lost(struct perf *perf);
 uint64_t perf_drained(struct perf *perf);
 int perf_stage(struct perf *perf);
 uint64_t perf_ring_bytes(struct perf *perf);
-void perf_free(struct perf *perf);
+void perf_free(perf_t *perf);
+/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints of our
+ * uprobes (0: none), and nothing else. */
+void perf_boundary(perf_t *perf, points_t *points, int enter_id, int leave_id);
+uint64_t perf_inner(perf_t *perf);
+/* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
+int perf_watch(perf_t *perf, int tid, int which, uint64_t address);
+int perf_watch_move(perf_t *perf, int which, uint64_t address);
 
 int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,

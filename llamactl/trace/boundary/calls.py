@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,11 @@ class CallTable:
         self._rows: dict[tuple[int, str], int] = {}
         self._callers: dict[int, str] = {}
         self._gil = _GilHistory()
-        self._sees_gil = any(target.name in GIL_FUNCTIONS for target in found.targets)
+        names = np.array([target.name for target in found.targets])
+        self._inner = np.where([target.inner for target in found.targets], Flag.INNER, 0).astype(np.uint8)
+        self._switches = np.isin(names, GIL_FUNCTIONS)
+        self._releases = names == GIL_FUNCTIONS[0]
+        self._sees_gil = bool(self._switches.any())
         self.functions: list[Function] = []
 
     def translate(self, records: NDArray[np.void]) -> NDArray[np.void]:
@@ -54,24 +57,26 @@ class CallTable:
         rows = np.flatnonzero(records["kind"] == Kind.CALL)
         if not len(rows):
             return records
-        drop: list[int] = []
-        more: list[np.void] = []
-        for row in rows.tolist():
-            record = records[row]
-            target = self._found.targets[int(record["nr"])]
-            record["nr"] = self._row(int(record["nr"]), int(record["args"][CALLER]))
-            record["args"][CALLER] = 0
-            if target.name in GIL_FUNCTIONS:
-                more += self._gil.switch(record, target.name == GIL_FUNCTIONS[0])
-                drop.append(row)
-            else:
-                inner = Flag.INNER if target.inner else 0
-                state = self._gil.flag(record) if self._sees_gil else 0
-                record["flags"] |= np.uint8(inner | state)
-        if not drop:
+        targets = records["nr"][rows].astype(np.intp)
+        records["nr"][rows] = self._rows_of(targets, records["args"][rows, CALLER])
+        records["args"][rows, CALLER] = 0
+        records["flags"][rows] |= self._inner[targets]
+        switches = rows[self._switches[targets]]
+        if not self._sees_gil:
             return records
-        kept: NDArray[np.void] = np.delete(records, drop)
-        return np.concatenate([kept, np.array(more, RECORD)]) if more else kept
+        more = self._gil.switch(records[switches], self._releases[targets][self._switches[targets]])
+        records["flags"][rows] |= self._gil.flags(records[rows])
+        kept: NDArray[np.void] = np.delete(records, switches)
+        return np.concatenate([kept, more]) if len(more) else kept
+
+    def _rows_of(self, targets: NDArray[np.intp], addresses: NDArray[np.uint64]) -> NDArray[np.uint16]:
+        """Return the functions' rows for pairs of target and caller's address."""
+        unique, where = np.unique(addresses, return_inverse=True)
+        pairs = targets.astype(np.int64) * len(unique) + where
+        found, inverse = np.unique(pairs, return_inverse=True)
+        rows = [self._row(int(pair) // len(unique), int(unique[pair % len(unique)])) for pair in found]
+        result: NDArray[np.uint16] = np.array(rows, np.uint16)[inverse]
+        return result
 
     def metadata(self) -> dict[str, Any]:
         """Return the capture's "functions" and "function_table"."""
@@ -131,43 +136,52 @@ class _GilHistory:
         self._released: dict[int, list[bool]] = {}
         self._since: dict[int, tuple[int, int]] = {}
 
-    def switch(self, record: np.void, releases: bool) -> list[np.void]:
-        """Note a call of SaveThread (``releases``) or RestoreThread; return the GIL records it completes."""
-        tid, start, length = int(record["tid"]), int(record["start"]), int(record["duration"])
-        unfinished = bool(record["flags"] & Flag.NO_EXIT)
-        self._note(tid, start if releases or unfinished else start + length, releases)
-        if releases:
-            self._since[tid] = (start + length, int(record["nr"]))
-            return []
+    def switch(self, calls: NDArray[np.void], releases: NDArray[np.bool_]) -> NDArray[np.void]:
+        """Note calls of SaveThread (``releases``) and RestoreThread; return the GIL records they complete."""
+        columns = (calls[name].tolist() for name in ("tid", "start", "duration", "nr", "flags"))
         found = []
-        since = self._since.pop(tid, None)
-        if since is not None:
-            found.append(_gil_record(record, 0, since[0], max(start - since[0], 0), since[1], 0))
-        flags = Flag.NO_EXIT if unfinished else 0
-        found.append(_gil_record(record, 1, start, length, int(record["nr"]), flags))
-        return found
+        for index, (tid, start, length, nr, flags, saves) in enumerate(
+            zip(*columns, releases.tolist(), strict=True)
+        ):
+            unfinished = flags & Flag.NO_EXIT
+            self._note(tid, start if saves or unfinished else start + length, saves)
+            if saves:
+                self._since[tid] = (start + length, nr)
+                continue
+            since = self._since.pop(tid, None)
+            if since is not None:
+                found.append((index, 0, since[0], max(start - since[0], 0), since[1], 0))
+            found.append((index, 1, start, length, nr, unfinished))
+        return _gil_records(calls, found)
 
     def _note(self, tid: int, moment: int, released: bool) -> None:
-        times, states = self._times.setdefault(tid, []), self._released.setdefault(tid, [])
-        times.append(moment)
-        states.append(released)
-        if len(times) > 2 * HISTORY:
-            del times[:HISTORY], states[:HISTORY]
+        self._times.setdefault(tid, []).append(moment)
+        self._released.setdefault(tid, []).append(released)
 
-    def flag(self, record: np.void) -> int:
-        """Return whether the thread had the GIL when a call began; no flag before it was ever seen."""
-        tid = int(record["tid"])
-        index = bisect.bisect_right(self._times.get(tid, []), int(record["start"])) - 1
-        if index < 0:
-            return 0
-        return int(Flag.GIL_RELEASED if self._released[tid][index] else Flag.GIL_HELD)
+    def flags(self, calls: NDArray[np.void]) -> NDArray[np.uint8]:
+        """Return whether each call's thread had the GIL when it began; no flag before it was ever seen."""
+        result = np.zeros(len(calls), np.uint8)
+        for tid in np.unique(calls["tid"]).tolist():
+            times = self._times.get(tid)
+            if not times:
+                continue
+            mine = np.flatnonzero(calls["tid"] == tid)
+            index = np.searchsorted(np.array(times, np.uint64), calls["start"][mine], "right") - 1
+            released = np.array(self._released[tid])[index]
+            flags = np.where(released, Flag.GIL_RELEASED, Flag.GIL_HELD)
+            result[mine] = np.where(index >= 0, flags, 0)
+            del times[:-HISTORY], self._released[tid][:-HISTORY]
+        return result
 
 
-def _gil_record(like: np.void, nr: int, start: int, length: int, function: int, flags: int) -> np.void:
-    record = np.zeros(1, RECORD)[0]
-    for name in ("cpu", "arch", "tid", "pid"):
-        record[name] = like[name]
-    record["kind"], record["nr"], record["flags"] = Kind.GIL, nr, flags
-    record["start"], record["duration"] = start, length
-    record["args"][1], record["args"][2] = function, UNKNOWN
-    return record
+def _gil_records(calls: NDArray[np.void], found: list[tuple[int, int, int, int, int, int]]) -> NDArray[np.void]:
+    records = np.zeros(len(found), RECORD)
+    if found:
+        index, nr, start, length, function, flags = (np.array(column) for column in zip(*found, strict=True))
+        for name in ("cpu", "arch", "tid", "pid"):
+            records[name] = calls[name][index]
+        records["kind"] = Kind.GIL
+        records["nr"], records["flags"] = nr, flags
+        records["start"], records["duration"] = start, length
+        records["args"][:, 1], records["args"][:, 2] = function, UNKNOWN
+    return records

@@ -25,6 +25,8 @@ class Kind(IntEnum):
     COUNTER   index in metadata counters    -                                          value
     LOST      -                             -                                          how many records
     FD        file descriptor               -                                          -
+    WATCH     0 first, 1 last float of the  address, instruction pointer, address      -
+              logits' row                   that the function returns to
     ========  ============================  =========================================  ===============
     """
 
@@ -39,6 +41,7 @@ class Kind(IntEnum):
     COUNTER = 9
     LOST = 10
     FD = 11
+    WATCH = 12
 
 
 class Task(IntEnum):
