@@ -130,7 +130,7 @@ def logits_buffer(
     """
     floats, since = watch.get("floats"), watch.get("since_ns")
     row_bytes = None if floats is None else int(floats) * FLOAT_BYTES
-    touches = np.sort(touches, order="start")
+    touches = _without_repeats(np.sort(touches, order="start"), text)
     decodes = exchange.calls[exchange.named(*DECODES) & outermost(exchange.calls)]
     tokens = int((starts(decodes) >= since).sum()) if since is not None else 0
     groups = _groups(touches, exchange, text)
@@ -154,6 +154,25 @@ def logits_buffer(
         stale_reads=sum(_stale(rows, exchange) for rows in foreign),
         refused=watch.get("refused") or "",
     )
+
+
+def _without_repeats(touches: NDArray[np.void], text: Callable[[int], bytes]) -> NDArray[np.void]:
+    """Return the touches with each of memcpy's once: where it is ``rep movsb``, every byte is a touch."""
+    libc = [
+        reference
+        for reference in np.unique(touches["text"]).tolist()
+        if PurePosixPath(text(reference).decode("utf-8", "replace")).name.startswith(LIBC)
+    ]
+    keep = np.ones(len(touches), dtype=bool)
+    for tid in np.unique(touches["tid"]):
+        rows = np.flatnonzero(touches["tid"] == tid)
+        mine = touches[rows]
+        same = np.isin(mine["text"][1:], libc)
+        for name in ("nr", "text", "text2"):
+            same &= mine[name][1:] == mine[name][:-1]
+        same &= mine["args"][1:, 1] == mine["args"][:-1, 1]
+        keep[rows[1:]] = ~same
+    return touches[keep]
 
 
 Key = tuple[How, str, str]
