@@ -178,21 +178,33 @@ void breakpoint_newcomer(struct tracer *tracer, struct task *task) {
     }
 }
 
-struct counting { struct tracer *tracer; uint32_t sharers; };
+struct counting { struct tracer *tracer; const struct task *self; uint32_t others; };
 
 static void count_sharer(struct task *task, void *data) {
     struct counting *counting = data;
-    counting->sharers += task->known ? !task->foreign : shares_memory(counting->tracer, task->tid);
+    counting->others += task != counting->self && !task->foreign && shares_memory(counting->tracer, task->tid);
 }
 
 /* The last thread to leave cleans up; the others are safe, since nothing of ours is left in their way. */
-static void clear_when_last(struct tracer *tracer) {
+static void clear_when_last(struct tracer *tracer, const struct task *task) {
     struct breakpoints *b = tracer->breakpoints;
-    struct counting counting = { tracer, 0 };
+    struct counting counting = { tracer, task, 0 };
     task_each(&tracer->tasks, count_sharer, &counting);
-    if (counting.sharers == 1 && b->placed) {
-        clear_scratch(b, b->memory);
+    if (!counting.others && b->placed) {
+        /* Through a thread that is still ours: kernels may ask for that (proc_mem.force_override). */
+        int memory = open_memory(task->tid);
+        clear_scratch(b, memory < 0 ? b->memory : memory);
         b->placed = false;
+        if (memory >= 0) {
+            close(memory);
+        }
+    }
+}
+
+void breakpoint_gone(struct tracer *tracer, struct task *task) {
+    breakpoint_ended(tracer, task);
+    if (tracer->breakpoints && tracer->detaching && !task->foreign) {
+        clear_when_last(tracer, task);
     }
 }
 
@@ -233,7 +245,7 @@ void breakpoint_left(struct tracer *tracer, struct task *task) {
     struct breakpoints *b = tracer->breakpoints;
     frames_restore(b, task->frames, b->memory);
     breakpoint_ended(tracer, task);
-    clear_when_last(tracer);
+    clear_when_last(tracer, task);
 }
 
 void breakpoints_free(struct breakpoints *b) {

@@ -47,6 +47,8 @@ void breakpoint_newcomer(struct tracer *tracer, struct task *task);
 void breakpoint_exec(struct tracer *tracer, struct task *task);
 /* The task has ended: its open calls are reported. */
 void breakpoint_ended(struct tracer *tracer, struct task *task);
+/* The same, at the thread's own end; the last one to go while detaching leaves nothing of ours behind. */
+void breakpoint_gone(struct tracer *tracer, struct task *task);
 /* Makes a stopped thread ready to run without us. False when it must be resumed once more, since a trap
  * of ours is still on its way. */
 bool breakpoint_release(struct tracer *tracer, struct task *task);

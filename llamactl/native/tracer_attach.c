@@ -124,10 +124,9 @@ static void look_at_newcomers(struct tracer *tracer, struct task *task, int even
     }
     bool birth = event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
     if (birth && syscall(SYS_ptrace, PTRACE_GETEVENTMSG, task ? task->tid : 0, 0, &child) == 0) {
-        struct task *born = task_get(&tracer->tasks, (pid_t)child);
-        if (born) {
-            breakpoint_newcomer(tracer, born);
-        }
+        /* Not into the table: it may have been let go before. */
+        struct task born = { .tid = (pid_t)child };
+        breakpoint_newcomer(tracer, &born);
     }
 }
 

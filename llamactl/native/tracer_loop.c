@@ -220,7 +220,7 @@ static void task_ended(struct tracer *tracer, struct task *task, int status) {
         task->flags |= FLAG_NO_EXIT;
         record_call(tracer, task, 0, task->start);
     }
-    breakpoint_ended(tracer, task);
+    breakpoint_gone(tracer, task);
     record_task(tracer, task, TASK_EXIT, 0, 0, status);
     if (task->tid == tracer->root) {
         tracer->wait_status = status;

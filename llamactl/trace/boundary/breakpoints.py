@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
+from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.maps import ProcessMaps
 from llamactl.trace.boundary.targets import UNWINDERS, Found, Kept, find_targets, kept_of
@@ -146,12 +147,13 @@ class BreakpointSource:
     def __init__(self, pid: int, names: frozenset[str] | None = None, gil: bool = False) -> None:
         self.breakpoints = Breakpoints(pid, names, gil)
         self._engine = PtraceEngine(Options(selection=frozenset(), faults=False))
+        self._guard = EndGuard(self.close)
         try:
             self.breakpoints.arm(self._engine, attached=False)
             self._engine.attach(pid)
             self.breakpoints.check()
-        except LlamactlError:
-            self._engine.close()
+        except BaseException:
+            self.close()
             raise
 
     def drain(self, writer: CaptureWriter) -> int:
@@ -194,6 +196,7 @@ class BreakpointSource:
     def close(self) -> None:
         """Take the breakpoints out and let the program go."""
         self._engine.close()
+        self._guard.remove()
 
 
 RECORD_CALL = 6

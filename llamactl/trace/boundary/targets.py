@@ -14,7 +14,9 @@ ENGINE_PREFIXES = (b"llama_",)
 GIL_FUNCTIONS = ("PyEval_SaveThread", "PyEval_RestoreThread")
 UNWINDERS = ("_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Backtrace")
 """They walk the stack; breakpoints put the return addresses back before (exceptions, pthread_cancel)."""
-ALL_PREFIXES = (*ENGINE_PREFIXES, *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS)))
+PERSONALITY = "__gxx_personality_v0"
+"""What C++ code with handlers or destructors asks for."""
+ALL_PREFIXES = (*ENGINE_PREFIXES, *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS, PERSONALITY)))
 ENGINE_NAMES = ("libllama", "libggml", "libmtmd")
 FLOAT, STRING = 5, 6
 
@@ -59,6 +61,7 @@ class Found:
         ranges: Where llama.cpp's own code lies, of libraries that others call.
         exports: The names that each library exports, for its rows of the agent's table.
         wanted: The ``llama_*`` names that each other object asks the dynamic linker for.
+        catching: The objects that call llama.cpp from C++ and so may catch its exceptions.
     """
 
     maps: ProcessMaps
@@ -66,6 +69,7 @@ class Found:
     ranges: tuple[tuple[int, int], ...]
     exports: dict[str, tuple[str, ...]]
     wanted: dict[str, frozenset[str]]
+    catching: tuple[str, ...] = ()
 
 
 def find_targets(
@@ -101,7 +105,9 @@ def find_targets(
     )
     order = {name: 1 for name in GIL_FUNCTIONS} | {name: 2 for name in UNWINDERS}
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
-    return Found(maps, tuple(targets), ranges, exports, wanted)
+    callers = {path for path in tables if wanted[path] or path in engine} - {p for p in tables if _is_library(p)}
+    catching = tuple(sorted(path for path in callers if PERSONALITY in tables[path].wanted))
+    return Found(maps, tuple(targets), ranges, exports, wanted, catching)
 
 
 def _is_caught(

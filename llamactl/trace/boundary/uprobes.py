@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
@@ -53,6 +54,12 @@ class UprobeSource:
         self._found = _distinct(find_targets(pid, names, gil))
         if not any(target.name.startswith("llama_") for target in self._found.targets):
             raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
+        if self._found.catching:
+            raise LlamactlError(
+                f"{PurePosixPath(self._found.catching[0]).name} calls llama.cpp from C++: an exception that it"
+                " catches would end the program while uprobes wait for the call's return",
+                "Breakpoints let exceptions pass.",
+            )
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
         self._calls = CallTable(self._found, kept)
@@ -116,4 +123,4 @@ def _distinct(found: Found) -> Found:
     """Several names may mean one address: the first is kept."""
     first = {target.address: target for target in reversed(found.targets)}
     kept = tuple(target for target in found.targets if first[target.address] is target)
-    return Found(found.maps, kept, found.ranges, found.exports, found.wanted)
+    return replace(found, targets=kept)
