@@ -53,6 +53,12 @@ void breakpoint_gone(struct tracer *tracer, struct task *task);
  * of ours is still on its way. */
 bool breakpoint_release(struct tracer *tracer, struct task *task);
 
+/* breakpoint_watch.c: brings a stopped thread's debug registers up to date, and clears them. */
+void breakpoint_watch_thread(struct tracer *tracer, struct task *task);
+void breakpoint_unwatch_thread(struct task *task);
+/* True when the SIGTRAP was of a watched address. */
+bool breakpoint_watch_trap(struct tracer *tracer, struct task *task);
+
 /* For breakpoint_hit.c. */
 /* The thread is let go: its stack is restored, its open calls are reported. */
 void breakpoint_left(struct tracer *tracer, struct task *task);

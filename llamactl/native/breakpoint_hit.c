@@ -203,6 +203,10 @@ bool breakpoint_trap(struct tracer *tracer, struct task *task) {
     if (!b || !b->placed || task->foreign || request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return false;
     }
+    if (breakpoint_watch_trap(tracer, task)) {
+        return true;
+    }
+    breakpoint_watch_thread(tracer, task);
     uint64_t at = registers.rip - 1;
     b->hits++;
     if (at == b->trampoline) {
@@ -261,6 +265,7 @@ bool breakpoint_release(struct tracer *tracer, struct task *task) {
     if (trap_is_pending(task)) {
         return false;
     }
+    breakpoint_unwatch_thread(task);
     leave_slot(b, task);
     breakpoint_left(tracer, task);
     return true;

@@ -44,6 +44,8 @@ struct breakpoint_state {
 };
 /* The points become the recorder's; 0 or an errno. Before tracer_attach, or before tracer_ask(tracer, 4). */
 int tracer_breakpoints(tracer_t *tracer, points_t *points, uint64_t scratch, uint32_t bytes);
+/* Watch a float from each thread's next breakpoint on; which is 0 or 1; 0 when it was refused. */
+int tracer_watch(tracer_t *tracer, int which, uint64_t address);
 void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);
 
 struct tracer_state {

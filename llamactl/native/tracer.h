@@ -17,6 +17,7 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
+#define WATCHES 2  /* the first and the last float of a row */
 #define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
@@ -68,6 +69,9 @@ struct tracer {
     bool everything;
     bool no_calls;       /* no system call is selected */
     struct breakpoints *breakpoints;
+    atomic_ullong watched[WATCHES];  /* addresses in the debug registers; 0: none */
+    atomic_uint watch_version;       /* 0: nothing was ever watched */
+    atomic_int watch_refused;
     int boundary_error;  /* why they couldn't be armed */
     uint8_t selected[SELECT_BYTES];
     bool recording;

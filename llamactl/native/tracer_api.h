@@ -53,6 +53,9 @@ void tracer_free(struct tracer *tracer);
 /* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points become the
  * recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an errno. */
 int tracer_breakpoints(struct tracer *tracer, struct points *points, uint64_t scratch, uint32_t bytes);
+/* Watch the float at an address from each thread's next breakpoint on; which is 0 or 1. 0 when the debug
+ * registers were refused. */
+int tracer_watch(struct tracer *tracer, int which, uint64_t address);
 void tracer_breakpoint_state(struct tracer *tracer, struct breakpoint_state *state);
 int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *sizes);
 uint32_t tracer_audit_arch(void);

@@ -29,6 +29,7 @@ struct task {
     uint64_t args[6];
     const struct text_rule *rule;
     struct frames *frames;  /* calls caught by breakpoints or uprobes (boundary.h) */
+    unsigned watch_version;  /* what its debug registers hold (breakpoint_watch.c); 0: nothing */
     bool known;       /* its memory has been looked at (breakpoint_newcomer) */
     bool foreign;     /* a process with memory of its own, without breakpoints */
     struct sink_text text[2];

@@ -20,6 +20,8 @@ from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.maps import ProcessMaps
 from llamactl.trace.boundary.targets import UNWINDERS, Found, Kept, find_targets, kept_of
+from llamactl.trace.boundary.watch import Watch
+from llamactl.trace.capture.record import Kind
 from llamactl.trace.elf import read_symbols
 from llamactl.trace.engines.base import Options
 from llamactl.trace.engines.native import ffi, lib
@@ -28,6 +30,7 @@ from llamactl.trace.engines.ptrace import PtraceEngine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from llamactl.trace.agent.functions import Function
     from llamactl.trace.capture.writer import CaptureWriter
 
 WARNING = (
@@ -110,6 +113,11 @@ class Breakpoints:
         """Return an engine's batch as it goes into the capture."""
         return self._calls.translate(records)
 
+    @property
+    def functions(self) -> list[Function]:
+        """What a translated CALL's ``nr`` means, so far."""
+        return self._calls.functions
+
     def losses(self) -> BreakpointLosses:
         """Return what couldn't be done."""
         state = self._state()
@@ -144,7 +152,9 @@ class BreakpointSource:
         LlamactlError: See :class:`Breakpoints`, and what attaching may refuse.
     """
 
-    def __init__(self, pid: int, names: frozenset[str] | None = None, gil: bool = False) -> None:
+    def __init__(
+        self, pid: int, names: frozenset[str] | None = None, gil: bool = False, watch: bool = False
+    ) -> None:
         self.breakpoints = Breakpoints(pid, names, gil)
         self._engine = PtraceEngine(Options(selection=frozenset(), faults=False))
         self._guard = EndGuard(self.close)
@@ -152,6 +162,7 @@ class BreakpointSource:
             self.breakpoints.arm(self._engine, attached=False)
             self._engine.attach(pid)
             self.breakpoints.check()
+            self._watch = Watch(DebugRegisters(self._engine, pid)) if watch else None
         except BaseException:
             self.close()
             raise
@@ -161,10 +172,13 @@ class BreakpointSource:
         count = 0
         while (batch := self._engine.poll(DRAIN_S)) is not None:
             base = writer.add_arena(batch.strings) if len(batch.strings) else 0
-            calls = batch.records[batch.records["kind"] == int(RECORD_CALL)]
-            texts = calls["text"]
+            records = batch.records[np.isin(batch.records["kind"], (Kind.CALL, Kind.WATCH))]
+            texts = records["text"]
             texts[texts != 0] += np.uint32(max(base, 0))
-            records = self.breakpoints.translate(calls)
+            records = self.breakpoints.translate(records)
+            if self._watch is not None:
+                self._watch.follow(records[records["kind"] == Kind.CALL], self.breakpoints.functions)
+                self._watch.resolve(records, writer.add_string)
             writer.records(records)
             count += len(records)
         return count
@@ -191,7 +205,8 @@ class BreakpointSource:
 
     def metadata(self) -> dict[str, Any]:
         """See :meth:`Breakpoints.metadata`."""
-        return self.breakpoints.metadata()
+        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
+        return {**self.breakpoints.metadata(), **more}
 
     def close(self) -> None:
         """Take the breakpoints out and let the program go."""
@@ -199,7 +214,21 @@ class BreakpointSource:
         self._guard.remove()
 
 
-RECORD_CALL = 6
+@dataclass(frozen=True, slots=True)
+class DebugRegisters:
+    """The processor's debug registers, set by ptrace at each thread's next breakpoint."""
+
+    engine: PtraceEngine
+    pid: int
+
+    def watch(self, which: int, address: int) -> None:
+        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
+        if not lib.tracer_watch(self.engine.tracer, which, address):
+            raise LlamactlError("the debug registers can't be set: this machine may have none")
+
+    def move(self, which: int, address: int) -> None:
+        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
+        self.watch(which, address)
 
 
 def point_of(nr: int, kept: Kept | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ first call of ``llama_get_logits``; the address stays the same as long as the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llamactl.trace.agent.functions import Function
-    from llamactl.trace.boundary.rings import Rings
+
+class Watcher(Protocol):
+    """What can watch addresses: perf rings, or the recorder by ptrace."""
+
+    @property
+    def pid(self) -> int:
+        """The program."""
+
+    def watch(self, which: int, address: int) -> None:
+        """Begin to watch the float at ``address``. Raises LlamactlError when that is refused."""
+
+    def move(self, which: int, address: int) -> None:
+        """Watch another address instead. Raises LlamactlError when that is refused."""
+
 
 LOGITS = ("llama_get_logits", "llama_get_logits_ith")
 VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
@@ -39,7 +52,7 @@ class Watch:
         vocabulary: How many floats a row has; None to learn it when the program asks llama.cpp.
     """
 
-    def __init__(self, rings: Rings, vocabulary: int | None = None) -> None:
+    def __init__(self, rings: Watcher, vocabulary: int | None = None) -> None:
         self._rings = rings
         self._vocabulary = vocabulary
         self._address = 0
