@@ -14,6 +14,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
+from llamactl.trace.boundary.attached import AttachedCalls, catch_calls
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -43,6 +44,9 @@ class SessionOptions:
         sample_s: How often memory, threads and bytes read are sampled; 0 for never.
         marks: Pass the program a pipe for phase marks (see ``marks``).
         keep_argv: Whether the command line is kept in the capture.
+        calls: When attaching: catch calls into llama.cpp from outside.
+        breakpoints: They may be caught by breakpoints where uprobes are refused.
+        watch: Watch who reads the logits as well.
     """
 
     engine: str | None = None
@@ -54,6 +58,9 @@ class SessionOptions:
     sample_s: float = 0.1
     marks: bool = False
     keep_argv: bool = True
+    calls: bool = False
+    breakpoints: bool = False
+    watch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ def record(
     finally:
         choice.engine.close()
         session.close_marks()
+        session.close_calls()
 
 
 def time_untraced(command: Command) -> float:
@@ -160,6 +168,7 @@ class _Session:
     _begin: float = 0.0
     _next_sample: float = 0.0
     _marks: PhasePipe | None = field(default=None)
+    _calls: AttachedCalls | None = field(default=None)
 
     @property
     def engine(self) -> Engine:
@@ -197,6 +206,10 @@ class _Session:
             elif not _terminal_sends_it():
                 _send(pid, number)
 
+    def close_calls(self) -> None:
+        if self._calls is not None:
+            self._calls.close()
+
     def close_marks(self) -> None:
         if self._marks is not None:
             self._marks.close()
@@ -210,7 +223,11 @@ class _Session:
         else:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
+            if self.options.calls:
+                self._calls = catch_calls(self.target, self.engine, self.options.breakpoints, self.options.watch)
             self.engine.attach(self.target)
+            if self._calls is not None:
+                self._calls.attached()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
 
@@ -236,7 +253,7 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self._write(batch.records)
+        self._write(batch.records if self._calls is None else self._calls.translate(batch.records, self.writer))
 
     def _write(self, records: Any) -> None:
         if self._error is None:
@@ -255,6 +272,8 @@ class _Session:
             self._next_sample = now + self.options.sample_s
             self._write(sampler.counters(self.engine.state().pid))
         self._read_marks()
+        if self._calls is not None and self._error is None and not self._stopping:
+            self._calls.drain(self.writer)
         options = self.options
         if options.duration_s is not None and elapsed >= options.duration_s:
             self._stop("duration")
@@ -292,7 +311,7 @@ class _Session:
             engine=self.engine.name,
             reasons=self.choice.reasons,
             blind=self.engine.blind,
-            notes=state.notes,
+            notes=state.notes if self._calls is None else (*state.notes, *self._calls.notes),
             pid=state.pid,
             exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
             ended=self._ended,
@@ -304,6 +323,8 @@ class _Session:
             error=self._error,
         )
         if self._error is None:
+            if self._calls is not None:
+                self._calls.finish(self.writer)
             self.writer.metadata(closing_facts(result, state, self.choice.plain_call_ns, phases))
         self.writer.close(complete)
         return result

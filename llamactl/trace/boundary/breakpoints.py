@@ -28,9 +28,10 @@ from llamactl.trace.engines.native import ffi, lib
 from llamactl.trace.engines.ptrace import PtraceEngine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from llamactl.trace.agent.functions import Function
     from llamactl.trace.capture.writer import CaptureWriter
 
 WARNING = (
@@ -67,12 +68,18 @@ class Breakpoints:
         pid: The process that will be, or is, attached to.
         names: The functions; None for what ``find_targets`` chooses.
         gil: Whether to catch the GIL's functions as well: two more stops for each.
+        watch: Whether to watch the logits with the debug registers.
 
     Raises:
         LlamactlError: Breakpoints can't be used here, or the process has no llama.cpp.
     """
 
-    def __init__(self, pid: int, names: frozenset[str] | None = None, gil: bool = False) -> None:
+    def __init__(
+        self, pid: int, names: frozenset[str] | None = None, gil: bool = False, watch: bool = False
+    ) -> None:
+        self._pid = pid
+        self._wants_watch = watch
+        self._watch: Watch | None = None
         if platform.machine() != "x86_64":
             raise LlamactlError(f"breakpoints aren't made for {platform.machine()}", "Uprobes need root.")
         self._found = find_targets(pid, names, gil, unwinders=True)
@@ -99,6 +106,8 @@ class Breakpoints:
         if code:
             raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
         self._engine = engine
+        if self._wants_watch:
+            self._watch = Watch(DebugRegisters(engine, self._pid))
         if attached:
             lib.tracer_ask(engine.tracer, REQUEST_ARM)
 
@@ -109,14 +118,18 @@ class Breakpoints:
             reason = "the place for them is in use" if state.error == errno.EBUSY else os.strerror(state.error)
             raise LlamactlError(f"can't set breakpoints: {reason}")
 
-    def translate(self, records: NDArray[np.void]) -> NDArray[np.void]:
-        """Return an engine's batch as it goes into the capture."""
-        return self._calls.translate(records)
+    def translate(self, records: NDArray[np.void], add: Callable[[bytes], int]) -> NDArray[np.void]:
+        """Return an engine's batch as it goes into the capture.
 
-    @property
-    def functions(self) -> list[Function]:
-        """What a translated CALL's ``nr`` means, so far."""
-        return self._calls.functions
+        Args:
+            records: Changed in place.
+            add: ``CaptureWriter.add_string``.
+        """
+        records = self._calls.translate(records)
+        if self._watch is not None:
+            self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
+            self._watch.resolve(records, add)
+        return records
 
     def losses(self) -> BreakpointLosses:
         """Return what couldn't be done."""
@@ -134,7 +147,8 @@ class Breakpoints:
             "inner": state.inner,
             "without_end": state.unrecorded,
         }
-        return {**self._calls.metadata(), "boundary": about}
+        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
+        return {**self._calls.metadata(), "boundary": about, **more}
 
     def _state(self) -> Any:
         state = ffi.new("struct breakpoint_state *")
@@ -155,14 +169,13 @@ class BreakpointSource:
     def __init__(
         self, pid: int, names: frozenset[str] | None = None, gil: bool = False, watch: bool = False
     ) -> None:
-        self.breakpoints = Breakpoints(pid, names, gil)
+        self.breakpoints = Breakpoints(pid, names, gil, watch)
         self._engine = PtraceEngine(Options(selection=frozenset(), faults=False))
         self._guard = EndGuard(self.close)
         try:
             self.breakpoints.arm(self._engine, attached=False)
             self._engine.attach(pid)
             self.breakpoints.check()
-            self._watch = Watch(DebugRegisters(self._engine, pid)) if watch else None
         except BaseException:
             self.close()
             raise
@@ -174,11 +187,10 @@ class BreakpointSource:
             base = writer.add_arena(batch.strings) if len(batch.strings) else 0
             records = batch.records[np.isin(batch.records["kind"], (Kind.CALL, Kind.WATCH))]
             texts = records["text"]
+            if base < 0:
+                texts[:] = 0  # The arena is full: the records stay, their strings don't.
             texts[texts != 0] += np.uint32(max(base, 0))
-            records = self.breakpoints.translate(records)
-            if self._watch is not None:
-                self._watch.follow(records[records["kind"] == Kind.CALL], self.breakpoints.functions)
-                self._watch.resolve(records, writer.add_string)
+            records = self.breakpoints.translate(records, writer.add_string)
             writer.records(records)
             count += len(records)
         return count
@@ -205,8 +217,7 @@ class BreakpointSource:
 
     def metadata(self) -> dict[str, Any]:
         """See :meth:`Breakpoints.metadata`."""
-        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
-        return {**self.breakpoints.metadata(), **more}
+        return self.breakpoints.metadata()
 
     def close(self) -> None:
         """Take the breakpoints out and let the program go."""
