@@ -15,6 +15,8 @@ struct point {
     uint8_t armed;
     char returns;
     uint8_t unwinds;    /* it walks the stack, so the stack must be as the program made it */
+    uint8_t slot_bytes;
+    uint8_t endless;    /* uprobes: its return isn't waited for */
     uint8_t count;
     uint8_t source[POINT_KEEPS];
     uint8_t index[POINT_KEEPS];

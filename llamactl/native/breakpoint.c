@@ -13,6 +13,7 @@
 
 #define KCMP_VM 1
 #define CODE_BYTES 16
+#define SLOT_ALIGNMENT 8
 
 static int open_memory(pid_t pid) {
     char path[64];
@@ -44,11 +45,16 @@ static bool scratch_is_free(const struct breakpoints *b) {
 static bool place_slot(struct breakpoints *b, struct point *point, uint64_t at) {
     uint8_t code[CODE_BYTES] = { 0 }, slot[SLOT_BYTES];
     point->armed = 0;
-    if (pread(b->memory, code, sizeof code, (off_t)point->address) < 1 || code[0] == INT3 ||
-        !slot_build(code, point->address, at, slot) || !breakpoint_write(b, at, slot, sizeof slot)) {
+    if (pread(b->memory, code, sizeof code, (off_t)point->address) < 1 || code[0] == INT3) {
+        return false;
+    }
+    unsigned size = slot_build(code, point->address, at, slot);
+    if (!size || at + size > b->scratch + b->scratch_bytes || !breakpoint_write(b, at, slot, size)) {
         return false;
     }
     point->slot = at;
+    point->slot_bytes = (uint8_t)size;
+    b->used_end = at + size;
     point->original = code[0];
     return true;
 }
@@ -65,10 +71,11 @@ static int place_slots(struct breakpoints *b) {
         return errno ? errno : EIO;
     }
     b->placed = true;
+    b->used_end = at + 1;
     for (uint32_t i = 0; i < b->points->count; i++) {
         struct point *point = &b->points->rows[i];
-        at += SLOT_BYTES;
-        if (at + SLOT_BYTES > b->scratch + b->scratch_bytes || !place_slot(b, point, at)) {
+        at = (b->used_end + SLOT_ALIGNMENT - 1) & ~(uint64_t)(SLOT_ALIGNMENT - 1);
+        if (!place_slot(b, point, at)) {
             point->slot = 0;
             b->refused++;
         }
@@ -115,12 +122,10 @@ static void write_originals(const struct breakpoints *b, int memory) {
 
 static void clear_scratch(const struct breakpoints *b, int memory) {
     static const uint8_t zeros[SLOT_BYTES];
-    for (uint32_t i = 0; i <= b->points->count; i++) {
-        uint64_t at = b->trampoline + (uint64_t)i * SLOT_BYTES;
-        if (at + SLOT_BYTES <= b->scratch + b->scratch_bytes) {
-            ssize_t done = pwrite(memory, zeros, SLOT_BYTES, (off_t)at);
-            (void)done;
-        }
+    for (uint64_t at = b->trampoline; at < b->used_end; at += sizeof zeros) {
+        size_t part = b->used_end - at < sizeof zeros ? b->used_end - at : sizeof zeros;
+        ssize_t done = pwrite(memory, zeros, part, (off_t)at);
+        (void)done;
     }
 }
 

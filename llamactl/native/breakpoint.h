@@ -19,6 +19,7 @@ struct breakpoints {
     uint64_t scratch;       /* where slots and trampoline go */
     uint32_t scratch_bytes;
     uint64_t trampoline;
+    uint64_t used_end;      /* behind the last slot */
     int memory;             /* /proc/PID/mem of the program */
     pid_t process;
     bool armed;             /* int3s are in the functions */
@@ -30,8 +31,8 @@ struct breakpoints {
     uint64_t unrecorded;    /* calls whose return couldn't be caught: recorded without an end */
 };
 
-/* Length of the instruction copied so that it works at `to`, with the jump back behind it; 0 when it isn't
- * understood. slot has SLOT_BYTES. */
+/* Copies the instruction so that it works at `to`, with the jump back behind it; returns how many of the
+ * slot's SLOT_BYTES that takes, 0 when the instruction isn't understood. */
 unsigned slot_build(const uint8_t *code, uint64_t from, uint64_t to, uint8_t *slot);
 
 void breakpoints_free(struct breakpoints *breakpoints);

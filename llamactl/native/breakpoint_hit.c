@@ -245,7 +245,7 @@ static void leave_slot(const struct breakpoints *b, const struct task *task) {
     }
     for (uint32_t i = 0; i < b->points->count; i++) {
         const struct point *point = &b->points->rows[i];
-        if (!point->slot || registers.rip < point->slot || registers.rip >= point->slot + SLOT_BYTES) {
+        if (!point->slot || registers.rip < point->slot || registers.rip >= point->slot + point->slot_bytes) {
             continue;
         }
         uint64_t target = point->address;

@@ -157,7 +157,7 @@ unsigned slot_build(const uint8_t *code, uint64_t from, uint64_t to, uint8_t *sl
     memset(slot, INT3, SLOT_BYTES);
     if (found.jump) {
         jump_to(slot, from + found.length + (uint64_t)found.distance);
-        return found.length;
+        return JUMP_BYTES;
     }
     memcpy(slot, code, found.length);
     if (found.relative) {
@@ -171,5 +171,5 @@ unsigned slot_build(const uint8_t *code, uint64_t from, uint64_t to, uint8_t *sl
         memcpy(slot + found.relative, &distance, 4);
     }
     jump_to(slot + found.length, from + found.length);
-    return found.length;
+    return found.length + JUMP_BYTES;
 }

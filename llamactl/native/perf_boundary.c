@@ -77,6 +77,17 @@ static bool is_inner(struct perf *perf, struct task *task, uint64_t slot, uint64
     return false;
 }
 
+static void begin(struct frame *frame, const struct sample *sample, uint64_t caller) {
+    frame->original = caller;
+    frame->record.kind = RECORD_CALL;
+    frame->record.nr = frame->point->nr;
+    frame->record.cpu = (uint16_t)sample->cpu;
+    frame->record.arch = ARCH_NATIVE;
+    frame->record.tid = (int32_t)sample->tid;
+    frame->record.pid = (int32_t)sample->pid;
+    frame->record.start = sample->time;
+}
+
 static void entered(struct perf *perf, struct task *task, const struct sample *sample, uint64_t function) {
     struct user_state user = user_state_of(sample, true);
     const struct point *point = points_find(perf->points, function);
@@ -98,20 +109,17 @@ static void entered(struct perf *perf, struct task *task, const struct sample *s
         atomic_fetch_add(&perf->inner, 1);
         return;
     }
-    struct frame *frame = frames_push(&task->frames, point, state.stack_pointer);
+    struct frame single = { .point = point };
+    struct frame *frame = point->endless ? &single : frames_push(&task->frames, point, state.stack_pointer);
     if (!frame) {
         atomic_fetch_add(&perf->lost, 1);
         return;
     }
-    frame->original = caller;
-    frame->record.kind = RECORD_CALL;
-    frame->record.nr = point->nr;
-    frame->record.cpu = (uint16_t)sample->cpu;
-    frame->record.arch = ARCH_NATIVE;
-    frame->record.tid = (int32_t)sample->tid;
-    frame->record.pid = (int32_t)sample->pid;
-    frame->record.start = sample->time;
+    begin(frame, sample, caller);
     frame_keep(frame, &state);
+    if (point->endless) {
+        lost(perf, frame);
+    }
 }
 
 static void left(struct perf *perf, struct task *task, const struct sample *sample, uint64_t function) {

@@ -72,8 +72,8 @@ static bool is_asked_for(const struct perf *perf, enum event event) {
     case EVENT_EXIT: return perf->settings.enter_id > 0;
     case EVENT_MINOR:
     case EVENT_MAJOR: return perf->settings.faults;
-    case EVENT_PROBE_ENTER:
-    case EVENT_PROBE_LEAVE: return perf->settings.probe_enter_id > 0;
+    case EVENT_PROBE_ENTER: return perf->settings.probe_enter_id > 0;
+    case EVENT_PROBE_LEAVE: return perf->settings.probe_leave_id > 0;
     default: return true;
     }
 }

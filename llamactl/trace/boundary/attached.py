@@ -101,7 +101,8 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
         LlamactlError: Neither way is open; the message says why and what helps.
     """
     try:
-        return _Beside(UprobeSource(pid, watch=watch), ())
+        source = UprobeSource(pid, watch=watch)
+        return _Beside(source, source.notes)
     except LlamactlError as error:
         if not breakpoints:
             hint = "--breakpoints catches calls without uprobes. " + error.hint

@@ -39,6 +39,7 @@ WARNING = (
     " the program dies at its next call into llama.cpp"
 )
 SLOT_BYTES = 32
+"""The most that a slot takes; two thirds of it are usual."""
 REACH = 1 << 30
 """Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
 REQUEST_ARM = 4
@@ -80,6 +81,7 @@ class Breakpoints:
         self._pid = pid
         self._wants_watch = watch
         self._watch: Watch | None = None
+        self._last: Any = ffi.new("struct breakpoint_state *")
         if platform.machine() != "x86_64":
             raise LlamactlError(f"breakpoints aren't made for {platform.machine()}", "Uprobes need root.")
         self._found = find_targets(pid, names, gil, unwinders=True)
@@ -151,10 +153,10 @@ class Breakpoints:
         return {**self._calls.metadata(), "boundary": about, **more}
 
     def _state(self) -> Any:
-        state = ffi.new("struct breakpoint_state *")
-        if self._engine is not None:
-            lib.tracer_breakpoint_state(self._engine.tracer, state)
-        return state
+        """How the breakpoints stand, or stood when the engine was closed."""
+        if self._engine is not None and self._engine.tracer is not None:
+            lib.tracer_breakpoint_state(self._engine.tracer, self._last)
+        return self._last
 
 
 class BreakpointSource:

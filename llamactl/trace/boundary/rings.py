@@ -39,6 +39,7 @@ class Rings:
         self._perf: Any = lib.perf_new(BLOCKS, RING_BYTES, 0, 0, 0, 0)
         if self._perf == ffi.NULL:
             raise MemoryError("no memory for the recorder")
+        self._totals = (0, 0)
         lib.perf_boundary(self._perf, ffi.NULL if points is None else points, *ids)
         self._filter = ffi.new("char[]", b"")
         try:
@@ -105,16 +106,17 @@ class Rings:
     @property
     def lost(self) -> int:
         """How many records were lost."""
-        return int(lib.perf_lost(self._perf))
+        return self._totals[0] if self._perf is None else int(lib.perf_lost(self._perf))
 
     @property
     def inner(self) -> int:
         """How many calls were llama.cpp's to itself; they aren't recorded."""
-        return int(lib.perf_inner(self._perf))
+        return self._totals[1] if self._perf is None else int(lib.perf_inner(self._perf))
 
     def close(self) -> None:
         """Close every event."""
         if self._perf is not None:
+            self._totals = (self.lost, self.inner)
             lib.perf_free(self._perf)
             self._perf = None
 

@@ -24,7 +24,8 @@ class UprobeEvents:
     """Two events of this process's own: ``enter`` and ``leave``.
 
     Args:
-        places: Path (as seen by us) and offset in the file of each function.
+        enter: Path (as seen by us) and offset in the file of each function whose entry is wanted.
+        leave: The same for returns.
 
     Raises:
         LlamactlError: Uprobes are refused here, with the remedy.
@@ -35,18 +36,18 @@ class UprobeEvents:
 
     _count = 0
 
-    def __init__(self, places: set[tuple[str, int]]) -> None:
+    def __init__(self, enter: set[tuple[str, int]], leave: set[tuple[str, int]]) -> None:
         UprobeEvents._count += 1
         self._group = f"llamactl_{os.getpid()}"
         self._suffix = "" if UprobeEvents._count == 1 else f"_{UprobeEvents._count}"
         self._directory = _open_tracefs()
         try:
             self._remove_stale()
-            for letter, event in (("p", "enter"), ("r", "leave")):
+            for letter, event, places in (("p", "enter", enter), ("r", "leave", leave)):
                 name = f"{letter}:{self._group}/{event}{self._suffix}"
                 for path, offset in sorted(places):
                     self._write(f"{name} {path}:{offset:#x}")
-            self.ids = (self._id("enter"), self._id("leave"))
+            self.ids = (self._id("enter"), self._id("leave") if leave else 0)
         except OSError as error:
             self.close()
             raise LlamactlError(

@@ -10,7 +10,7 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.breakpoints import new_points, point_of
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.rings import Rings
-from llamactl.trace.boundary.targets import FLOAT, STRING, Found, find_targets, kept_of
+from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
 from llamactl.trace.boundary.watch import Watch
 from llamactl.trace.capture.record import Kind
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 UNSEEN = frozenset({FLOAT, STRING})
 """A sample has no vector registers, and no memory but the stack's top: such arguments aren't kept."""
+NO_ENDS = (
+    "{} calls llama.cpp from C++: an exception that it catches would end the program if uprobes waited for the"
+    " call's return, so calls have no end; breakpoints let exceptions pass"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class UprobeSource:
         gil: Whether to catch the GIL's functions.
         watch: Whether to watch the logits.
 
+    Where llama.cpp's caller is C++, calls are recorded without an end (see ``NO_ENDS``).
+
     Raises:
         LlamactlError: Uprobes are refused (they need root), or there is no llama.cpp.
     """
@@ -54,20 +60,17 @@ class UprobeSource:
         self._found = _distinct(find_targets(pid, names, gil))
         if not any(target.name.startswith("llama_") for target in self._found.targets):
             raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
-        if self._found.catching:
-            raise LlamactlError(
-                f"{PurePosixPath(self._found.catching[0]).name} calls llama.cpp from C++: an exception that it"
-                " catches would end the program while uprobes wait for the call's return",
-                "Breakpoints let exceptions pass.",
-            )
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
         self._calls = CallTable(self._found, kept)
         maps = self._found.maps
-        self._events = UprobeEvents({(str(maps.readable(t.library)), t.offset) for t in self._found.targets})
+        places = [(str(maps.readable(target.library)), target.offset) for target in self._found.targets]
         rows = [point_of(i, item) for i, item in enumerate(kept)]
         for row, target in zip(rows, self._found.targets, strict=True):
             row["address"] = target.address
+            row["endless"] = bool(self._found.catching) and target.name not in GIL_FUNCTIONS
+        leave = {place for place, row in zip(places, rows, strict=True) if not row["endless"]}
+        self._events = UprobeEvents(set(places), leave)
         try:
             self._rings = Rings(pid, new_points(rows, self._found.ranges), self._events.ids)
         except LlamactlError:
@@ -94,6 +97,12 @@ class UprobeSource:
         return len(records)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What turned out to be different from the plan, as sentences."""
+        catching = self._found.catching
+        return (NO_ENDS.format(PurePosixPath(catching[0]).name),) if catching else ()
+
+    @property
     def finished(self) -> bool:
         """Whether the program has ended."""
         return self._rings.finished
@@ -109,6 +118,7 @@ class UprobeSource:
             "armed": len(self._found.targets),
             "inner": self._rings.inner,
             "lost": self._rings.lost,
+            "no_ends": next(iter(self.notes), None),
         }
         more = {"watch": self._watch.metadata()} if self._watch is not None else {}
         return {**self._calls.metadata(), "boundary": about, **more}

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from boundary_support import PROGRAMS, assert_untouched, attach, compile_program, start, text_of
 
-from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.capture.record import Flag
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,11 +61,14 @@ def test_a_killed_tracer_leaves_no_uprobe(built: Path) -> None:
     assert traced.end()[1] == 7
 
 
-def test_uprobes_refuse_a_program_that_catches_exceptions(built: Path) -> None:
-    process = start(built / "agent_throws", wait=built / "wait.so")
-    with pytest.raises(LlamactlError, match="agent_throws calls llama.cpp from C"):
-        UprobeSource(process.pid)
-    assert process.communicate("\n") == ("right 400\n", None)
+def test_uprobes_wait_for_no_return_where_exceptions_pass(built: Path) -> None:
+    traced = attach("uprobes", start(built / "agent_throws", wait=built / "wait.so"))
+    traced.say()
+    assert traced.end() == ("right 400\n", 0)
+    traced.detach()
+    assert "agent_throws calls llama.cpp from C++" in traced.writer.facts["boundary"]["no_ends"]
+    assert traced.writer.counts(ended=False) == {"llama_may_throw": 200, "llama_catches_itself": 100}
+    assert not traced.writer.counts(ended=True)
 
 
 @pytest.mark.parametrize(
