@@ -179,7 +179,9 @@ class _Session:
         return isinstance(self.target, Command)
 
     def run(self) -> SessionResult:
-        self.writer.metadata(opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv))
+        self.writer.metadata(
+            opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv)
+        )
         self._start()
         more = True
         while more:
@@ -224,7 +226,9 @@ class _Session:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
-                self._calls = catch_calls(self.target, self.engine, self.options.breakpoints, self.options.watch)
+                self._calls = catch_calls(
+                    self.target, self.engine, self.options.breakpoints, self.options.watch
+                )
             self.engine.attach(self.target)
             if self._calls is not None:
                 self._calls.attached()
@@ -253,7 +257,9 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self._write(batch.records if self._calls is None else self._calls.translate(batch.records, self.writer))
+        self._write(
+            batch.records if self._calls is None else self._calls.translate(batch.records, self.writer)
+        )
 
     def _write(self, records: Any) -> None:
         if self._error is None:

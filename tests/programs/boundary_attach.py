@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 from llamactl.trace.boundary.breakpoints import BreakpointSource
 
@@ -20,4 +19,3 @@ source = BreakpointSource(int(sys.argv[1]))
 print("armed", flush=True)
 while True:
     source.drain(Nowhere())  # type: ignore[arg-type]
-    time.sleep(0.001)

@@ -207,7 +207,7 @@ def _use(library: str, caller: str, sampled: bool) -> Key:
 
 
 def _whole(key: Key, rows: NDArray[np.void]) -> Key:
-    """ctypes reads single floats in the same way as all of them: the last one tells."""
+    """Ctypes reads single floats in the same way as all of them: the last one tells."""
     single = key[0] is How.LIST and not (rows["nr"] == LAST).any()
     return (How.ELEMENTS if single else key[0]), key[1], key[2]
 

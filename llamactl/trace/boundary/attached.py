@@ -49,7 +49,7 @@ class _Beside:
     def attached(self) -> None:
         pass
 
-    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:  # noqa: ARG002
         return records
 
     def drain(self, writer: CaptureWriter) -> int:
@@ -69,7 +69,7 @@ class _InEngine:
         self._breakpoints = Breakpoints(pid, watch=watch)
         self._breakpoints.arm(engine, attached=False)
         self._guard = EndGuard(engine.close)
-        self.notes = (WARNING,)
+        self.notes: tuple[str, ...] = (WARNING,)
 
     def attached(self) -> None:
         self._breakpoints.check()
@@ -77,7 +77,7 @@ class _InEngine:
     def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
         return self._breakpoints.translate(records, writer.add_string)
 
-    def drain(self, writer: CaptureWriter) -> int:
+    def drain(self, writer: CaptureWriter) -> int:  # noqa: ARG002
         return 0
 
     def finish(self, writer: CaptureWriter) -> int:

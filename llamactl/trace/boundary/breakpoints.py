@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.calls import CallTable
-from llamactl.trace.boundary.maps import ProcessMaps
-from llamactl.trace.boundary.targets import UNWINDERS, Found, Kept, find_targets, kept_of
+from llamactl.trace.boundary.end_guard import EndGuard
+from llamactl.trace.boundary.points import new_points, point_of
+from llamactl.trace.boundary.scratch import find_scratch
+from llamactl.trace.boundary.targets import UNWINDERS, Found, find_targets, kept_of
 from llamactl.trace.boundary.watch import Watch
 from llamactl.trace.capture.record import Kind
-from llamactl.trace.elf import read_symbols
 from llamactl.trace.engines.base import Options
 from llamactl.trace.engines.native import ffi, lib
 from llamactl.trace.engines.ptrace import PtraceEngine
@@ -38,10 +38,6 @@ WARNING = (
     "breakpoints are in the program while it is traced: if llamactl is killed with SIGKILL,"
     " the program dies at its next call into llama.cpp"
 )
-SLOT_BYTES = 32
-"""The most that a slot takes; two thirds of it are usual."""
-REACH = 1 << 30
-"""Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
 REQUEST_ARM = 4
 DRAIN_S = 0.002
 
@@ -117,7 +113,9 @@ class Breakpoints:
         """Raise LlamactlError when arming has failed; for use once the engine is attached."""
         state = self._state()
         if state.error:
-            reason = "the place for them is in use" if state.error == errno.EBUSY else os.strerror(state.error)
+            reason = (
+                "the place for them is in use" if state.error == errno.EBUSY else os.strerror(state.error)
+            )
             raise LlamactlError(f"can't set breakpoints: {reason}")
 
     def translate(self, records: NDArray[np.void], add: Callable[[bytes], int]) -> NDArray[np.void]:
@@ -242,61 +240,6 @@ class DebugRegisters:
     def move(self, which: int, address: int) -> None:
         """See :class:`llamactl.trace.boundary.watch.Watcher`."""
         self.watch(which, address)
-
-
-def point_of(nr: int, kept: Kept | None) -> dict[str, Any]:
-    """Return a ``struct point`` for CFFI, without its address."""
-    if kept is None:
-        return {"nr": nr, "returns": b"\0"}
-    return {
-        "nr": nr,
-        "returns": kept.returns.encode() or b"\0",
-        "count": len(kept.source),
-        "source": list(kept.source),
-        "index": list(kept.index),
-    }
-
-
-def new_points(rows: list[dict[str, Any]], ranges: tuple[tuple[int, int], ...]) -> Any:
-    """Return ``struct points`` made of these rows."""
-    points = lib.points_new(
-        ffi.new("struct point[]", rows), len(rows),
-        ffi.new("struct address_range[]", [{"start": a, "end": b} for a, b in ranges]), len(ranges),
-    )  # fmt: skip
-    if points == ffi.NULL:
-        raise MemoryError("no memory for the breakpoints")
-    return points
-
-
-def find_scratch(found: Found) -> tuple[int, int]:
-    """Return address and size of executable memory that nobody uses: what pads a library's last page.
-
-    Raises:
-        LlamactlError: There is too little of it.
-    """
-    near = found.targets[0].address
-    needed = SLOT_BYTES * (len(found.targets) + 2)
-    tails = [tail for path in found.maps.objects() for tail in _tails(found.maps, path)]
-    reachable = [tail for tail in tails if abs(tail[0] - near) < REACH]
-    start, size = max(reachable or tails, key=lambda tail: tail[1], default=(0, 0))
-    if size < SLOT_BYTES * 3:
-        raise LlamactlError("no room for breakpoints in the process", "Use uprobes, which need root.")
-    return start, min(size, needed)
-
-
-def _tails(maps: ProcessMaps, path: str) -> list[tuple[int, int]]:
-    try:
-        symbols = read_symbols(maps.readable(path), (b"\0",))
-    except OSError:
-        return []
-    found = []
-    for part in symbols.segments if symbols else ():
-        for piece in maps.executable(path):
-            end = part.offset + part.file_bytes
-            if part.executable and piece.offset <= part.offset + part.file_bytes - 1 < piece.offset + piece.end - piece.start:
-                begin = (piece.start + end - piece.offset + SLOT_BYTES - 1) & -SLOT_BYTES
-                found.append((begin, max(piece.end - begin, 0)))
-    return found
 
 
 def _refuse(pid: int, found: Found) -> None:

@@ -117,7 +117,7 @@ class CallTable:
         return UNKNOWN_CALLER if piece is None else self._binding(piece.path)
 
     def _binding(self, path: str) -> str:
-        """ctypes and CFFI's ABI mode call through libffi: it is named after the only one that is loaded."""
+        """Ctypes and CFFI's ABI mode call through libffi: it is named after the only one that is loaded."""
         if not PurePosixPath(path).name.startswith("libffi"):
             return path
         users = [
@@ -174,7 +174,9 @@ class _GilHistory:
         return result
 
 
-def _gil_records(calls: NDArray[np.void], found: list[tuple[int, int, int, int, int, int]]) -> NDArray[np.void]:
+def _gil_records(
+    calls: NDArray[np.void], found: list[tuple[int, int, int, int, int, int]]
+) -> NDArray[np.void]:
     records = np.zeros(len(found), RECORD)
     if found:
         index, nr, start, length, function, flags = (np.array(column) for column in zip(*found, strict=True))

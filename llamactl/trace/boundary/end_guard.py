@@ -39,5 +39,5 @@ class EndGuard:
         self._before = {}
 
 
-def _end(number: int, frame: object) -> None:
+def _end(number: int, frame: object) -> None:  # noqa: ARG001
     raise SystemExit(128 + number)

@@ -99,13 +99,13 @@ def find_targets(
             if _is_caught(name, path, engine, names, asked, exports, gil, unwinders):
                 targets += _located(maps, path, table, name, address)
     ranges = tuple(
-        (piece.start, piece.end)
-        for piece in maps.pieces
-        if piece.executable and _is_library(piece.path)
+        (piece.start, piece.end) for piece in maps.pieces if piece.executable and _is_library(piece.path)
     )
-    order = {name: 1 for name in GIL_FUNCTIONS} | {name: 2 for name in UNWINDERS}
+    order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys(UNWINDERS, 2)
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
-    callers = {path for path in tables if wanted[path] or path in engine} - {p for p in tables if _is_library(p)}
+    callers = {path for path in tables if wanted[path] or path in engine} - {
+        p for p in tables if _is_library(p)
+    }
     catching = tuple(sorted(path for path in callers if PERSONALITY in tables[path].wanted))
     return Found(maps, tuple(targets), ranges, exports, wanted, catching)
 

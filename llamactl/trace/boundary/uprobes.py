@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.breakpoints import new_points, point_of
 from llamactl.trace.boundary.calls import CallTable
+from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
 from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents

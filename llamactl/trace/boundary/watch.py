@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from llamactl.trace.agent.functions import Function
 
+
 class Watcher(Protocol):
     """What can watch addresses: perf rings, or the recorder by ptrace."""
 

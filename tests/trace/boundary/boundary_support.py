@@ -131,7 +131,9 @@ class Attached:
     def _status(self) -> int:
         """When parent and tracer are one process, the tracer gets the status, not the parent."""
         if self.attached and isinstance(self.source, BreakpointSource):
-            return os.waitstatus_to_exitcode(self.source._engine._raw_state().wait_status)  # noqa: SLF001
+            while not self.source.finished:
+                self.drain()
+            return os.waitstatus_to_exitcode(self.source._engine._raw_state().wait_status)
         return int(self.process.returncode)
 
     def detach(self) -> None:

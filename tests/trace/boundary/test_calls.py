@@ -76,7 +76,9 @@ def test_awkward_calls(built: Path, way: str) -> None:
     assert int(decode["args"][labels.index("context")]) == 10
     loaded = traced.writer.calls("llama_model_load_from_file")[0]
     labels = [item.partition(":")[0] for item in traced.writer.functions[int(loaded["nr"])].args]
-    assert loaded["args"][[labels.index("n_gpu_layers"), labels.index("load_mode")]].astype(np.int64).tolist() == [-1, 2]
+    assert loaded["args"][[labels.index("n_gpu_layers"), labels.index("load_mode")]].astype(
+        np.int64
+    ).tolist() == [-1, 2]
     if way == "breakpoints":
         assert traced.writer.text(int(loaded["text"])) == b"/model"
 

@@ -38,7 +38,9 @@ def python_with(which: str) -> str:
     if which == "engine" or importlib.util.find_spec("llama_cpp"):
         return sys.executable
     named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
-    return named or pytest.skip("llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)")
+    return named or pytest.skip(
+        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
+    )
 
 
 @pytest.mark.parametrize("which", KINDS)

@@ -65,11 +65,15 @@ def _refused(pid: int, watch: bool = False) -> None:
     raise LlamactlError("uprobes are refused")
 
 
-def test_breakpoints_are_only_used_on_request(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_breakpoints_are_only_used_on_request(
+    built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(attached, "UprobeSource", _refused)
     process = start(built / "boundary_loop", "1", "1")
     with pytest.raises(LlamactlError, match="--breakpoints"):
-        record(process.pid, SessionOptions(engine="ptrace", calls=True), CaptureWriter(tmp_path / "trace.cap"))
+        record(
+            process.pid, SessionOptions(engine="ptrace", calls=True), CaptureWriter(tmp_path / "trace.cap")
+        )
     assert_untouched(process.pid)
     assert process.communicate("go\n") == ("done 1 43\n", None)
     assert process.returncode == 7
