@@ -129,11 +129,13 @@ class Attached:
         return text, self._status()
 
     def _status(self) -> int:
-        """When parent and tracer are one process, the tracer gets the status, not the parent."""
+        """When parent and tracer are one process, either of them gets the status."""
         if self.attached and isinstance(self.source, BreakpointSource):
             while not self.source.finished:
                 self.drain()
-            return os.waitstatus_to_exitcode(self.source._engine._raw_state().wait_status)
+            state = self.source._engine._raw_state()
+            if state.wait_status_known:
+                return os.waitstatus_to_exitcode(state.wait_status)
         return int(self.process.returncode)
 
     def detach(self) -> None:
