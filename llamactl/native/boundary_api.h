@@ -16,6 +16,7 @@ struct point {
     char returns;
     uint8_t unwinds;    /* it walks the stack, so the stack must be as the program made it */
     uint8_t slot_bytes;
+    uint8_t always;     /* also when llama.cpp itself calls it: its result is wanted */
     uint8_t endless;    /* uprobes: its return isn't waited for */
     uint8_t count;
     uint8_t source[POINT_KEEPS];

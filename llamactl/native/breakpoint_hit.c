@@ -120,7 +120,8 @@ static void entry(struct tracer *tracer, struct task *task, const struct point *
     ssize_t got = pread(b->memory, state.stack, sizeof state.stack, (off_t)registers->rsp);
     state.stack_bytes = got > 0 ? (uint32_t)got : 0;
     /* A tail call finds the trampoline: the function that called it is llama.cpp's own. */
-    if (got < 8 || state.stack[0] == b->trampoline || points_inside(b->points, state.stack[0])) {
+    if (got < 8 || state.stack[0] == b->trampoline ||
+        (!point->always && points_inside(b->points, state.stack[0]))) {
         b->inner++;
         return;
     }

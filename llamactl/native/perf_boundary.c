@@ -105,7 +105,7 @@ static void entered(struct perf *perf, struct task *task, const struct sample *s
 #else
     uint64_t caller = user.registers[USER_LR];
 #endif
-    if (is_inner(perf, task, state.stack_pointer, caller)) {
+    if (is_inner(perf, task, state.stack_pointer, caller) && !point->always) {
         atomic_fetch_add(&perf->inner, 1);
         return;
     }

@@ -81,6 +81,9 @@ static bool begin_attach(struct tracer *tracer) {
     return true;
 }
 
+/* Tasks are left when someone else in this process, as their parent, has waited for them. */
+static void end_calls(struct task *task, void *data) { breakpoint_ended(data, task); }
+
 void *tracer_thread(void *data) {
     struct tracer *tracer = data;
     prepare_thread();
@@ -96,6 +99,7 @@ void *tracer_thread(void *data) {
         }
         launch_close(&tracer->child);
     }
+    task_each(&tracer->tasks, end_calls, tracer);
     task_clear(&tracer->tasks);
     atomic_store(&tracer->done, 1);
     sink_finish(&tracer->sink);

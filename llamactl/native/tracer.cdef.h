@@ -12,6 +12,7 @@ struct point {
     uint16_t nr;
     char returns;
     uint8_t unwinds;
+    uint8_t always;
     uint8_t endless;
     uint8_t count;
     uint8_t source[4];

@@ -130,7 +130,8 @@ def logits_buffer(
     """
     floats, since = watch.get("floats"), watch.get("since_ns")
     row_bytes = None if floats is None else int(floats) * FLOAT_BYTES
-    touches = _without_repeats(np.sort(touches, order="start"), text)
+    touches = _while_valid(np.sort(touches, order="start"), exchange)
+    touches = _without_repeats(touches, text)
     decodes = exchange.calls[exchange.named(*DECODES) & outermost(exchange.calls)]
     tokens = int((starts(decodes) >= since).sum()) if since is not None else 0
     groups = _groups(touches, exchange, text)
@@ -154,6 +155,15 @@ def logits_buffer(
         stale_reads=sum(_stale(rows, exchange) for rows in foreign),
         refused=watch.get("refused") or "",
     )
+
+
+def _while_valid(touches: NDArray[np.void], exchange: Exchange) -> NDArray[np.void]:
+    """Return the touches until the last context was freed; the memory is somebody else's after that."""
+    freed = starts(exchange.calls[exchange.named("llama_free")])
+    decoded = starts(exchange.calls[exchange.named(*DECODES)])
+    later = freed[freed > decoded.max()] if len(decoded) else freed[:0]
+    valid: NDArray[np.void] = touches[starts(touches) < later.min()] if len(later) else touches
+    return valid
 
 
 def _without_repeats(touches: NDArray[np.void], text: Callable[[int], bytes]) -> NDArray[np.void]:

@@ -21,7 +21,7 @@ from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.scratch import find_scratch
 from llamactl.trace.boundary.targets import UNWINDERS, Found, find_targets, kept_of
-from llamactl.trace.boundary.watch import Watch
+from llamactl.trace.boundary.watch import LOGITS, Watch
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.engines.base import Options
 from llamactl.trace.engines.native import ffi, lib
@@ -97,9 +97,12 @@ class Breakpoints:
             LlamactlError: There is no room for them in the process.
         """
         start, size = find_scratch(self._found)
-        rows = [point_of(i, kept) for i, kept in enumerate(self._kept)]
+        rows = [
+            point_of(nr, target, kept, self._wants_watch and target.name in LOGITS)
+            for nr, (target, kept) in enumerate(zip(self._found.targets, self._kept, strict=True))
+        ]
         for row, target in zip(rows, self._found.targets, strict=True):
-            row["address"], row["unwinds"] = target.address, target.name in UNWINDERS
+            row["unwinds"] = target.name in UNWINDERS
         code = lib.tracer_breakpoints(engine.tracer, new_points(rows, self._found.ranges), start, size)
         if code:
             raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
@@ -129,6 +132,7 @@ class Breakpoints:
         if self._watch is not None:
             self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
             self._watch.resolve(records, add)
+            records = self._watch.without_own(records, self._calls.functions)
         return records
 
     def losses(self) -> BreakpointLosses:

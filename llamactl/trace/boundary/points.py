@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from llamactl.trace.engines.native import ffi, lib
 
 if TYPE_CHECKING:
-    from llamactl.trace.boundary.targets import Kept
+    from llamactl.trace.boundary.targets import Kept, Target
 
 
-def point_of(nr: int, kept: Kept | None) -> dict[str, Any]:
-    """Return a ``struct point`` for CFFI, without its address."""
+def point_of(nr: int, target: Target, kept: Kept | None, always: bool = False) -> dict[str, Any]:
+    """Return a ``struct point`` for CFFI; ``always``: also calls that llama.cpp makes itself."""
+    row = {"nr": nr, "address": target.address, "always": always, "returns": b"\0"}
     if kept is None:
-        return {"nr": nr, "returns": b"\0"}
+        return row
     return {
-        "nr": nr,
+        **row,
         "returns": kept.returns.encode() or b"\0",
         "count": len(kept.source),
         "source": list(kept.source),

@@ -99,12 +99,12 @@ def find_targets(
             if _is_caught(name, path, engine, names, asked, exports, gil, unwinders):
                 targets += _located(maps, path, table, name, address)
     ranges = tuple(
-        (piece.start, piece.end) for piece in maps.pieces if piece.executable and _is_library(piece.path)
+        (piece.start, piece.end) for piece in maps.pieces if piece.executable and is_engine(piece.path)
     )
     order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys(UNWINDERS, 2)
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
     callers = {path for path in tables if wanted[path] or path in engine} - {
-        p for p in tables if _is_library(p)
+        p for p in tables if is_engine(p)
     }
     catching = tuple(sorted(path for path in callers if PERSONALITY in tables[path].wanted))
     return Found(maps, tuple(targets), ranges, exports, wanted, catching)
@@ -143,13 +143,14 @@ def _located(maps: ProcessMaps, path: str, table: Symbols, name: str, address: i
     if offset is None:
         return []
     return [
-        Target(name, path, piece.start + offset - piece.offset, offset, not _is_library(path))
+        Target(name, path, piece.start + offset - piece.offset, offset, not is_engine(path))
         for piece in maps.executable(path)
         if piece.offset <= offset < piece.offset + piece.end - piece.start
     ][:1]
 
 
-def _is_library(path: str) -> bool:
+def is_engine(path: str) -> bool:
+    """Return whether a path is that of one of llama.cpp's own libraries, by its name."""
     return path.rsplit("/", 1)[-1].startswith(ENGINE_NAMES)
 
 

@@ -12,7 +12,7 @@ from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
 from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
-from llamactl.trace.boundary.watch import Watch
+from llamactl.trace.boundary.watch import LOGITS, Watch
 from llamactl.trace.capture.record import Kind
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 UNSEEN = frozenset({FLOAT, STRING})
 """A sample has no vector registers, and no memory but the stack's top: such arguments aren't kept."""
+GREENLETS = "the program uses greenlets, which move stacks about: uprobes can't wait for returns"
 NO_ENDS = (
     "{} calls llama.cpp from C++: an exception that it catches would end the program if uprobes waited for the"
     " call's return, so calls have no end; breakpoints let exceptions pass"
@@ -65,10 +66,12 @@ class UprobeSource:
         self._calls = CallTable(self._found, kept)
         maps = self._found.maps
         places = [(str(maps.readable(target.library)), target.offset) for target in self._found.targets]
-        rows = [point_of(i, item) for i, item in enumerate(kept)]
+        rows = [
+            point_of(nr, target, item, watch and target.name in LOGITS)
+            for nr, (target, item) in enumerate(zip(self._found.targets, kept, strict=True))
+        ]
         for row, target in zip(rows, self._found.targets, strict=True):
-            row["address"] = target.address
-            row["endless"] = bool(self._found.catching) and target.name not in GIL_FUNCTIONS
+            row["endless"] = bool(self.notes) and target.name not in GIL_FUNCTIONS
         leave = {place for place, row in zip(places, rows, strict=True) if not row["endless"]}
         self._events = UprobeEvents(set(places), leave)
         try:
@@ -93,6 +96,7 @@ class UprobeSource:
         if self._watch is not None:
             self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
             self._watch.resolve(records, writer.add_string)
+            records = self._watch.without_own(records, self._calls.functions)
         writer.records(records)
         return len(records)
 
@@ -100,6 +104,8 @@ class UprobeSource:
     def notes(self) -> tuple[str, ...]:
         """What turned out to be different from the plan, as sentences."""
         catching = self._found.catching
+        if any(PurePosixPath(path).name.startswith("_greenlet.") for path in self._found.maps.objects()):
+            return (GREENLETS,)
         return (NO_ENDS.format(PurePosixPath(catching[0]).name),) if catching else ()
 
     @property

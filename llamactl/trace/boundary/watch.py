@@ -13,6 +13,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.maps import ProcessMaps
+from llamactl.trace.boundary.targets import is_engine
 from llamactl.trace.capture.record import Flag, Kind
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Watch:
         self._maps = ProcessMaps(rings.pid)
         self._reads = 0
         self._names: dict[int, str | None] = {}
+        self._references: dict[str, int] = {}
 
     def follow(self, calls: NDArray[np.void], functions: Sequence[Function]) -> None:
         """Learn from calls (CALL records) where the logits are, and watch them there."""
@@ -77,6 +79,17 @@ class Watch:
                 self._arm(int(last["ret"]), int(last["start"] + last["duration"]))
         if self._address and self._vocabulary and LAST not in self._watched:
             self._set(LAST, self._address + FLOAT_BYTES * (self._vocabulary - 1))
+
+    @staticmethod
+    def without_own(records: NDArray[np.void], functions: Sequence[Function]) -> NDArray[np.void]:
+        """Return the records without llama.cpp's own calls for its logits, which only told the address."""
+        own = [
+            nr
+            for nr, function in enumerate(functions)
+            if function.name in LOGITS and is_engine(function.caller) and is_engine(function.library)
+        ]
+        kept: NDArray[np.void] = records[(records["kind"] != Kind.CALL) | ~np.isin(records["nr"], own)]
+        return kept
 
     def watch_at(self, address: int, now_ns: int) -> None:
         """Watch a row whose address is known otherwise."""
@@ -114,8 +127,15 @@ class Watch:
             caller = self._library(called)
             record["args"][STACK_WORDS] = 0
             record["args"][2] = called
-            record["text"] = add(reader.encode("utf-8", "surrogateescape")) if reader else 0
-            record["text2"] = add(caller.encode("utf-8", "surrogateescape")) if caller else 0
+            record["text"] = self._reference(reader, add)
+            record["text2"] = self._reference(caller, add)
+
+    def _reference(self, path: str | None, add: Callable[[bytes], int]) -> int:
+        if path is None:
+            return 0
+        if path not in self._references:
+            self._references[path] = add(path.encode("utf-8", "surrogateescape"))
+        return self._references[path]
 
     def _library(self, address: int) -> str | None:
         if address not in self._names:
