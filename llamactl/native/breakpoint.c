@@ -109,10 +109,16 @@ int breakpoints_arm(struct tracer *tracer) {
     return 0;
 }
 
+/* Whether our int3 is still there: the library may have been unloaded, and something else have its place. */
+static bool is_ours(int memory, uint64_t address) {
+    uint8_t byte = 0;
+    return pread(memory, &byte, 1, (off_t)address) == 1 && byte == INT3;
+}
+
 static void write_originals(const struct breakpoints *b, int memory) {
     for (uint32_t i = 0; i < b->points->count; i++) {
         const struct point *point = &b->points->rows[i];
-        if (point->armed) {
+        if (point->armed && is_ours(memory, point->address)) {
             /* Nothing can be done when this fails: then the program has ended. */
             ssize_t done = pwrite(memory, &point->original, 1, (off_t)point->address);
             (void)done;
@@ -122,6 +128,9 @@ static void write_originals(const struct breakpoints *b, int memory) {
 
 static void clear_scratch(const struct breakpoints *b, int memory) {
     static const uint8_t zeros[SLOT_BYTES];
+    if (!is_ours(memory, b->trampoline)) {
+        return;
+    }
     for (uint64_t at = b->trampoline; at < b->used_end; at += sizeof zeros) {
         size_t part = b->used_end - at < sizeof zeros ? b->used_end - at : sizeof zeros;
         ssize_t done = pwrite(memory, zeros, part, (off_t)at);
