@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* agent_table.c asks whether the library has a symbol. Here the library isn't loaded, and in place of its
- * link map comes the list of its exported names. */
+/* agent_table.c asks whether the library has a symbol. Here the library isn't loaded, and in place
+ * of its link map comes the list of its exported names. */
 void * elf_symbol(const struct link_map * map, const char * name) {
     const char * const * exports = (const char * const *) (const void *) map;
     for (; *exports; exports++) {

@@ -18,15 +18,16 @@
 #define KEEP_STRING 6
 #define PEEK_SIGNALS 8
 
-static long request(int what, pid_t tid, uint64_t address, const void *data) {
+static long request(int what, pid_t tid, uint64_t address, const void * data) {
     return syscall(SYS_ptrace, what, tid, address, data);
 }
 
-static void go_on_at(const struct task *task, uint64_t address) {
-    request(PTRACE_POKEUSR, task->tid, offsetof(struct user, regs.rip), (const void *)(uintptr_t)address);
+static void go_on_at(const struct task * task, uint64_t address) {
+    request(PTRACE_POKEUSR, task->tid, offsetof(struct user, regs.rip),
+            (const void *) (uintptr_t) address);
 }
 
-static void put(struct tracer *tracer, const struct frame *frame) {
+static void put(struct tracer * tracer, const struct frame * frame) {
     if (tracer->recording) {
         sink_begin(&tracer->sink);
         sink_put(&tracer->sink, &frame->record, &frame->text, NULL);
@@ -34,8 +35,8 @@ static void put(struct tracer *tracer, const struct frame *frame) {
     }
 }
 
-void frame_lost(struct tracer *tracer, struct task *task, struct frame *frame) {
-    (void)task;
+void frame_lost(struct tracer * tracer, struct task * task, struct frame * frame) {
+    (void) task;
     if (!frame->reported) {
         frame->record.flags |= FLAG_NO_EXIT;
         put(tracer, frame);
@@ -43,10 +44,10 @@ void frame_lost(struct tracer *tracer, struct task *task, struct frame *frame) {
     }
 }
 
-/* A frame below the stack pointer was jumped over (longjmp), unless it is on a signal stack: it is given up
- * but not forgotten. At the same place only a call that never returned can have been. */
-static void give_up_frames(struct tracer *tracer, struct task *task, uint64_t slot) {
-    struct frames *frames = task->frames;
+/* A frame below the stack pointer was jumped over (longjmp), unless it is on a signal stack: it is
+ * given up but not forgotten. At the same place only a call that never returned can have been. */
+static void give_up_frames(struct tracer * tracer, struct task * task, uint64_t slot) {
+    struct frames * frames = task->frames;
     for (uint32_t i = frames ? frames->count : 0; i-- > 0;) {
         if (frames->rows[i].slot <= slot) {
             frame_lost(tracer, task, &frames->rows[i]);
@@ -57,7 +58,7 @@ static void give_up_frames(struct tracer *tracer, struct task *task, uint64_t sl
     }
 }
 
-static void read_floats(const struct task *task, struct entry_state *state) {
+static void read_floats(const struct task * task, struct entry_state * state) {
     struct user_fpregs_struct floats;
     if (request(PTRACE_GETFPREGS, task->tid, 0, &floats) == 0) {
         for (int i = 0; i < 8; i++) {
@@ -66,28 +67,28 @@ static void read_floats(const struct task *task, struct entry_state *state) {
     }
 }
 
-static void read_string(const struct breakpoints *b, struct frame *frame, uint64_t address) {
+static void read_string(const struct breakpoints * b, struct frame * frame, uint64_t address) {
     size_t length = 0;
-    while (address && length < TEXT_MOST && text_reserve(&frame->text, (uint32_t)length + 256)) {
+    while (address && length < TEXT_MOST && text_reserve(&frame->text, (uint32_t) length + 256)) {
         /* Not beyond a page's end, where the memory may end. */
         size_t part = 256 - ((address + length) & 255);
-        uint8_t *to = frame->text.bytes + length;
+        uint8_t * to = frame->text.bytes + length;
         if (!breakpoint_read(b, address + length, to, part)) {
             break;
         }
-        const uint8_t *end = memchr(to, 0, part);
-        length = end ? (size_t)(end - frame->text.bytes) : length + part;
+        const uint8_t * end = memchr(to, 0, part);
+        length = end ? (size_t) (end - frame->text.bytes) : length + part;
         if (end) {
             break;
         }
     }
-    frame->text.length = (uint32_t)length;
+    frame->text.length = (uint32_t) length;
 }
 
-static void keep(const struct breakpoints *b, const struct task *task, struct frame *frame,
-                 const struct user_regs_struct *registers, struct entry_state *state) {
-    const uint64_t integers[6] = { registers->rdi, registers->rsi, registers->rdx, registers->rcx,
-                                   registers->r8, registers->r9 };
+static void keep(const struct breakpoints * b, const struct task * task, struct frame * frame,
+                 const struct user_regs_struct * registers, struct entry_state * state) {
+    const uint64_t integers[6] = {registers->rdi, registers->rsi, registers->rdx,
+                                  registers->rcx, registers->r8,  registers->r9};
     memcpy(state->integers, integers, sizeof integers);
     for (int i = 0; i < frame->point->count; i++) {
         if (frame->point->source[i] == KEEP_FLOAT) {
@@ -99,7 +100,8 @@ static void keep(const struct breakpoints *b, const struct task *task, struct fr
     frame_keep(frame, state);
 }
 
-static void begin_record(struct record *record, const struct task *task, const struct point *point) {
+static void begin_record(struct record * record, const struct task * task,
+                         const struct point * point) {
     record->kind = RECORD_CALL;
     record->nr = point->nr;
     record->cpu = RECORD_CPU_UNKNOWN;
@@ -108,17 +110,17 @@ static void begin_record(struct record *record, const struct task *task, const s
     record->pid = task->pid;
 }
 
-static void entry(struct tracer *tracer, struct task *task, const struct point *point,
-                  const struct user_regs_struct *registers) {
-    struct breakpoints *b = tracer->breakpoints;
-    struct entry_state state = { .stack_pointer = registers->rsp };
+static void entry(struct tracer * tracer, struct task * task, const struct point * point,
+                  const struct user_regs_struct * registers) {
+    struct breakpoints * b = tracer->breakpoints;
+    struct entry_state state = {.stack_pointer = registers->rsp};
     go_on_at(task, point->slot);
     if (point->unwinds) {
         frames_restore(b, task->frames, b->memory);
         return;
     }
-    ssize_t got = pread(b->memory, state.stack, sizeof state.stack, (off_t)registers->rsp);
-    state.stack_bytes = got > 0 ? (uint32_t)got : 0;
+    ssize_t got = pread(b->memory, state.stack, sizeof state.stack, (off_t) registers->rsp);
+    state.stack_bytes = got > 0 ? (uint32_t) got : 0;
     /* A tail call finds the trampoline: the function that called it is llama.cpp's own. */
     if (got < 8 || state.stack[0] == b->trampoline ||
         (!point->always && points_inside(b->points, state.stack[0]))) {
@@ -126,10 +128,10 @@ static void entry(struct tracer *tracer, struct task *task, const struct point *
         return;
     }
     give_up_frames(tracer, task, registers->rsp);
-    struct frame *frame = frames_push(&task->frames, point, registers->rsp);
-    struct frame single = { .point = point };
+    struct frame * frame = frames_push(&task->frames, point, registers->rsp);
+    struct frame single = {.point = point};
     bool caught = frame && breakpoint_write(b, registers->rsp, &b->trampoline, 8);
-    struct frame *kept = frame ? frame : &single;
+    struct frame * kept = frame ? frame : &single;
     kept->original = state.stack[0];
     begin_record(&kept->record, task, point);
     keep(b, task, kept, registers, &state);
@@ -145,9 +147,13 @@ static void entry(struct tracer *tracer, struct task *task, const struct point *
     }
 }
 
-struct search { uint64_t slot; struct task *owner; uint32_t index; };
+struct search {
+    uint64_t slot;
+    struct task * owner;
+    uint32_t index;
+};
 
-static bool find_frame(const struct frames *frames, struct search *search) {
+static bool find_frame(const struct frames * frames, struct search * search) {
     for (uint32_t i = frames ? frames->count : 0; i-- > 0;) {
         if (frames->rows[i].slot == search->slot) {
             search->index = i;
@@ -158,16 +164,17 @@ static bool find_frame(const struct frames *frames, struct search *search) {
 }
 
 /* A coroutine may return on another thread than it was called on. */
-static void search_task(struct task *task, void *data) {
-    struct search *search = data;
+static void search_task(struct task * task, void * data) {
+    struct search * search = data;
     if (!search->owner && !task->foreign && find_frame(task->frames, search)) {
         search->owner = task;
     }
 }
 
-static bool returned(struct tracer *tracer, struct task *task, const struct user_regs_struct *registers) {
+static bool returned(struct tracer * tracer, struct task * task,
+                     const struct user_regs_struct * registers) {
     uint64_t now = now_ns();
-    struct search search = { registers->rsp - 8, NULL, 0 };
+    struct search search = {registers->rsp - 8, NULL, 0};
     if (find_frame(task->frames, &search)) {
         search.owner = task;
     } else {
@@ -176,11 +183,11 @@ static bool returned(struct tracer *tracer, struct task *task, const struct user
     if (!search.owner) {
         return false;
     }
-    struct frames *frames = search.owner->frames;
-    struct frame *frame = &frames->rows[search.index];
+    struct frames * frames = search.owner->frames;
+    struct frame * frame = &frames->rows[search.index];
     go_on_at(task, frame->original);
     if (!frame->reported) {
-        struct entry_state state = { 0 };
+        struct entry_state state = {0};
         if (frame->point->returns == 'f') {
             read_floats(task, &state);
         }
@@ -198,10 +205,11 @@ static bool returned(struct tracer *tracer, struct task *task, const struct user
     return true;
 }
 
-bool breakpoint_trap(struct tracer *tracer, struct task *task) {
-    struct breakpoints *b = tracer->breakpoints;
+bool breakpoint_trap(struct tracer * tracer, struct task * task) {
+    struct breakpoints * b = tracer->breakpoints;
     struct user_regs_struct registers;
-    if (!b || !b->placed || task->foreign || request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
+    if (!b || !b->placed || task->foreign ||
+        request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return false;
     }
     if (breakpoint_watch_trap(tracer, task)) {
@@ -213,23 +221,27 @@ bool breakpoint_trap(struct tracer *tracer, struct task *task) {
     if (at == b->trampoline) {
         return returned(tracer, task, &registers);
     }
-    const struct point *point = points_find(b->points, at);
+    const struct point * point = points_find(b->points, at);
     if (!point || !point->armed) {
         return false;
     }
     if (b->armed) {
         entry(tracer, task, point, &registers);
     } else {
-        go_on_at(task, at);  /* The int3 has been taken out meanwhile: execute what is there now. */
+        go_on_at(task, at); /* The int3 has been taken out meanwhile: execute what is there now. */
     }
     return true;
 }
 
 /* Whether a SIGTRAP waits to be reported by this thread. */
-static bool trap_is_pending(const struct task *task) {
+static bool trap_is_pending(const struct task * task) {
     siginfo_t waiting[PEEK_SIGNALS];
-    struct { uint64_t offset; uint32_t flags; int32_t count; } which = { 0, 0, PEEK_SIGNALS };
-    long count = request(PTRACE_PEEKSIGINFO, task->tid, (uint64_t)(uintptr_t)&which, waiting);
+    struct {
+        uint64_t offset;
+        uint32_t flags;
+        int32_t count;
+    } which = {0, 0, PEEK_SIGNALS};
+    long count = request(PTRACE_PEEKSIGINFO, task->tid, (uint64_t) (uintptr_t) &which, waiting);
     for (long i = 0; i < count; i++) {
         if (waiting[i].si_signo == SIGTRAP) {
             return true;
@@ -239,18 +251,20 @@ static bool trap_is_pending(const struct task *task) {
 }
 
 /* A thread that is still in a slot goes back to the function. */
-static void leave_slot(const struct breakpoints *b, const struct task *task) {
+static void leave_slot(const struct breakpoints * b, const struct task * task) {
     struct user_regs_struct registers;
     if (request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return;
     }
     for (uint32_t i = 0; i < b->points->count; i++) {
-        const struct point *point = &b->points->rows[i];
-        if (!point->slot || registers.rip < point->slot || registers.rip >= point->slot + point->slot_bytes) {
+        const struct point * point = &b->points->rows[i];
+        if (!point->slot || registers.rip < point->slot ||
+            registers.rip >= point->slot + point->slot_bytes) {
             continue;
         }
         uint64_t target = point->address;
-        /* Behind the copied instruction is only the jump, with the address it leads to at its end. */
+        /* Behind the copied instruction is only the jump, with the address it leads to at its end.
+         */
         if (registers.rip > point->slot && !breakpoint_read(b, registers.rip + 6, &target, 8)) {
             return;
         }
@@ -258,8 +272,8 @@ static void leave_slot(const struct breakpoints *b, const struct task *task) {
     }
 }
 
-bool breakpoint_release(struct tracer *tracer, struct task *task) {
-    struct breakpoints *b = tracer->breakpoints;
+bool breakpoint_release(struct tracer * tracer, struct task * task) {
+    struct breakpoints * b = tracer->breakpoints;
     if (!b || !b->placed || task->foreign) {
         return true;
     }
@@ -274,10 +288,16 @@ bool breakpoint_release(struct tracer *tracer, struct task *task) {
 
 #else
 
-void frame_lost(struct tracer *tracer, struct task *task, struct frame *frame) {
-    (void)tracer, (void)task, (void)frame;
+void frame_lost(struct tracer * tracer, struct task * task, struct frame * frame) {
+    (void) tracer, (void) task, (void) frame;
 }
-bool breakpoint_trap(struct tracer *tracer, struct task *task) { (void)tracer, (void)task; return false; }
-bool breakpoint_release(struct tracer *tracer, struct task *task) { (void)tracer, (void)task; return true; }
+bool breakpoint_trap(struct tracer * tracer, struct task * task) {
+    (void) tracer, (void) task;
+    return false;
+}
+bool breakpoint_release(struct tracer * tracer, struct task * task) {
+    (void) tracer, (void) task;
+    return true;
+}
 
 #endif

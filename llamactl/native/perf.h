@@ -14,18 +14,19 @@
 
 struct perf_ring {
     int fd;
-    struct perf_event_mmap_page *page;
-    uint8_t *data;
+    struct perf_event_mmap_page * page;
+    uint8_t * data;
     uint64_t size;
-    uint64_t position;  /* how far it has been read */
-    uint64_t must;      /* read at least up to here */
-    uint64_t may;       /* read at most up to here */
+    uint64_t position; /* how far it has been read */
+    uint64_t must;     /* read at least up to here */
+    uint64_t may;      /* read at most up to here */
     uint64_t next_time;
     bool hung_up;
 };
 
-#define SAMPLE (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME \
-    | PERF_SAMPLE_ADDR | PERF_SAMPLE_CPU | PERF_SAMPLE_RAW)
+#define SAMPLE                                                                                     \
+    (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |                \
+     PERF_SAMPLE_ADDR | PERF_SAMPLE_CPU | PERF_SAMPLE_RAW)
 
 /* PERF_RECORD_SAMPLE with this sample_type. */
 struct sample {
@@ -41,16 +42,16 @@ struct sample {
 };
 
 struct perf_settings {
-    int enter_id;        /* tracepoints' ids; 0: no system calls */
+    int enter_id; /* tracepoints' ids; 0: no system calls */
     int exit_id;
-    const char *enter_filter;  /* a tracepoint filter; "" for none */
-    const char *exit_filter;
+    const char * enter_filter; /* a tracepoint filter; "" for none */
+    const char * exit_filter;
     int faults;
     int tasks;           /* record births and deaths */
     uint32_t ring_bytes; /* a power of two */
     int probe_enter_id;  /* tracepoints of our uprobes; 0: none */
     int probe_leave_id;
-    bool boundary;       /* calls and reads of buffers alone */
+    bool boundary; /* calls and reads of buffers alone */
 };
 
 /* One watched address on one thread and CPU. */
@@ -64,12 +65,12 @@ struct perf {
     struct sink sink;
     struct task_table tasks;
     struct perf_settings settings;
-    struct perf_ring *rings;
+    struct perf_ring * rings;
     int ring_count;
-    int *fds;
+    int * fds;
     uint32_t fd_count;
     uint32_t fd_room;
-    uint64_t *major_ids;
+    uint64_t * major_ids;
     uint32_t major_count;
     uint32_t major_room;
     pthread_t thread;
@@ -77,30 +78,30 @@ struct perf {
     atomic_bool stopping;
     atomic_bool done;
     atomic_ullong lost;
-    atomic_ullong drained;  /* every event before this time has been taken from the rings */
+    atomic_ullong drained; /* every event before this time has been taken from the rings */
     int stage;
-    struct points *points;
-    struct watch *watches;  /* changed under watch_lock: Python adds, the thread looks up */
+    struct points * points;
+    struct watch * watches; /* changed under watch_lock: Python adds, the thread looks up */
     uint32_t watch_count;
     uint32_t watch_room;
     pthread_mutex_t watch_lock;
-    atomic_ullong inner;    /* llama.cpp's calls to itself */
+    atomic_ullong inner; /* llama.cpp's calls to itself */
 };
 
 /* Opens one thread's events on all CPUs; 0, or -errno with perf->stage set. */
-int perf_open_task(struct perf *perf, pid_t tid, bool on_exec);
-void perf_describe(const struct perf *perf, uint64_t sample_type, struct perf_event_attr *attr);
+int perf_open_task(struct perf * perf, pid_t tid, bool on_exec);
+void perf_describe(const struct perf * perf, uint64_t sample_type, struct perf_event_attr * attr);
 /* True when the sample was of a uprobe or a watched address. */
-bool perf_on_boundary(struct perf *perf, const struct sample *sample);
+bool perf_on_boundary(struct perf * perf, const struct sample * sample);
 /* Reports the calls that a task never returned from. */
-void perf_calls_lost(struct perf *perf, struct task *task);
-void perf_watch_close(struct perf *perf);
-bool perf_is_major(const struct perf *perf, uint64_t id);
-void perf_drain(struct perf *perf);
+void perf_calls_lost(struct perf * perf, struct task * task);
+void perf_watch_close(struct perf * perf);
+bool perf_is_major(const struct perf * perf, uint64_t id);
+void perf_drain(struct perf * perf);
 /* Records the calls that never returned. */
-void perf_flush(struct perf *perf);
+void perf_flush(struct perf * perf);
 /* Turns one event of a ring into records. */
-void perf_event(struct perf *perf, const struct perf_event_header *event);
-uint64_t perf_event_time(const struct perf_event_header *event);
+void perf_event(struct perf * perf, const struct perf_event_header * event);
+uint64_t perf_event_time(const struct perf_event_header * event);
 
 #endif

@@ -18,32 +18,39 @@
 #define EAGER -10
 
 int perf_tracefs(void) {
-    /* Mounted for us alone, seen by nobody and gone with the file descriptor (fsopen(2), fsmount(2)). */
-    int context = (int)syscall(SYS_fsopen, "tracefs", 1);
+    /* Mounted for us alone, seen by nobody and gone with the file descriptor (fsopen(2),
+     * fsmount(2)). */
+    int context = (int) syscall(SYS_fsopen, "tracefs", 1);
     if (context < 0) {
         return -errno;
     }
     int mount = -1;
     int error = 0;
     if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
-        mount = (int)syscall(SYS_fsmount, context, 1, 0);
+        mount = (int) syscall(SYS_fsmount, context, 1, 0);
     }
     error = errno;
     close(context);
     return mount < 0 ? -error : mount;
 }
 
-struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks) {
-    struct perf *perf = calloc(1, sizeof *perf);
+struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
+                       int tasks) {
+    struct perf * perf = calloc(1, sizeof *perf);
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
     if (!perf) {
         return NULL;
     }
-    perf->settings = (struct perf_settings){ .enter_id = enter_id, .exit_id = exit_id, .enter_filter = "",
-        .exit_filter = "", .faults = faults, .tasks = tasks, .ring_bytes = ring_bytes };
+    perf->settings = (struct perf_settings) {.enter_id = enter_id,
+                                             .exit_id = exit_id,
+                                             .enter_filter = "",
+                                             .exit_filter = "",
+                                             .faults = faults,
+                                             .tasks = tasks,
+                                             .ring_bytes = ring_bytes};
     pthread_mutex_init(&perf->watch_lock, NULL);
-    perf->rings = calloc((size_t)cpus, sizeof *perf->rings);
-    perf->ring_count = perf->rings ? (int)cpus : 0;
+    perf->rings = calloc((size_t) cpus, sizeof *perf->rings);
+    perf->ring_count = perf->rings ? (int) cpus : 0;
     if (!perf->rings || !sink_open(&perf->sink, blocks)) {
         perf_free(perf);
         return NULL;
@@ -51,23 +58,25 @@ struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int ex
     return perf;
 }
 
-int perf_open(struct perf *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter) {
+int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filter,
+              const char * exit_filter) {
     perf->settings.enter_filter = enter_filter;
     perf->settings.exit_filter = exit_filter;
     return perf_open_task(perf, tid, on_exec != 0);
 }
 
-static void switch_all(struct perf *perf, unsigned long request) {
+static void switch_all(struct perf * perf, unsigned long request) {
     for (uint32_t i = 0; i < perf->fd_count; i++) {
         ioctl(perf->fds[i], request, 0);
     }
 }
 
-/* Waits until a ring has filled up a quarter or time has passed; false when every thread has ended. */
-static bool await_events(struct perf *perf, struct pollfd *polls) {
+/* Waits until a ring has filled up a quarter or time has passed; false when every thread has ended.
+ */
+static bool await_events(struct perf * perf, struct pollfd * polls) {
     int alive = 0;
     for (int i = 0; i < perf->ring_count; i++) {
-        struct perf_ring *ring = &perf->rings[i];
+        struct perf_ring * ring = &perf->rings[i];
         polls[i].fd = ring->page && !ring->hung_up ? ring->fd : -1;
         polls[i].events = POLLIN;
         polls[i].revents = 0;
@@ -76,7 +85,7 @@ static bool await_events(struct perf *perf, struct pollfd *polls) {
     if (!alive) {
         return false;
     }
-    poll(polls, (nfds_t)perf->ring_count, POLL_MS);
+    poll(polls, (nfds_t) perf->ring_count, POLL_MS);
     for (int i = 0; i < perf->ring_count; i++) {
         if (polls[i].revents & (POLLHUP | POLLERR)) {
             perf->rings[i].hung_up = true;
@@ -85,11 +94,11 @@ static bool await_events(struct perf *perf, struct pollfd *polls) {
     return true;
 }
 
-static void *perf_thread(void *data) {
-    struct perf *perf = data;
-    struct pollfd *polls = calloc((size_t)perf->ring_count, sizeof *polls);
+static void * perf_thread(void * data) {
+    struct perf * perf = data;
+    struct pollfd * polls = calloc((size_t) perf->ring_count, sizeof *polls);
     /* The reader must come round before a ring is full, however busy the program is. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), EAGER);
+    setpriority(PRIO_PROCESS, (id_t) syscall(SYS_gettid), EAGER);
     while (polls && !atomic_load(&perf->stopping) && await_events(perf, polls)) {
         perf_drain(perf);
     }
@@ -102,7 +111,7 @@ static void *perf_thread(void *data) {
     return NULL;
 }
 
-int perf_start(struct perf *perf, int enable) {
+int perf_start(struct perf * perf, int enable) {
     sigset_t all, old;
     if (enable) {
         switch_all(perf, PERF_EVENT_IOC_ENABLE);
@@ -115,21 +124,35 @@ int perf_start(struct perf *perf, int enable) {
     return -error;
 }
 
-struct sink_block *perf_take(struct perf *perf, int timeout_ms) { return sink_take(&perf->sink, timeout_ms); }
+struct sink_block * perf_take(struct perf * perf, int timeout_ms) {
+    return sink_take(&perf->sink, timeout_ms);
+}
 
-void perf_give_back(struct perf *perf, struct sink_block *block) { sink_give_back(&perf->sink, block); }
+void perf_give_back(struct perf * perf, struct sink_block * block) {
+    sink_give_back(&perf->sink, block);
+}
 
-void perf_stop(struct perf *perf) { atomic_store(&perf->stopping, true); }
+void perf_stop(struct perf * perf) {
+    atomic_store(&perf->stopping, true);
+}
 
-int perf_done(struct perf *perf) { return atomic_load(&perf->done); }
+int perf_done(struct perf * perf) {
+    return atomic_load(&perf->done);
+}
 
-uint64_t perf_lost(struct perf *perf) { return atomic_load(&perf->lost) + perf->sink.lost; }
+uint64_t perf_lost(struct perf * perf) {
+    return atomic_load(&perf->lost) + perf->sink.lost;
+}
 
-uint64_t perf_drained(struct perf *perf) { return atomic_load(&perf->drained); }
+uint64_t perf_drained(struct perf * perf) {
+    return atomic_load(&perf->drained);
+}
 
-int perf_stage(struct perf *perf) { return perf->stage; }
+int perf_stage(struct perf * perf) {
+    return perf->stage;
+}
 
-uint64_t perf_ring_bytes(struct perf *perf) {
+uint64_t perf_ring_bytes(struct perf * perf) {
     uint64_t smallest = 0;
     for (int i = 0; i < perf->ring_count; i++) {
         if (perf->rings[i].page && (!smallest || perf->rings[i].size < smallest)) {
@@ -139,7 +162,7 @@ uint64_t perf_ring_bytes(struct perf *perf) {
     return smallest;
 }
 
-void perf_free(struct perf *perf) {
+void perf_free(struct perf * perf) {
     if (!perf) {
         return;
     }
@@ -150,7 +173,7 @@ void perf_free(struct perf *perf) {
     }
     for (int i = 0; i < perf->ring_count; i++) {
         if (perf->rings[i].page) {
-            munmap(perf->rings[i].page, perf->rings[i].size + (size_t)sysconf(_SC_PAGESIZE));
+            munmap(perf->rings[i].page, perf->rings[i].size + (size_t) sysconf(_SC_PAGESIZE));
         }
     }
     for (uint32_t i = 0; i < perf->fd_count; i++) {

@@ -9,32 +9,34 @@
 #define FREE_STEP (256u << 10)
 #define LOCK_STEP 512
 
-static uint64_t head_of(const struct perf_ring *ring) {
+static uint64_t head_of(const struct perf_ring * ring) {
     return __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
 }
 
-/* Returns the event at the ring's position, put together in scratch when it wraps around the end. */
-static const struct perf_event_header *event_at(const struct perf_ring *ring, uint8_t *scratch) {
+/* Returns the event at the ring's position, put together in scratch when it wraps around the end.
+ */
+static const struct perf_event_header * event_at(const struct perf_ring * ring, uint8_t * scratch) {
     uint64_t offset = ring->position & (ring->size - 1);
     /* A header never wraps: events are multiples of 8 bytes, and so is the ring. */
-    const struct perf_event_header *event = (const void *)(ring->data + offset);
+    const struct perf_event_header * event = (const void *) (ring->data + offset);
     uint64_t before_end = ring->size - offset;
     if (event->size <= before_end) {
         return event;
     }
     memcpy(scratch, event, before_end);
     memcpy(scratch + before_end, ring->data, event->size - before_end);
-    return (const void *)scratch;
+    return (const void *) scratch;
 }
 
-static void look_ahead(struct perf_ring *ring, uint8_t *scratch) {
-    ring->next_time = ring->position < ring->may ? perf_event_time(event_at(ring, scratch)) : UINT64_MAX;
+static void look_ahead(struct perf_ring * ring, uint8_t * scratch) {
+    ring->next_time =
+        ring->position < ring->may ? perf_event_time(event_at(ring, scratch)) : UINT64_MAX;
 }
 
-static struct perf_ring *earliest(struct perf *perf) {
-    struct perf_ring *best = NULL;
+static struct perf_ring * earliest(struct perf * perf) {
+    struct perf_ring * best = NULL;
     for (int i = 0; i < perf->ring_count; i++) {
-        struct perf_ring *ring = &perf->rings[i];
+        struct perf_ring * ring = &perf->rings[i];
         if (ring->next_time != UINT64_MAX && (!best || ring->next_time < best->next_time)) {
             best = ring;
         }
@@ -42,10 +44,11 @@ static struct perf_ring *earliest(struct perf *perf) {
     return best;
 }
 
-/* A thread may enter a call on one CPU and leave it on another. Whatever is in a ring when `must` is read
- * was preceded by events that are in the other rings when `may` is read afterwards, so reading all that
- * must, and in between what may come earlier, never sees an exit before its entry. */
-static uint64_t mark_heads(struct perf *perf) {
+/* A thread may enter a call on one CPU and leave it on another. Whatever is in a ring when `must`
+ * is read was preceded by events that are in the other rings when `may` is read afterwards, so
+ * reading all that must, and in between what may come earlier, never sees an exit before its entry.
+ */
+static uint64_t mark_heads(struct perf * perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
     uint64_t pending = 0;
     for (int i = 0; i < perf->ring_count; i++) {
@@ -55,7 +58,7 @@ static uint64_t mark_heads(struct perf *perf) {
         }
     }
     for (int i = 0; i < perf->ring_count; i++) {
-        struct perf_ring *ring = &perf->rings[i];
+        struct perf_ring * ring = &perf->rings[i];
         ring->next_time = UINT64_MAX;
         if (ring->page) {
             ring->may = head_of(ring);
@@ -65,19 +68,19 @@ static uint64_t mark_heads(struct perf *perf) {
     return pending;
 }
 
-static void free_read(struct perf_ring *ring) {
+static void free_read(struct perf_ring * ring) {
     __atomic_store_n(&ring->page->data_tail, ring->position, __ATOMIC_RELEASE);
 }
 
-void perf_drain(struct perf *perf) {
+void perf_drain(struct perf * perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
     uint64_t begin = now_ns();
     uint64_t pending = mark_heads(perf);
     int events = 0;
     sink_begin(&perf->sink);
     while (pending) {
-        struct perf_ring *ring = earliest(perf);
-        const struct perf_event_header *event = event_at(ring, scratch);
+        struct perf_ring * ring = earliest(perf);
+        const struct perf_event_header * event = event_at(ring, scratch);
         uint64_t before = ring->position;
         perf_event(perf, event);
         ring->position += event->size;

@@ -14,13 +14,17 @@
 
 #define HOLD_STEP_US 200
 
-static void on_wake(int signal) { (void)signal; }
+static void on_wake(int signal) {
+    (void) signal;
+}
 
 /* The signal by which a request gets the thread out of waitpid; its handler does nothing. */
-static int wake_signal(void) { return SIGRTMAX - 2; }
+static int wake_signal(void) {
+    return SIGRTMAX - 2;
+}
 
-/* Every stop would send SIGCHLD, which queues up where it is blocked and wakes Python's main thread each
- * time: a third of the cost of a stop. waitpid needs none of them. */
+/* Every stop would send SIGCHLD, which queues up where it is blocked and wakes Python's main thread
+ * each time: a third of the cost of a stop. waitpid needs none of them. */
 static void silence_stops(void) {
     struct sigaction action;
     if (sigaction(SIGCHLD, NULL, &action) == 0) {
@@ -41,14 +45,14 @@ static void prepare_thread(void) {
     pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 }
 
-static bool fail(struct tracer *tracer, int stage, int error) {
+static bool fail(struct tracer * tracer, int stage, int error) {
     tracer->stage = stage;
     tracer->error = error;
     atomic_store(&tracer->started, 2);
     return false;
 }
 
-static bool begin_launch(struct tracer *tracer) {
+static bool begin_launch(struct tracer * tracer) {
     if (!launch_fork(&tracer->launch, &tracer->old_mask, &tracer->child)) {
         return fail(tracer, STAGE_FORK, errno);
     }
@@ -71,7 +75,7 @@ static bool begin_launch(struct tracer *tracer) {
     return write(tracer->child.gate, "", 1) == 1 || fail(tracer, STAGE_FORK, errno);
 }
 
-static bool begin_attach(struct tracer *tracer) {
+static bool begin_attach(struct tracer * tracer) {
     if (!tracer_seize_running(tracer)) {
         return fail(tracer, STAGE_SEIZE, tracer->error);
     }
@@ -82,17 +86,20 @@ static bool begin_attach(struct tracer *tracer) {
 }
 
 /* Tasks are left when someone else in this process, as their parent, has waited for them. */
-static void end_calls(struct task *task, void *data) { breakpoint_ended(data, task); }
+static void end_calls(struct task * task, void * data) {
+    breakpoint_ended(data, task);
+}
 
-void *tracer_thread(void *data) {
-    struct tracer *tracer = data;
+void * tracer_thread(void * data) {
+    struct tracer * tracer = data;
     prepare_thread();
     if (tracer->attached ? begin_attach(tracer) : begin_launch(tracer)) {
         tracer_loop(tracer);
     }
     if (!tracer->attached) {
         int stage = STAGE_NONE, error = 0;
-        if (launch_report(&tracer->child, &stage, &error, &tracer->loop_ns) && stage != STAGE_NONE) {
+        if (launch_report(&tracer->child, &stage, &error, &tracer->loop_ns) &&
+            stage != STAGE_NONE) {
             fail(tracer, stage, error);
         } else if (!atomic_load(&tracer->started)) {
             fail(tracer, STAGE_EXEC, 0);
@@ -106,12 +113,12 @@ void *tracer_thread(void *data) {
     return NULL;
 }
 
-struct tracer *tracer_new(uint32_t blocks, const uint8_t *selected) {
-    struct tracer *tracer = calloc(1, sizeof *tracer);
+struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected) {
+    struct tracer * tracer = calloc(1, sizeof *tracer);
     if (!tracer) {
         return NULL;
     }
-    tracer->child = (struct launched){ -1, -1, -1 };
+    tracer->child = (struct launched) {-1, -1, -1};
     tracer->everything = !selected;
     if (selected) {
         static const uint8_t nothing[SELECT_BYTES];
@@ -126,7 +133,7 @@ struct tracer *tracer_new(uint32_t blocks, const uint8_t *selected) {
 }
 
 /* Every signal is blocked in the new thread: Ctrl-C belongs to Python's own. */
-static int start_thread(struct tracer *tracer) {
+static int start_thread(struct tracer * tracer) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &tracer->old_mask);
@@ -139,38 +146,46 @@ static int start_thread(struct tracer *tracer) {
     return -error;
 }
 
-int tracer_launch(struct tracer *tracer, const char *path, char *const *argv, char *const *envp,
-                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                  uint32_t loops) {
-    tracer->launch = (struct launch){ path, argv, envp, cwd, filter, (uint16_t)filter_length,
-                                      no_new_privs != 0, loops };
+int tracer_launch(struct tracer * tracer, const char * path, char * const * argv,
+                  char * const * envp, const char * cwd, const void * filter,
+                  uint32_t filter_length, int no_new_privs, uint32_t loops) {
+    tracer->launch = (struct launch) {
+        path, argv, envp, cwd, filter, (uint16_t) filter_length, no_new_privs != 0, loops};
     tracer->seccomp = filter_length > 0;
     return start_thread(tracer);
 }
 
-int tracer_attach(struct tracer *tracer, int pid) {
+int tracer_attach(struct tracer * tracer, int pid) {
     tracer->attached = true;
     tracer->root = pid;
     return start_thread(tracer);
 }
 
-void tracer_hold(struct tracer *tracer) { atomic_store(&tracer->hold, 1); }
+void tracer_hold(struct tracer * tracer) {
+    atomic_store(&tracer->hold, 1);
+}
 
-int tracer_held(struct tracer *tracer) { return atomic_load(&tracer->hold) == 2; }
+int tracer_held(struct tracer * tracer) {
+    return atomic_load(&tracer->hold) == 2;
+}
 
-void tracer_release(struct tracer *tracer) { atomic_store(&tracer->hold, 0); }
+void tracer_release(struct tracer * tracer) {
+    atomic_store(&tracer->hold, 0);
+}
 
-int tracer_started(struct tracer *tracer) { return atomic_load(&tracer->started); }
+int tracer_started(struct tracer * tracer) {
+    return atomic_load(&tracer->started);
+}
 
-struct sink_block *tracer_take(struct tracer *tracer, int timeout_ms) {
+struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms) {
     return sink_take(&tracer->sink, timeout_ms);
 }
 
-void tracer_give_back(struct tracer *tracer, struct sink_block *block) {
+void tracer_give_back(struct tracer * tracer, struct sink_block * block) {
     sink_give_back(&tracer->sink, block);
 }
 
-void tracer_ask(struct tracer *tracer, int request) {
+void tracer_ask(struct tracer * tracer, int request) {
     atomic_store(&tracer->request, request);
     /* The signal may come just before waitpid blocks, so it is sent until the request is taken. */
     while (tracer->thread_started && !atomic_load(&tracer->done) &&
@@ -180,7 +195,7 @@ void tracer_ask(struct tracer *tracer, int request) {
     }
 }
 
-void tracer_state_of(struct tracer *tracer, struct tracer_state *state) {
+void tracer_state_of(struct tracer * tracer, struct tracer_state * state) {
     state->started = atomic_load(&tracer->started);
     state->done = atomic_load(&tracer->done);
     state->root = tracer->root;
@@ -195,7 +210,7 @@ void tracer_state_of(struct tracer *tracer, struct tracer_state *state) {
     state->loop_ns = tracer->loop_ns;
 }
 
-void tracer_free(struct tracer *tracer) {
+void tracer_free(struct tracer * tracer) {
     if (!tracer) {
         return;
     }
@@ -211,8 +226,8 @@ void tracer_free(struct tracer *tracer) {
     free(tracer);
 }
 
-int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *sizes) {
-    const struct text_rule *rule = text_rule_of(nr);
+int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes) {
+    const struct text_rule * rule = text_rule_of(nr);
     for (int i = 0; rule && i < 2; i++) {
         kinds[i] = rule->part[i].kind;
         arguments[i] = rule->part[i].argument;
@@ -221,8 +236,14 @@ int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *
     return rule != NULL;
 }
 
-uint32_t tracer_audit_arch(void) { return ARCH_NATIVE_AUDIT; }
+uint32_t tracer_audit_arch(void) {
+    return ARCH_NATIVE_AUDIT;
+}
 
-void *tracer_block_records(struct sink_block *block) { return block->records; }
+void * tracer_block_records(struct sink_block * block) {
+    return block->records;
+}
 
-void *tracer_block_strings(struct sink_block *block) { return block->strings; }
+void * tracer_block_strings(struct sink_block * block) {
+    return block->strings;
+}

@@ -1,7 +1,9 @@
-/* The ptrace recorder: one thread that starts or attaches to a program and resumes it from stop to stop.
+/* The ptrace recorder: one thread that starts or attaches to a program and resumes it from stop to
+ * stop.
  *
- * Every ptrace request must come from the thread that seized, so all of them are made in that thread;
- * the functions of tracer.cdef.h, called by Python, only talk to it through the sink and the atomics. */
+ * Every ptrace request must come from the thread that seized, so all of them are made in that
+ * thread; the functions of tracer.cdef.h, called by Python, only talk to it through the sink and
+ * the atomics. */
 #ifndef LLAMACTL_TRACER_H
 #define LLAMACTL_TRACER_H
 
@@ -17,8 +19,8 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define WATCHES 2  /* the first and the last float of a row */
-#define SELECT_BYTES 128  /* one bit for each of 1024 system calls */
+#define WATCHES 2        /* the first and the last float of a row */
+#define SELECT_BYTES 128 /* one bit for each of 1024 system calls */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
@@ -36,19 +38,20 @@ enum tracer_stage {
 
 enum tracer_request {
     REQUEST_NONE = 0,
-    REQUEST_PASS,    /* record no more, keep resuming: a seccomp filter can't be left without a tracer */
-    REQUEST_DETACH,  /* let every thread go */
-    REQUEST_KILL,    /* end the program that was started */
-    REQUEST_ARM,     /* put the breakpoints in, when the functions are there */
+    REQUEST_PASS, /* record no more, keep resuming: a seccomp filter can't be left without a tracer
+                   */
+    REQUEST_DETACH, /* let every thread go */
+    REQUEST_KILL,   /* end the program that was started */
+    REQUEST_ARM,    /* put the breakpoints in, when the functions are there */
 };
 
 struct launch {
-    const char *path;        /* NULL: instead of a program, make `loops` system calls and time them */
-    char *const *argv;
-    char *const *envp;
-    const char *cwd;         /* NULL: stay */
-    const struct sock_filter *filter;
-    uint16_t filter_length;  /* 0: no filter, stop at every call */
+    const char * path; /* NULL: instead of a program, make `loops` system calls and time them */
+    char * const * argv;
+    char * const * envp;
+    const char * cwd; /* NULL: stay */
+    const struct sock_filter * filter;
+    uint16_t filter_length; /* 0: no filter, stop at every call */
     bool no_new_privs;
     uint32_t loops;
 };
@@ -67,12 +70,12 @@ struct tracer {
     bool attached;
     bool seccomp;
     bool everything;
-    bool no_calls;       /* no system call is selected */
-    struct breakpoints *breakpoints;
-    atomic_ullong watched[WATCHES];  /* addresses in the debug registers; 0: none */
-    atomic_uint watch_version;       /* 0: nothing was ever watched */
+    bool no_calls; /* no system call is selected */
+    struct breakpoints * breakpoints;
+    atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
+    atomic_uint watch_version;      /* 0: nothing was ever watched */
     atomic_int watch_refused;
-    int boundary_error;  /* why they couldn't be armed */
+    int boundary_error; /* why they couldn't be armed */
     uint8_t selected[SELECT_BYTES];
     bool recording;
     bool detaching;
@@ -81,31 +84,32 @@ struct tracer {
     bool wait_status_known;
     uint64_t loop_ns;
     atomic_int request;
-    atomic_int started;  /* 0 not yet, 1 running, 2 failed */
+    atomic_int started; /* 0 not yet, 1 running, 2 failed */
     atomic_int done;
-    atomic_int hold;     /* 1 asked for, 2 the child waits to be released */
+    atomic_int hold; /* 1 asked for, 2 the child waits to be released */
     int stage;
     int error;
     atomic_ullong stops;
 };
 
 uint64_t now_ns(void);
-bool launch_fork(const struct launch *launch, const sigset_t *mask, struct launched *child);
+bool launch_fork(const struct launch * launch, const sigset_t * mask, struct launched * child);
 /* Reads what the child said before it gave up; false when it said nothing. */
-bool launch_report(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
-void launch_close(struct launched *child);
+bool launch_report(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
+void launch_close(struct launched * child);
 
-void *tracer_thread(void *data);
-void tracer_loop(struct tracer *tracer);
-bool tracer_seize_child(struct tracer *tracer);
-bool tracer_seize_running(struct tracer *tracer);
+void * tracer_thread(void * data);
+void tracer_loop(struct tracer * tracer);
+bool tracer_seize_child(struct tracer * tracer);
+bool tracer_seize_running(struct tracer * tracer);
 /* Asks every thread to stop, so that the next stops can be used to let go of it. */
-void tracer_interrupt_all(struct tracer *tracer);
+void tracer_interrupt_all(struct tracer * tracer);
 /* Handles a stop while detaching. */
-void tracer_let_go(struct tracer *tracer, pid_t tid, int status);
+void tracer_let_go(struct tracer * tracer, pid_t tid, int status);
 
-void record_call(struct tracer *tracer, struct task *task, int64_t ret, uint64_t now);
-void record_task(struct tracer *tracer, struct task *task, int what, pid_t child, pid_t child_pid, int64_t ret);
-void record_signal(struct tracer *tracer, struct task *task, int signal, pid_t sender);
+void record_call(struct tracer * tracer, struct task * task, int64_t ret, uint64_t now);
+void record_task(struct tracer * tracer, struct task * task, int what, pid_t child, pid_t child_pid,
+                 int64_t ret);
+void record_signal(struct tracer * tracer, struct task * task, int signal, pid_t sender);
 
 #endif

@@ -35,32 +35,34 @@ struct breakpoint_state {
     uint64_t unrecorded;
 };
 
-struct tracer *tracer_new(uint32_t blocks, const uint8_t *selected);
-int tracer_launch(struct tracer *tracer, const char *path, char *const *argv, char *const *envp,
-                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                  uint32_t loops);
-int tracer_attach(struct tracer *tracer, int pid);
-int tracer_started(struct tracer *tracer);
+struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected);
+int tracer_launch(struct tracer * tracer, const char * path, char * const * argv,
+                  char * const * envp, const char * cwd, const void * filter,
+                  uint32_t filter_length, int no_new_privs, uint32_t loops);
+int tracer_attach(struct tracer * tracer, int pid);
+int tracer_started(struct tracer * tracer);
 /* Before the launch: let the child wait, seized, until it is released. */
-void tracer_hold(struct tracer *tracer);
-int tracer_held(struct tracer *tracer);
-void tracer_release(struct tracer *tracer);
-struct sink_block *tracer_take(struct tracer *tracer, int timeout_ms);
-void tracer_give_back(struct tracer *tracer, struct sink_block *block);
-void tracer_ask(struct tracer *tracer, int request);
-void tracer_state_of(struct tracer *tracer, struct tracer_state *state);
-void tracer_free(struct tracer *tracer);
-/* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points become the
- * recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an errno. */
-int tracer_breakpoints(struct tracer *tracer, struct points *points, uint64_t scratch, uint32_t bytes);
-/* Watch the float at an address from each thread's next breakpoint on; which is 0 or 1. 0 when the debug
- * registers were refused. */
-int tracer_watch(struct tracer *tracer, int which, uint64_t address);
-void tracer_breakpoint_state(struct tracer *tracer, struct breakpoint_state *state);
-int tracer_text_rule(uint32_t nr, uint8_t *kinds, uint8_t *arguments, uint16_t *sizes);
+void tracer_hold(struct tracer * tracer);
+int tracer_held(struct tracer * tracer);
+void tracer_release(struct tracer * tracer);
+struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms);
+void tracer_give_back(struct tracer * tracer, struct sink_block * block);
+void tracer_ask(struct tracer * tracer, int request);
+void tracer_state_of(struct tracer * tracer, struct tracer_state * state);
+void tracer_free(struct tracer * tracer);
+/* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points
+ * become the recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an
+ * errno. */
+int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
+                       uint32_t bytes);
+/* Watch the float at an address from each thread's next breakpoint on; which is 0 or 1. 0 when the
+ * debug registers were refused. */
+int tracer_watch(struct tracer * tracer, int which, uint64_t address);
+void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
+int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);
-void *tracer_block_records(struct sink_block *block);
-void *tracer_block_strings(struct sink_block *block);
+void * tracer_block_records(struct sink_block * block);
+void * tracer_block_strings(struct sink_block * block);
 
 typedef struct tracer tracer_t;
 
@@ -70,40 +72,41 @@ typedef struct perf perf_t;
 /* A child that waits before its exec. */
 struct launched {
     int pid;
-    int gate;    /* write a byte to let the child go on */
-    int report;  /* the child's complaint, nothing after a successful exec */
+    int gate;   /* write a byte to let the child go on */
+    int report; /* the child's complaint, nothing after a successful exec */
 };
 
-struct perf *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
+                       int tasks);
 int perf_tracefs(void);
-int perf_open(struct perf *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
-int perf_start(struct perf *perf, int enable);
-struct sink_block *perf_take(struct perf *perf, int timeout_ms);
-void perf_give_back(struct perf *perf, struct sink_block *block);
-void perf_stop(struct perf *perf);
-int perf_done(struct perf *perf);
-uint64_t perf_lost(struct perf *perf);
+int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filter,
+              const char * exit_filter);
+int perf_start(struct perf * perf, int enable);
+struct sink_block * perf_take(struct perf * perf, int timeout_ms);
+void perf_give_back(struct perf * perf, struct sink_block * block);
+void perf_stop(struct perf * perf);
+int perf_done(struct perf * perf);
+uint64_t perf_lost(struct perf * perf);
 /* Every event before this moment (CLOCK_MONOTONIC, ns) has been taken from the rings. */
-uint64_t perf_drained(struct perf *perf);
-int perf_stage(struct perf *perf);
-uint64_t perf_ring_bytes(struct perf *perf);
-void perf_free(perf_t *perf);
-/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints of our
- * uprobes (0: none), and nothing else. */
-void perf_boundary(perf_t *perf, points_t *points, int enter_id, int leave_id);
-uint64_t perf_inner(perf_t *perf);
+uint64_t perf_drained(struct perf * perf);
+int perf_stage(struct perf * perf);
+uint64_t perf_ring_bytes(struct perf * perf);
+void perf_free(perf_t * perf);
+/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints
+ * of our uprobes (0: none), and nothing else. */
+void perf_boundary(perf_t * perf, points_t * points, int enter_id, int leave_id);
+uint64_t perf_inner(perf_t * perf);
 /* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
-int perf_watch(perf_t *perf, int tid, int which, uint64_t address);
-int perf_watch_move(perf_t *perf, int which, uint64_t address);
+int perf_watch(perf_t * perf, int tid, int which, uint64_t address);
+int perf_watch_move(perf_t * perf, int which, uint64_t address);
 
-int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
-                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                 uint32_t loops);
+int launch_start(struct launched * child, const char * path, char * const * argv,
+                 char * const * envp, const char * cwd, const void * filter, uint32_t filter_length,
+                 int no_new_privs, uint32_t loops);
 /* Stops one thread by SIGSTOP. */
 int launch_stop_thread(int pid, int tid);
-int launch_open_gate(struct launched *child);
-int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
-void launch_end(struct launched *child);
-
+int launch_open_gate(struct launched * child);
+int launch_answer(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
+void launch_end(struct launched * child);
 
 #endif

@@ -15,27 +15,40 @@
 #define ARCH_NATIVE ARCH_X86_64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_X86_64
 typedef struct user_regs_struct arch_registers;
-static inline uint64_t arch_call_number(const arch_registers *r) { return r->orig_rax; }
+static inline uint64_t arch_call_number(const arch_registers * r) {
+    return r->orig_rax;
+}
 #elif defined(__aarch64__)
 #define ARCH_NATIVE ARCH_AARCH64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_AARCH64
 typedef struct user_regs_struct arch_registers;
-static inline uint64_t arch_call_number(const arch_registers *r) { return r->regs[8]; }
+static inline uint64_t arch_call_number(const arch_registers * r) {
+    return r->regs[8];
+}
 #else
 /* Still complete, but a call that was entered before recording began stays unnamed. */
 #define ARCH_NATIVE ARCH_OTHER
 #define ARCH_NATIVE_AUDIT 0
-typedef struct { uint64_t words[128]; } arch_registers;
-static inline uint64_t arch_call_number(const arch_registers *r) { (void)r; return RECORD_NR_UNKNOWN; }
+typedef struct {
+    uint64_t words[128];
+} arch_registers;
+static inline uint64_t arch_call_number(const arch_registers * r) {
+    (void) r;
+    return RECORD_NR_UNKNOWN;
+}
 #endif
 
 /* The number that a record keeps for an AUDIT_ARCH_ value. */
 static inline uint16_t arch_of_audit(uint32_t audit) {
     switch (audit) {
-    case AUDIT_ARCH_X86_64: return ARCH_X86_64;
-    case AUDIT_ARCH_AARCH64: return ARCH_AARCH64;
-    case AUDIT_ARCH_I386: return ARCH_I386;
-    default: return ARCH_OTHER;
+    case AUDIT_ARCH_X86_64:
+        return ARCH_X86_64;
+    case AUDIT_ARCH_AARCH64:
+        return ARCH_AARCH64;
+    case AUDIT_ARCH_I386:
+        return ARCH_I386;
+    default:
+        return ARCH_OTHER;
     }
 }
 

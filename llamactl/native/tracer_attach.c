@@ -13,17 +13,19 @@
 #include "breakpoint.h"
 #include "tracer.h"
 
-#define FOLLOW (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK \
-    | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT)
+#define FOLLOW                                                                                     \
+    (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |      \
+     PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT)
 
 static long request(int what, pid_t tid, long address, long data) {
     return syscall(SYS_ptrace, what, tid, address, data);
 }
 
-bool tracer_seize_child(struct tracer *tracer) {
-    /* A filter outlives its tracer and then fails calls with ENOSYS, so the child must not outlive us. */
+bool tracer_seize_child(struct tracer * tracer) {
+    /* A filter outlives its tracer and then fails calls with ENOSYS, so the child must not outlive
+     * us. */
     long options = FOLLOW | PTRACE_O_EXITKILL | (tracer->seccomp ? PTRACE_O_TRACESECCOMP : 0);
-    struct task *task = task_get(&tracer->tasks, tracer->root);
+    struct task * task = task_get(&tracer->tasks, tracer->root);
     if (!task || request(PTRACE_SEIZE, tracer->root, 0, options) != 0) {
         tracer->error = task ? errno : ENOMEM;
         return false;
@@ -35,8 +37,8 @@ bool tracer_seize_child(struct tracer *tracer) {
 static bool is_ours(pid_t tid) {
     char path[64], line[128];
     bool ours = false;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-    FILE *file = fopen(path, "re");
+    snprintf(path, sizeof path, "/proc/%d/status", (int) tid);
+    FILE * file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file)) {
         int tracer;
         if (sscanf(line, "TracerPid: %d", &tracer) == 1) {
@@ -51,7 +53,7 @@ static bool is_ours(pid_t tid) {
 }
 
 /* Seizes one thread; 1 when it is new, 0 when there was nothing to do, -1 when it was refused. */
-static int seize_thread(struct tracer *tracer, pid_t tid) {
+static int seize_thread(struct tracer * tracer, pid_t tid) {
     if (task_find(&tracer->tasks, tid)) {
         return 0;
     }
@@ -60,7 +62,7 @@ static int seize_thread(struct tracer *tracer, pid_t tid) {
         /* A thread that was born of a seized one is ours already; one that has ended is no loss. */
         return errno == ESRCH || is_ours(tid) ? 0 : -1;
     }
-    struct task *task = task_get(&tracer->tasks, tid);
+    struct task * task = task_get(&tracer->tasks, tid);
     if (!task) {
         tracer->error = ENOMEM;
         return -1;
@@ -71,17 +73,17 @@ static int seize_thread(struct tracer *tracer, pid_t tid) {
 }
 
 /* One pass over /proc/PID/task; returns how many threads were new, -1 when one was refused. */
-static int seize_pass(struct tracer *tracer) {
+static int seize_pass(struct tracer * tracer) {
     char path[64];
     int found = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)tracer->root);
-    DIR *directory = opendir(path);
+    snprintf(path, sizeof path, "/proc/%d/task", (int) tracer->root);
+    DIR * directory = opendir(path);
     if (!directory) {
         tracer->error = errno == ENOENT ? ESRCH : errno;
         return -1;
     }
-    for (struct dirent *entry; found >= 0 && (entry = readdir(directory));) {
-        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+    for (struct dirent * entry; found >= 0 && (entry = readdir(directory));) {
+        pid_t tid = (pid_t) strtol(entry->d_name, NULL, 10);
         int got = tid > 0 ? seize_thread(tracer, tid) : 0;
         found = got < 0 ? -1 : found + got;
     }
@@ -89,14 +91,14 @@ static int seize_pass(struct tracer *tracer) {
     return found;
 }
 
-bool tracer_seize_running(struct tracer *tracer) {
+bool tracer_seize_running(struct tracer * tracer) {
     int found;
     /* Threads may start while the list is read: go on until a pass finds nothing new. */
     do {
         found = seize_pass(tracer);
     } while (found > 0);
     if (found < 0 && tracer->tasks.count) {
-        tracer_interrupt_all(tracer);  /* Let go again of those that were taken. */
+        tracer_interrupt_all(tracer); /* Let go again of those that were taken. */
         tracer->detaching = true;
         tracer_loop(tracer);
     }
@@ -107,32 +109,34 @@ bool tracer_seize_running(struct tracer *tracer) {
     return found == 0;
 }
 
-static void interrupt_one(struct task *task, void *data) {
-    (void)data;
+static void interrupt_one(struct task * task, void * data) {
+    (void) data;
     request(PTRACE_INTERRUPT, task->tid, 0, 0);
 }
 
-void tracer_interrupt_all(struct tracer *tracer) {
+void tracer_interrupt_all(struct tracer * tracer) {
     task_each(&tracer->tasks, interrupt_one, NULL);
 }
 
-/* A child that is being born takes a copy of its parent's stack along, so it is looked after first. */
-static void look_at_newcomers(struct tracer *tracer, struct task *task, int event) {
+/* A child that is being born takes a copy of its parent's stack along, so it is looked after first.
+ */
+static void look_at_newcomers(struct tracer * tracer, struct task * task, int event) {
     unsigned long child = 0;
     if (task) {
         breakpoint_newcomer(tracer, task);
     }
-    bool birth = event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
+    bool birth =
+        event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
     if (birth && syscall(SYS_ptrace, PTRACE_GETEVENTMSG, task ? task->tid : 0, 0, &child) == 0) {
         /* Not into the table: it may have been let go before. */
-        struct task born = { .tid = (pid_t)child };
+        struct task born = {.tid = (pid_t) child};
         breakpoint_newcomer(tracer, &born);
     }
 }
 
-void tracer_let_go(struct tracer *tracer, pid_t tid, int status) {
+void tracer_let_go(struct tracer * tracer, pid_t tid, int status) {
     int signal = WSTOPSIG(status);
-    struct task *task = task_find(&tracer->tasks, tid);
+    struct task * task = task_find(&tracer->tasks, tid);
     look_at_newcomers(tracer, task, status >> 16);
     bool ours = status >> 16 == 0 && signal == SIGTRAP && task && breakpoint_trap(tracer, task);
     /* A signal about to be delivered goes on its way; every other stop is our own doing. */

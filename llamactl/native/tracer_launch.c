@@ -20,18 +20,18 @@ struct report {
 uint64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
 }
 
 static void say(int fd, int stage, int error, uint64_t loop_ns) {
-    struct report report = { stage, error, loop_ns };
+    struct report report = {stage, error, loop_ns};
     while (write(fd, &report, sizeof report) < 0 && errno == EINTR) {
     }
 }
 
 /* Python ignores these; a program expects the default, as subprocess gives it. */
 static void restore_signals(void) {
-    const int ignored[] = { SIGPIPE, SIGXFSZ };
+    const int ignored[] = {SIGPIPE, SIGXFSZ};
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
@@ -45,7 +45,7 @@ static void restore_signals(void) {
     }
 }
 
-static void run_loop(const struct launch *launch, int report) {
+static void run_loop(const struct launch * launch, int report) {
     uint64_t begin = now_ns();
     for (uint32_t i = 0; i < launch->loops; i++) {
         syscall(SYS_getppid);
@@ -55,7 +55,7 @@ static void run_loop(const struct launch *launch, int report) {
 }
 
 /* Only async-signal-safe calls here: the parent has threads. */
-static void run_child(const struct launch *launch, const sigset_t *mask, int gate, int report) {
+static void run_child(const struct launch * launch, const sigset_t * mask, int gate, int report) {
     char go;
     if (read(gate, &go, 1) != 1) {
         _exit(127);
@@ -71,7 +71,7 @@ static void run_child(const struct launch *launch, const sigset_t *mask, int gat
     }
     sigprocmask(SIG_SETMASK, mask, NULL);
     if (launch->filter_length) {
-        struct sock_fprog program = { launch->filter_length, (struct sock_filter *)launch->filter };
+        struct sock_fprog program = {launch->filter_length, (struct sock_filter *) launch->filter};
         if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) {
             say(report, STAGE_SECCOMP, errno, 0);
             _exit(127);
@@ -85,9 +85,9 @@ static void run_child(const struct launch *launch, const sigset_t *mask, int gat
     _exit(127);
 }
 
-bool launch_fork(const struct launch *launch, const sigset_t *mask, struct launched *child) {
-    int gate[2] = { -1, -1 };
-    int report[2] = { -1, -1 };
+bool launch_fork(const struct launch * launch, const sigset_t * mask, struct launched * child) {
+    int gate[2] = {-1, -1};
+    int report[2] = {-1, -1};
     child->pid = -1;
     child->gate = -1;
     child->report = -1;
@@ -113,7 +113,7 @@ bool launch_fork(const struct launch *launch, const sigset_t *mask, struct launc
     return child->pid > 0;
 }
 
-bool launch_report(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
+bool launch_report(struct launched * child, int * stage, int * error, uint64_t * loop_ns) {
     struct report report;
     if (child->report < 0 || read(child->report, &report, sizeof report) != sizeof report) {
         return false;
@@ -124,7 +124,7 @@ bool launch_report(struct launched *child, int *stage, int *error, uint64_t *loo
     return true;
 }
 
-void launch_close(struct launched *child) {
+void launch_close(struct launched * child) {
     if (child->gate >= 0) {
         close(child->gate);
     }
@@ -135,22 +135,27 @@ void launch_close(struct launched *child) {
     child->report = -1;
 }
 
-int launch_start(struct launched *child, const char *path, char *const *argv, char *const *envp,
-                 const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
-                 uint32_t loops) {
-    struct launch launch = { path, argv, envp, cwd, filter, (uint16_t)filter_length, no_new_privs != 0, loops };
+int launch_start(struct launched * child, const char * path, char * const * argv,
+                 char * const * envp, const char * cwd, const void * filter, uint32_t filter_length,
+                 int no_new_privs, uint32_t loops) {
+    struct launch launch = {
+        path, argv, envp, cwd, filter, (uint16_t) filter_length, no_new_privs != 0, loops};
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     return launch_fork(&launch, &mask, child) ? 0 : -errno;
 }
 
-int launch_open_gate(struct launched *child) { return write(child->gate, "", 1) == 1 ? 0 : -errno; }
+int launch_open_gate(struct launched * child) {
+    return write(child->gate, "", 1) == 1 ? 0 : -errno;
+}
 
-int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns) {
+int launch_answer(struct launched * child, int * stage, int * error, uint64_t * loop_ns) {
     return launch_report(child, stage, error, loop_ns);
 }
 
-void launch_end(struct launched *child) { launch_close(child); }
+void launch_end(struct launched * child) {
+    launch_close(child);
+}
 
 int launch_stop_thread(int pid, int tid) {
     return syscall(SYS_tgkill, pid, tid, SIGSTOP) == 0 ? 0 : -errno;

@@ -15,30 +15,31 @@
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define X32_BIT 0x40000000u
 
-static long request(int what, pid_t tid, long address, void *data) {
+static long request(int what, pid_t tid, long address, void * data) {
     return syscall(SYS_ptrace, what, tid, address, data);
 }
 
 /* With a filter a thread runs freely between selected calls; without one it stops at each call. */
-static void resume(const struct tracer *tracer, const struct task *task, long signal) {
+static void resume(const struct tracer * tracer, const struct task * task, long signal) {
     bool free = (tracer->seccomp && !task->in_call) || tracer->no_calls;
     int how = free ? PTRACE_CONT : PTRACE_SYSCALL;
-    request(how, task->tid, 0, (void *)signal);
+    request(how, task->tid, 0, (void *) signal);
 }
 
-static bool is_selected(const struct tracer *tracer, uint16_t arch, uint64_t nr) {
+static bool is_selected(const struct tracer * tracer, uint16_t arch, uint64_t nr) {
     if (tracer->everything || arch != ARCH_NATIVE || nr >= SELECT_BYTES * 8) {
-        return true;  /* Numbers of a foreign ABI mean other calls: better one too many than one lost. */
+        return true; /* Numbers of a foreign ABI mean other calls: better one too many than one
+                        lost. */
     }
     return tracer->selected[nr >> 3] & (1u << (nr & 7));
 }
 
-static void enter_call(struct tracer *tracer, struct task *task, uint32_t audit, uint64_t nr,
-                       const uint64_t *args) {
+static void enter_call(struct tracer * tracer, struct task * task, uint32_t audit, uint64_t nr,
+                       const uint64_t * args) {
     task->in_call = true;
     task->flags = 0;
     task->arch = arch_of_audit(audit);
-    task->nr = nr < RECORD_NR_UNKNOWN ? (uint16_t)nr : RECORD_NR_UNKNOWN;
+    task->nr = nr < RECORD_NR_UNKNOWN ? (uint16_t) nr : RECORD_NR_UNKNOWN;
     task->wanted = is_selected(tracer, task->arch, nr);
     task->rule = NULL;
     task->text[0].length = 0;
@@ -48,7 +49,7 @@ static void enter_call(struct tracer *tracer, struct task *task, uint32_t audit,
     }
     memcpy(task->args, args, sizeof task->args);
     if (task->arch == ARCH_NATIVE && !(nr & X32_BIT)) {
-        task->rule = text_rule_of((uint32_t)nr);
+        task->rule = text_rule_of((uint32_t) nr);
         if (task->rule) {
             text_read(task, false);
         }
@@ -57,9 +58,9 @@ static void enter_call(struct tracer *tracer, struct task *task, uint32_t audit,
 }
 
 /* A return whose entry wasn't seen: the thread was inside the call when it was seized. */
-static void enter_unseen(struct tracer *tracer, struct task *task, uint64_t now) {
+static void enter_unseen(struct tracer * tracer, struct task * task, uint64_t now) {
     arch_registers registers;
-    struct iovec where = { &registers, sizeof registers };
+    struct iovec where = {&registers, sizeof registers};
     static const uint64_t no_args[6];
     uint64_t nr = RECORD_NR_UNKNOWN;
     if (request(PTRACE_GETREGSET, task->tid, NT_PRSTATUS, &where) == 0) {
@@ -73,7 +74,7 @@ static void enter_unseen(struct tracer *tracer, struct task *task, uint64_t now)
     task->start = now;
 }
 
-static void leave_call(struct tracer *tracer, struct task *task, int64_t ret) {
+static void leave_call(struct tracer * tracer, struct task * task, int64_t ret) {
     uint64_t now = now_ns();
     if (!task->in_call) {
         enter_unseen(tracer, task, now);
@@ -84,19 +85,20 @@ static void leave_call(struct tracer *tracer, struct task *task, int64_t ret) {
     record_call(tracer, task, ret, now);
 }
 
-static void syscall_stop(struct tracer *tracer, struct task *task) {
+static void syscall_stop(struct tracer * tracer, struct task * task) {
     struct ptrace_syscall_info info;
     if (request(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof info, &info) < 0) {
         return;
     }
     switch (info.op) {
     case PTRACE_SYSCALL_INFO_ENTRY:
-        enter_call(tracer, task, info.arch, info.entry.nr, (const uint64_t *)info.entry.args);
+        enter_call(tracer, task, info.arch, info.entry.nr, (const uint64_t *) info.entry.args);
         break;
     case PTRACE_SYSCALL_INFO_SECCOMP:
         /* In a program with a filter of its own this may follow the entry that was seen already. */
         if (!task->in_call) {
-            enter_call(tracer, task, info.arch, info.seccomp.nr, (const uint64_t *)info.seccomp.args);
+            enter_call(tracer, task, info.arch, info.seccomp.nr,
+                       (const uint64_t *) info.seccomp.args);
         }
         break;
     case PTRACE_SYSCALL_INFO_EXIT:
@@ -110,28 +112,29 @@ static void syscall_stop(struct tracer *tracer, struct task *task) {
 static pid_t event_message(pid_t tid) {
     unsigned long message = 0;
     request(PTRACE_GETEVENTMSG, tid, 0, &message);
-    return (pid_t)message;
+    return (pid_t) message;
 }
 
-static void new_task(struct tracer *tracer, struct task *task, int event) {
+static void new_task(struct tracer * tracer, struct task * task, int event) {
     pid_t tid = event_message(task->tid);
-    struct task *child = task_get(&tracer->tasks, tid);
+    struct task * child = task_get(&tracer->tasks, tid);
     if (!child) {
         return;
     }
     if (!child->pid) {
         child->pid = event == PTRACE_EVENT_CLONE ? task_process_of(tid) : tid;
     }
-    int what = event == PTRACE_EVENT_FORK ? TASK_FORK
-        : event == PTRACE_EVENT_VFORK ? TASK_VFORK : TASK_CLONE;
+    int what = event == PTRACE_EVENT_FORK    ? TASK_FORK
+               : event == PTRACE_EVENT_VFORK ? TASK_VFORK
+                                             : TASK_CLONE;
     breakpoint_newcomer(tracer, child);
     record_task(tracer, task, what, tid, child->pid, 0);
 }
 
 /* When a thread other than the first calls exec, the kernel gives it the first one's id. */
-static struct task *exec_event(struct tracer *tracer, struct task *task) {
+static struct task * exec_event(struct tracer * tracer, struct task * task) {
     pid_t former = event_message(task->tid);
-    struct task *caller = former != task->tid ? task_find(&tracer->tasks, former) : NULL;
+    struct task * caller = former != task->tid ? task_find(&tracer->tasks, former) : NULL;
     if (caller) {
         breakpoint_ended(tracer, task);
         if (task->in_call) {
@@ -139,9 +142,9 @@ static struct task *exec_event(struct tracer *tracer, struct task *task) {
             record_call(tracer, task, 0, task->start);
         }
         struct task kept = *task;
-        struct task *next = task->next;
+        struct task * next = task->next;
         pid_t tid = task->tid, pid = task->pid;
-        *task = *caller;  /* It is inside execve, which is about to return. */
+        *task = *caller; /* It is inside execve, which is about to return. */
         task->next = next;
         task->tid = tid;
         task->pid = pid;
@@ -159,7 +162,7 @@ static struct task *exec_event(struct tracer *tracer, struct task *task) {
     return task;
 }
 
-static void signal_stop(struct tracer *tracer, struct task *task, int signal) {
+static void signal_stop(struct tracer * tracer, struct task * task, int signal) {
     if (signal == SIGTRAP && breakpoint_trap(tracer, task)) {
         resume(tracer, task, 0);
         return;
@@ -167,21 +170,22 @@ static void signal_stop(struct tracer *tracer, struct task *task, int signal) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     bool known = request(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0;
-    bool sent = known && (info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL);
+    bool sent =
+        known && (info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL);
     record_signal(tracer, task, signal, sent ? info.si_pid : 0);
     resume(tracer, task, signal);
 }
 
-static void stop_event(struct tracer *tracer, struct task *task, int signal) {
+static void stop_event(struct tracer * tracer, struct task * task, int signal) {
     bool group = signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
     if (group) {
-        request(PTRACE_LISTEN, task->tid, 0, NULL);  /* Stay stopped, but hear SIGCONT. */
+        request(PTRACE_LISTEN, task->tid, 0, NULL); /* Stay stopped, but hear SIGCONT. */
     } else {
         resume(tracer, task, 0);
     }
 }
 
-static void handle_stop(struct tracer *tracer, struct task *task, int status) {
+static void handle_stop(struct tracer * tracer, struct task * task, int status) {
     int signal = WSTOPSIG(status);
     int event = status >> 16;
     switch (event) {
@@ -215,7 +219,7 @@ static void handle_stop(struct tracer *tracer, struct task *task, int status) {
     resume(tracer, task, 0);
 }
 
-static void task_ended(struct tracer *tracer, struct task *task, int status) {
+static void task_ended(struct tracer * tracer, struct task * task, int status) {
     if (task->in_call) {
         task->flags |= FLAG_NO_EXIT;
         record_call(tracer, task, 0, task->start);
@@ -229,12 +233,12 @@ static void task_ended(struct tracer *tracer, struct task *task, int status) {
     task_remove(&tracer->tasks, task->tid);
 }
 
-static void kill_one(struct task *task, void *data) {
-    (void)data;
+static void kill_one(struct task * task, void * data) {
+    (void) data;
     kill(task->tid, SIGKILL);
 }
 
-static void obey(struct tracer *tracer) {
+static void obey(struct tracer * tracer) {
     switch (atomic_exchange(&tracer->request, REQUEST_NONE)) {
     case REQUEST_PASS:
         tracer->recording = false;
@@ -260,15 +264,16 @@ static void obey(struct tracer *tracer) {
 }
 
 /* Before exec nothing of the program has run: what the child does there is ours, except execve. */
-static void await_exec(struct tracer *tracer, const struct task *task) {
+static void await_exec(struct tracer * tracer, const struct task * task) {
     bool execs = task->in_call && (task->nr == SYS_execve || task->nr == SYS_execveat);
     tracer->recording = execs && task->arch == ARCH_NATIVE;
 }
 
-void tracer_loop(struct tracer *tracer) {
+void tracer_loop(struct tracer * tracer) {
     while (tracer->tasks.count) {
         int status;
-        /* Only this thread's children: other threads of this process may have children of their own. */
+        /* Only this thread's children: other threads of this process may have children of their
+         * own. */
         pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD);
         if (atomic_load_explicit(&tracer->request, memory_order_relaxed)) {
             obey(tracer);
@@ -280,7 +285,7 @@ void tracer_loop(struct tracer *tracer) {
             break;
         }
         atomic_fetch_add_explicit(&tracer->stops, 1, memory_order_relaxed);
-        struct task *task = task_get(&tracer->tasks, tid);
+        struct task * task = task_get(&tracer->tasks, tid);
         if (!task) {
             break;
         }
@@ -290,7 +295,7 @@ void tracer_loop(struct tracer *tracer) {
             tracer_let_go(tracer, tid, status);
         } else {
             if (tracer->killing) {
-                kill(tid, SIGKILL);  /* It was born after the order. */
+                kill(tid, SIGKILL); /* It was born after the order. */
             }
             if (!task->pid) {
                 task->pid = task_process_of(tid);

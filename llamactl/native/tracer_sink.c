@@ -1,7 +1,7 @@
 /* Blocks of records between the recording thread and Python.
  *
- * A block travels as a whole, with the strings its records mean, so Python can write it out from where
- * it lies. Memory is bounded: when every block is full, the recorder waits for one. */
+ * A block travels as a whole, with the strings its records mean, so Python can write it out from
+ * where it lies. Memory is bounded: when every block is full, the recorder waits for one. */
 #define _GNU_SOURCE
 #include "tracer_sink.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-bool sink_open(struct sink *sink, uint32_t blocks) {
+bool sink_open(struct sink * sink, uint32_t blocks) {
     pthread_condattr_t attributes;
     memset(sink, 0, sizeof *sink);
     pthread_mutex_init(&sink->lock, NULL);
@@ -24,7 +24,7 @@ bool sink_open(struct sink *sink, uint32_t blocks) {
         return false;
     }
     for (sink->block_count = 0; sink->block_count < blocks; sink->block_count++) {
-        struct sink_block *block = &sink->blocks[sink->block_count];
+        struct sink_block * block = &sink->blocks[sink->block_count];
         block->records = malloc(SINK_RECORDS * sizeof *block->records);
         block->strings = malloc(SINK_STRINGS);
         if (!block->records || !block->strings) {
@@ -37,7 +37,7 @@ bool sink_open(struct sink *sink, uint32_t blocks) {
     return true;
 }
 
-void sink_close(struct sink *sink) {
+void sink_close(struct sink * sink) {
     for (uint32_t i = 0; i < sink->block_count; i++) {
         free(sink->blocks[i].records);
         free(sink->blocks[i].strings);
@@ -48,12 +48,16 @@ void sink_close(struct sink *sink) {
     pthread_mutex_destroy(&sink->lock);
 }
 
-void sink_begin(struct sink *sink) { pthread_mutex_lock(&sink->lock); }
+void sink_begin(struct sink * sink) {
+    pthread_mutex_lock(&sink->lock);
+}
 
-void sink_end(struct sink *sink) { pthread_mutex_unlock(&sink->lock); }
+void sink_end(struct sink * sink) {
+    pthread_mutex_unlock(&sink->lock);
+}
 
-static void queue_current(struct sink *sink) {
-    struct sink_block *block = sink->current;
+static void queue_current(struct sink * sink) {
+    struct sink_block * block = sink->current;
     block->next = NULL;
     if (sink->full_last) {
         sink->full_last->next = block;
@@ -65,7 +69,7 @@ static void queue_current(struct sink *sink) {
     pthread_cond_signal(&sink->filled);
 }
 
-static bool next_block(struct sink *sink) {
+static bool next_block(struct sink * sink) {
     if (!sink->free && !sink->closed) {
         sink->waits++;
     }
@@ -83,28 +87,29 @@ static bool next_block(struct sink *sink) {
     return true;
 }
 
-static uint32_t hash_of(const struct sink_text *text) {
-    uint32_t hash = 2166136261u;  /* FNV-1a */
+static uint32_t hash_of(const struct sink_text * text) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
     for (uint32_t i = 0; i < text->length; i++) {
         hash = (hash ^ text->bytes[i]) * 16777619u;
     }
     return hash ? hash : 1;
 }
 
-static uint32_t room_for(const struct sink_text *text) {
+static uint32_t room_for(const struct sink_text * text) {
     return text && text->length ? text->length + 4 : 0;
 }
 
-/* Returns the reference to the text; paths come again and again, so the last ones are remembered. */
-static uint32_t keep_text(struct sink *sink, const struct sink_text *text) {
-    struct sink_block *block = sink->current;
+/* Returns the reference to the text; paths come again and again, so the last ones are remembered.
+ */
+static uint32_t keep_text(struct sink * sink, const struct sink_text * text) {
+    struct sink_block * block = sink->current;
     if (!text || !text->length) {
         return 0;
     }
     uint32_t hash = hash_of(text);
     uint32_t slot = hash % SINK_KNOWN;
     if (sink->known[slot].hash == hash) {
-        const uint8_t *old = block->strings + sink->known[slot].reference - 1;
+        const uint8_t * old = block->strings + sink->known[slot].reference - 1;
         if (!memcmp(old, &text->length, 4) && !memcmp(old + 4, text->bytes, text->length)) {
             return sink->known[slot].reference;
         }
@@ -118,8 +123,8 @@ static uint32_t keep_text(struct sink *sink, const struct sink_text *text) {
     return reference;
 }
 
-void sink_put(struct sink *sink, const struct record *record, const struct sink_text *text,
-              const struct sink_text *text2) {
+void sink_put(struct sink * sink, const struct record * record, const struct sink_text * text,
+              const struct sink_text * text2) {
     uint32_t needed = room_for(text) + room_for(text2);
     if (sink->current && (sink->current->count == SINK_RECORDS ||
                           sink->current->string_bytes + needed > SINK_STRINGS)) {
@@ -129,14 +134,14 @@ void sink_put(struct sink *sink, const struct record *record, const struct sink_
         sink->lost++;
         return;
     }
-    struct record *kept = &sink->current->records[sink->current->count];
+    struct record * kept = &sink->current->records[sink->current->count];
     *kept = *record;
     kept->text = keep_text(sink, text);
     kept->text2 = keep_text(sink, text2);
     sink->current->count++;
 }
 
-void sink_finish(struct sink *sink) {
+void sink_finish(struct sink * sink) {
     pthread_mutex_lock(&sink->lock);
     sink->finished = true;
     pthread_cond_signal(&sink->filled);
@@ -147,7 +152,7 @@ static struct timespec deadline_after(int timeout_ms) {
     struct timespec when;
     clock_gettime(CLOCK_MONOTONIC, &when);
     when.tv_sec += timeout_ms / 1000;
-    when.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    when.tv_nsec += (long) (timeout_ms % 1000) * 1000000;
     if (when.tv_nsec >= 1000000000) {
         when.tv_sec++;
         when.tv_nsec -= 1000000000;
@@ -155,7 +160,7 @@ static struct timespec deadline_after(int timeout_ms) {
     return when;
 }
 
-struct sink_block *sink_take(struct sink *sink, int timeout_ms) {
+struct sink_block * sink_take(struct sink * sink, int timeout_ms) {
     struct timespec deadline = deadline_after(timeout_ms);
     pthread_mutex_lock(&sink->lock);
     while (!sink->full_first && !sink->finished) {
@@ -166,7 +171,7 @@ struct sink_block *sink_take(struct sink *sink, int timeout_ms) {
     if (!sink->full_first && sink->current && sink->current->count) {
         queue_current(sink);
     }
-    struct sink_block *block = sink->full_first;
+    struct sink_block * block = sink->full_first;
     if (block) {
         sink->full_first = block->next;
         if (!sink->full_first) {
@@ -177,7 +182,7 @@ struct sink_block *sink_take(struct sink *sink, int timeout_ms) {
     return block;
 }
 
-void sink_give_back(struct sink *sink, struct sink_block *block) {
+void sink_give_back(struct sink * sink, struct sink_block * block) {
     pthread_mutex_lock(&sink->lock);
     block->next = sink->free;
     sink->free = block;
@@ -185,7 +190,7 @@ void sink_give_back(struct sink *sink, struct sink_block *block) {
     pthread_mutex_unlock(&sink->lock);
 }
 
-void sink_abandon(struct sink *sink) {
+void sink_abandon(struct sink * sink) {
     pthread_mutex_lock(&sink->lock);
     sink->closed = true;
     pthread_cond_broadcast(&sink->freed);

@@ -12,12 +12,12 @@
 
 enum text_kind {
     TEXT_NONE = 0,
-    TEXT_STRING,      /* up to a NUL */
-    TEXT_BYTES,       /* `size` bytes, read on entry */
-    TEXT_SIZED,       /* as many bytes as the argument number `size` says, read on entry */
-    TEXT_VECTOR,      /* an array of strings up to a NULL, joined with NULs */
-    TEXT_OUT_BYTES,   /* `size` bytes, read when the call has succeeded */
-    TEXT_OUT_SIZED,   /* as many bytes as the int that argument number `size` points to, on success */
+    TEXT_STRING,    /* up to a NUL */
+    TEXT_BYTES,     /* `size` bytes, read on entry */
+    TEXT_SIZED,     /* as many bytes as the argument number `size` says, read on entry */
+    TEXT_VECTOR,    /* an array of strings up to a NULL, joined with NULs */
+    TEXT_OUT_BYTES, /* `size` bytes, read when the call has succeeded */
+    TEXT_OUT_SIZED, /* as many bytes as the int that argument number `size` points to, on success */
 };
 
 struct text_part {
@@ -32,11 +32,11 @@ struct text_rule {
 };
 
 /* The rule of a native system call; NULL when nothing is kept. */
-const struct text_rule *text_rule_of(uint32_t nr);
+const struct text_rule * text_rule_of(uint32_t nr);
 /* Reads what is to be read on entry, or (exit true) when the call has returned. */
-void text_read(struct task *task, bool exit);
+void text_read(struct task * task, bool exit);
 /* Reads memory of a stopped thread; returns how many bytes could be read. */
-size_t memory_read(pid_t tid, uint64_t address, void *buffer, size_t length);
+size_t memory_read(pid_t tid, uint64_t address, void * buffer, size_t length);
 /* Which way of reading memory the kernel let us use: 0 process_vm_readv, 1 word by word. */
 int memory_way(void);
 
