@@ -36,6 +36,7 @@ check: $(VENV)/.installed-dev  ## Lint, types, import contracts, C style
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/clang-format --dry-run -Werror $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
 
 format: $(VENV)/.installed-dev  ## Put the code into its format

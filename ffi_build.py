@@ -15,6 +15,7 @@ NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 ENGINE_PRELUDE = """
 #include "engine.h"
 #include "ggml-cpu.h"
+#include "ggml-rpc.h"
 
 static void llamactl_py_log(int level, const char * text);
 static int log_min_level;
@@ -40,17 +41,38 @@ static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
 """
 
 
+def _module(name: str, room: str, prelude: str) -> FFI:
+    ffi = FFI()
+    ffi.cdef((NATIVE / f"{name}.cdef.h").read_text(encoding="utf-8"))
+    ffi.set_source(f"llamactl.{room}._{name}", prelude)
+    return ffi
+
+
 def engine() -> FFI:
     """Return the builder of ``llamactl.engine._engine``, which links llama.cpp."""
-    ffi = FFI()
-    ffi.cdef((NATIVE / "engine.cdef.h").read_text(encoding="utf-8"))
-    ffi.set_source("llamactl.engine._engine", ENGINE_PRELUDE)
-    return ffi
+    return _module("engine", "engine", ENGINE_PRELUDE)
+
+
+def gguf() -> FFI:
+    """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
+    return _module("gguf", "snapshot", '#include "gguf.h"\n')
+
+
+def kernel() -> FFI:
+    """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
+    return _module("kernel", "snapshot", '#include "kernel.h"\n')
 
 
 def tracer() -> FFI:
     """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
-    ffi = FFI()
-    ffi.cdef((NATIVE / "tracer.cdef.h").read_text(encoding="utf-8"))
-    ffi.set_source("llamactl.trace._tracer", '#include "tracer_api.h"\n')
-    return ffi
+    return _module("tracer", "trace", '#include "tracer_api.h"\n')
+
+
+def proc() -> FFI:
+    """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
+    return _module("proc", "snapshot", '#include "proc.h"\n')
+
+
+def bench() -> FFI:
+    """Return the builder of ``llamactl.bench._bench``: counters and the page cache; libc only."""
+    return _module("bench", "bench", '#include "bench.h"\n')

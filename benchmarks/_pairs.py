@@ -43,7 +43,9 @@ def interleaved(a: Callable[[], float], b: Callable[[], float], pairs: int) -> P
 def wall_ms(command: Sequence[str]) -> float:
     """Run a command to its end and return the wall time in milliseconds."""
     start = time.perf_counter()
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
     return (time.perf_counter() - start) * 1e3
 
 

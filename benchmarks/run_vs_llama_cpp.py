@@ -55,8 +55,20 @@ def own_rates(model: str, threads: int) -> tuple[float, float]:
 
 def llama_bench_rates(model: str, threads: int) -> tuple[float, float]:
     """Return the same two figures of llama-bench, which warms up as we do."""
-    command = [peer("llama-bench"), "-m", model, "-t", str(threads), "-p", str(N_PROMPT), "-n", str(N_GENERATE)]
-    output = subprocess.run([*command, "-r", "1", "-o", "json"], capture_output=True, text=True, check=True).stdout
+    command = [
+        peer("llama-bench"),
+        "-m",
+        model,
+        "-t",
+        str(threads),
+        "-p",
+        str(N_PROMPT),
+        "-n",
+        str(N_GENERATE),
+    ]
+    output = subprocess.run(
+        [*command, "-r", "1", "-o", "json"], capture_output=True, text=True, check=True
+    ).stdout
     prompt, generate = json.loads(output)
     return float(prompt["avg_ts"]), float(generate["avg_ts"])
 
@@ -97,15 +109,32 @@ def help_text(pairs: int) -> None:
         bare = Path(folder, "bare.py")
         bare.write_text(BARE_APP, encoding="ascii")
         result = interleaved(
-            lambda: wall_ms([LLAMACTL, "--help"]), lambda: wall_ms([sys.executable, str(bare), "--help"]), pairs
+            lambda: wall_ms([LLAMACTL, "--help"]),
+            lambda: wall_ms([sys.executable, str(bare), "--help"]),
+            pairs,
         )
     print(result.row("--help, bare Typer app", "ms", "<= 1.5"))
 
 
 def python_share(model: str, threads: int) -> None:
     """Print what Python adds to each token, from the report of a run of one's own."""
-    command = [LLAMACTL, "run", "-m", model, "-t", str(threads), "--raw", "--ignore-eos", "-n", "128", "--temp", "0"]
-    output = subprocess.run([*command, "--json", "-q", PROMPT], capture_output=True, text=True, check=True).stdout
+    command = [
+        LLAMACTL,
+        "run",
+        "-m",
+        model,
+        "-t",
+        str(threads),
+        "--raw",
+        "--ignore-eos",
+        "-n",
+        "128",
+        "--temp",
+        "0",
+    ]
+    output = subprocess.run(
+        [*command, "--json", "-q", PROMPT], capture_output=True, text=True, check=True
+    ).stdout
     report = json.loads(output)
     times, n = report["timings"], report["n_tokens"]
     outside = times["python_ns"] + times["detokenize_ns"] + times["output_ns"]

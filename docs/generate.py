@@ -26,9 +26,9 @@ def help_of(*command: str) -> str:
 
 def commands() -> list[str]:
     """Return the names of all commands, in the order of the help."""
-    from llamactl.cli.app import app
+    from llamactl.cli.app import COMMANDS
 
-    return [str(command.name) for command in app.registered_commands]
+    return list(COMMANDS)
 
 
 def reference() -> str:

@@ -19,38 +19,27 @@ function(llamactl_cffi_module name room)
   install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
 endfunction()
 
-llamactl_cffi_module(engine engine ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_memory.cpp)
+llamactl_cffi_module(engine engine
+  ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
+  ${NATIVE_DIR}/engine_step.c)
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 
-file(GLOB tracer_sources CONFIGURE_DEPENDS ${NATIVE_DIR}/tracer*.c ${NATIVE_DIR}/perf*.c
-  ${NATIVE_DIR}/boundary*.c ${NATIVE_DIR}/breakpoint*.c)
-list(APPEND tracer_sources ${NATIVE_DIR}/agent_table.c)
-llamactl_cffi_module(tracer trace ${tracer_sources})
+llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
+llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
+llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c)
+llamactl_cffi_module(tracer trace
+  ${NATIVE_DIR}/tracer.c ${NATIVE_DIR}/tracer_attach.c ${NATIVE_DIR}/tracer_launch.c
+  ${NATIVE_DIR}/tracer_loop.c ${NATIVE_DIR}/tracer_memory.c ${NATIVE_DIR}/tracer_record.c
+  ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c
+  ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c
+  ${NATIVE_DIR}/perf_ring.c ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c
+  ${NATIVE_DIR}/boundary_points.c ${NATIVE_DIR}/boundary_table.c ${NATIVE_DIR}/agent_table.c
+  ${NATIVE_DIR}/breakpoint.c ${NATIVE_DIR}/breakpoint_hit.c ${NATIVE_DIR}/breakpoint_slot.c
+  ${NATIVE_DIR}/breakpoint_watch.c)
+llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
   LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
 
-# The agent: a plain library for LD_AUDIT. The dynamic linker gives it a namespace of its own, so it brings
-# no libc; general registers only, so that a hook never touches a caller's floating-point arguments.
-if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|aarch64|arm64)$")
-  enable_language(ASM)
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-    set(agent_assembly agent_aarch64.S)
-    set(agent_options -mno-outline-atomics)
-  else()
-    set(agent_assembly agent_x86_64.S)
-  endif()
-  set(agent_sources agent.c agent_call.c agent_elf.c agent_gil.c agent_ring.c agent_table.c agent_thread.c)
-  list(TRANSFORM agent_sources PREPEND ${NATIVE_DIR}/)
-  add_library(llamactl_agent MODULE ${agent_sources} ${NATIVE_DIR}/${agent_assembly})
-  set_target_properties(llamactl_agent PROPERTIES
-    OUTPUT_NAME llamactl-agent C_STANDARD 11 C_VISIBILITY_PRESET hidden INSTALL_RPATH ""
-    INTERPROCEDURAL_OPTIMIZATION OFF)
-  target_compile_definitions(llamactl_agent PRIVATE _GNU_SOURCE)
-  target_compile_options(llamactl_agent PRIVATE
-    $<$<COMPILE_LANGUAGE:C>:-O2 -Wall -Wextra -ffreestanding -fno-stack-protector -mgeneral-regs-only
-      -fno-tree-loop-distribute-patterns -fno-sanitize=all -U_FORTIFY_SOURCE ${agent_options}>)
-  target_link_options(llamactl_agent PRIVATE -nostdlib -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
-  install(TARGETS llamactl_agent LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
-endif()
+include(agent.cmake)

@@ -18,7 +18,10 @@ QUICK = ("tests/engine", "tests/render")
 def interpreter(version: str) -> str | None:
     """Return a command that runs this version of Python with venv, or ``None``."""
     versions = Path.home() / ".pyenv" / "versions"
-    candidates = [f"python{version}", *(str(path / "bin/python") for path in sorted(versions.glob(f"{version}.*")))]
+    candidates = [
+        f"python{version}",
+        *(str(path / "bin/python") for path in sorted(versions.glob(f"{version}.*"))),
+    ]
     for candidate in candidates:
         code = "import sys, venv, ensurepip; sys.stdout.write('%d.%d' % sys.version_info[:2])"
         try:
@@ -44,7 +47,8 @@ def run_tests(python: str, version: str, package: Path) -> int:
     pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"{package}[test]"], check=True)
     subprocess.run([*pip, "--force-reinstall", "--no-deps", str(package)], check=True)
-    return subprocess.run([str(environment / "bin/pytest"), "-q", *QUICK], cwd=ROOT, check=False).returncode
+    command = [str(environment / "bin/pytest"), "-q", *QUICK]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def main() -> int:

@@ -1,1 +1,1 @@
-"""Performance: plan, measure, compare, gate."""
+"""Measure, compare, and tell when it got slower: llama-bench's tests with what it leaves out."""

@@ -25,6 +25,11 @@ def _run() -> int:
         return int(end.exit_code)
     except Abort:
         return EXIT_INTERRUPTED
+    except SystemExit as end:
+        # Typer answers a closed stdout with an exit of its own; the boundary knows the right status.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
     except TyperException as error:
         say(f"{error.format_message()} Try 'llamactl --help'.")
         return EXIT_USAGE

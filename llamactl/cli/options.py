@@ -53,6 +53,11 @@ class ModelOptions:
         Option("-sm", "--split-mode", metavar="MODE", envvar="LLAMA_ARG_SPLIT_MODE",
                help="Over several GPUs: none, layer, row."),
     ] = "layer"  # fmt: skip
+    rpc: Annotated[
+        str | None,
+        Option("--rpc", metavar="HOST:PORT,…", envvar="LLAMA_ARG_RPC",
+               help="Spread layers over these workers (llamactl worker)."),
+    ] = None  # fmt: skip
     check_tensors: Annotated[bool, Option("--check-tensors", help="Validate the weights while loading.")] = (
         False
     )

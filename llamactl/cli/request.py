@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llamactl.cli.options import ContextOptions, ModelOptions, SamplingOptions
 from llamactl.engine import ContextParameters, ModelParameters, SamplingParameters
+from llamactl.engine.parameters import MAX_THREADS
 from llamactl.errors import UsageError
 from llamactl.snapshot.cpu_budget import cpu_budget
 
@@ -47,6 +48,10 @@ def context_parameters(options: ContextOptions) -> ContextParameters:
         value = getattr(options, name)
         if value is not None and not least <= value < 2**31:
             raise UsageError(f"--{name.replace('_', '-')} {value} is out of range", f"Use {least} or more.")
+        if value is not None and name.startswith("threads") and value > MAX_THREADS:
+            raise UsageError(
+                f"--{name.replace('_', '-')} {value} is out of range", f"Use {MAX_THREADS} at most."
+            )
     threads = options.threads or cpu_budget().threads
     parameters = ContextParameters(
         n_ctx=options.ctx_size,

@@ -62,6 +62,9 @@ class OutputOptions:
         list[str],
         Option("--expect", metavar="NAME=VALUE", help="Fail unless this setting is in force. Repeatable."),
     ] = field(default_factory=list)
+    observe: Annotated[
+        bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
+    ] = False
     quiet: Annotated[bool, Option("-q", "--quiet", help="No figures, no progress on stderr.")] = False
     verbose: Annotated[bool, Option("-v", "--verbose", help="The engine's log on stderr.")] = False
 
@@ -85,6 +88,8 @@ def run(
 
     if output.json and output.jsonl:
         raise UsageError("--json and --jsonl exclude each other", "Give one of them.")
+    if output.observe:
+        return _observed()
     guard.install("llamactl", EXIT_FAILED)
     if output.verbose:
         _show_engine_log()
@@ -96,6 +101,17 @@ def run(
 
 
 run.__doc__ = EXAMPLES
+
+
+def _observed() -> int:
+    """Trace the same command line without ``--observe``."""
+    import sys
+
+    from llamactl.cli.trace import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace_run import record_and_show
+
+    command = [word for word in sys.argv[1:] if word != "--observe"]
+    return record_and_show(command, RecordingOptions(), SelectingOptions(), ShowingOptions())
 
 
 def _request(
@@ -111,12 +127,19 @@ def _request(
     from llamactl.models.resolve import resolve_model
     from llamactl.run import expect
     from llamactl.run.request import Request
+    from llamactl.snapshot.gguf.check import check_model
 
     # Everything that can be refused cheaply comes before reading, fetching or loading anything.
     parts = model_parameters(model), context_parameters(context), sampling_parameters(sampling)
     expectations = expect.parse(output.expect)
     text = read_prompt(prompt, prompts.file)
     path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
+    # The engine aborts on some damaged headers; here the fault and its byte are named.
+    check_model(str(path))
+    if model.rpc:
+        from llamactl.engine import rpc
+
+        rpc.connect(model.rpc.split(","))
     return Request(
         model=path,
         prompt=text,

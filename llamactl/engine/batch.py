@@ -19,7 +19,10 @@ class Batch:
     """
 
     def __init__(self, capacity: int, n_seq_max: int = 1) -> None:
+        if capacity < 1 or n_seq_max < 1:
+            raise UsageError(f"a batch of {capacity} tokens and {n_seq_max} sequences", "Use 1 or more.")
         self.capacity = capacity
+        self.n_seq_max = n_seq_max
         self.native: Any = lib.llama_batch_init(capacity, 0, n_seq_max)
         self.native.n_tokens = 0
         self._finalizer = weakref.finalize(self, lib.llama_batch_free, self.native)
@@ -41,12 +44,17 @@ class Batch:
             output: Whether logits or an embedding are wanted for it.
 
         Raises:
-            UsageError: The batch is full.
+            UsageError: The batch is full, or the token belongs to more sequences than there is room for.
         """
         native, index = self.native, len(self)
         if index >= self.capacity:
             raise UsageError(
                 f"the batch is full with {self.capacity} tokens", "Decode it, or make a larger one."
+            )
+        if not 0 < len(sequences) <= self.n_seq_max:
+            raise UsageError(
+                f"a token of {len(sequences)} sequences, the batch has room for 1 to {self.n_seq_max}",
+                "Make the batch with a larger n_seq_max.",
             )
         native.token[index] = token
         native.pos[index] = position

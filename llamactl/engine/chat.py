@@ -52,8 +52,6 @@ def render(template: str, messages: Sequence[Message], **variables: Any) -> str:
     Raises:
         UsageError: The template is broken, refuses the messages, or tries what the sandbox forbids.
     """
-    from jinja2 import TemplateError
-
     try:
         pieces = (
             _environment()
@@ -61,7 +59,9 @@ def render(template: str, messages: Sequence[Message], **variables: Any) -> str:
             .generate(messages=messages, add_generation_prompt=True, **variables)
         )
         return _bounded(pieces)
-    except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # a template is a program from a file: it can raise anything
         raise UsageError(
             f"the model's chat template can't be rendered ({error})", "Use --raw for plain completion."
         ) from error

@@ -17,7 +17,7 @@ from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
 from llamactl.engine.parameters import ContextParameters
 from llamactl.engine.views import Epoch, FloatView
-from llamactl.errors import LlamactlError
+from llamactl.errors import LlamactlError, UsageError
 
 KV_CACHE_LINE = re.compile(r"K \((\w+)\):.*V \((\w+)\):")
 FLASH_LINE = re.compile(r"Flash Attention (enabled|not supported)|flash_attn\s*= (enabled|disabled)")
@@ -89,6 +89,8 @@ class Context:
     def __init__(self, model: Model, parameters: ContextParameters | None = None) -> None:
         self.model = model
         self.parameters = parameters or ContextParameters()
+        if model.parameters.vocab_only:
+            raise UsageError("a model loaded for its vocabulary only can't compute", "Load all of it.")
         with captured() as lines:
             pointer = lib.llama_init_from_model(model.pointer, self.parameters.native())
         if pointer == ffi.NULL:
@@ -104,7 +106,6 @@ class Context:
         self._single: Any = ffi.new("llama_token[1]")
         self._single_batch: Any = lib.llama_batch_get_one(self._single, 1)
         self.kv = KVCache(self)
-        self.last_token_count = 0
         model.add_dependent(self)
 
     @property
@@ -181,10 +182,12 @@ class Context:
             DecodeAbortedError: It was stopped.
             StaleViewError: A buffer of the last decode is still in use.
         """
+        self._check_size(len(batch))
         self._decode(batch.native)
 
     def decode_tokens(self, tokens: Sequence[int]) -> None:
         """Compute tokens that continue sequence 0; only the last one gives output. Raises as :meth:`decode`."""
+        self._check_size(len(tokens))
         array = ffi.new("llama_token[]", tokens)
         self._decode(lib.llama_batch_get_one(array, len(array)))
 
@@ -193,15 +196,57 @@ class Context:
         self._single[0] = token
         self._decode(self._single_batch)
 
+    def stepper(self) -> Callable[[int], None]:
+        """Return a function that does :meth:`decode_token` and waits for the result, for hot loops.
+
+        After a decode the caches hold weights, not Python: each lookup saved here is a memory access saved.
+        """
+        single, batch, pointer, advance = self._single, self._single_batch, self.pointer, self._epoch.advance
+        decode, synchronize, check = lib.llama_decode, lib.llama_synchronize, self._check
+
+        def step(token: int) -> None:
+            advance()
+            single[0] = token
+            status = decode(pointer, batch)
+            if status:
+                check(status, 1)
+            synchronize(pointer)
+
+        return step
+
     def encode(self, batch: Batch) -> None:
-        """Compute a batch without a KV cache (``llama_encode``). Raises as :meth:`decode`."""
+        """Compute a batch without a KV cache (``llama_encode``). Raises as :meth:`decode`.
+
+        Raises:
+            UsageError: The model has a decoder only.
+        """
+        if self.model.has_decoder and not self.model.has_encoder:
+            raise UsageError("this model has no encoder", "Use decode.")
+        self._check_size(len(batch))
         self._epoch.advance()
         self._check(lib.llama_encode(self.pointer, batch.native), batch.native.n_tokens)
+
+    def _check_size(self, n_tokens: int) -> None:
+        # The engine aborts the process on what it takes for a fault of the program.
+        if n_tokens > self.n_batch:
+            raise UsageError(
+                f"{n_tokens} tokens at once, the context takes {self.n_batch}",
+                "Decode them in parts (n_batch).",
+            )
+        if self.model.parameters.no_alloc:
+            raise UsageError("a model loaded without its weights can't compute", "Load all of it.")
+
+    def end_views(self) -> None:
+        """End the views of the last decode, before something else writes their memory.
+
+        Raises:
+            StaleViewError: A buffer of this context is still in use.
+        """
+        self._epoch.advance()
 
     def _decode(self, native: Any) -> None:
         self._epoch.advance()
         status = lib.llama_decode(self._handle.pointer, native)
-        self.last_token_count = native.n_tokens
         if status or self._abort is not None:
             self._check(status, native.n_tokens)
 

@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from llamactl.engine import guard
 from llamactl.engine.batch import Batch
 from llamactl.engine.context import Context, DecodeAbortedError
-from llamactl.engine.native import lib
+from llamactl.engine.native import ffi, lib
 from llamactl.engine.sampling import Sampler
 from llamactl.engine.text import TextStream
 from llamactl.errors import UsageError
@@ -43,7 +43,7 @@ class Generated:
     stamps: array[int] = field(default_factory=lambda: array("q"))
 
 
-def check_room(context: Context, n_prompt: int) -> None:
+def check_prompt(context: Context, n_prompt: int) -> None:
     """Raise :class:`UsageError` unless a prompt of this many tokens fits and isn't empty."""
     if n_prompt == 0:
         raise UsageError("the prompt has no tokens", "Write a prompt.")
@@ -78,7 +78,7 @@ def generate(
         UsageError: The prompt is empty or longer than the context.
         DecodeError: The engine failed.
     """
-    check_room(context, len(prompt))
+    check_prompt(context, len(prompt))
     done = Generated(len(prompt), perf_counter_ns())
     stream = TextStream(stops)
     emit = on_text or _discard
@@ -127,36 +127,33 @@ def _loop(
     done: Generated,
     ignore_end: bool,
 ) -> None:
-    """Choose, show, decode; the hot path. Locals and bound methods keep Python's share small."""
-    now, stamp, keep = perf_counter_ns, done.stamps.extend, done.tokens.append
-    sample, decode, synchronize = sampler.sample, context.decode_token, context.synchronize
-    piece, is_end, add = context.model.vocabulary.piece, context.model.vocabulary.is_end, stream.add
+    """Choose, show, decode; the hot path. Locals and bound functions keep Python's share small."""
+    now, stamp, keep, add = perf_counter_ns, done.stamps.extend, done.tokens.append, stream.add
+    (choose, choice), step = sampler.chooser(context), context.stepper()
+    piece, long_piece = ffi.buffer(choice.piece), context.model.vocabulary.piece
     interrupted = guard.interrupt_flag()
     for left in range(limit, 0, -1):
-        before = now()
-        token = sample(context)
-        sampled = now()
-        if not ignore_end and is_end(token):
+        choose()
+        token, length = choice.token, choice.length
+        if choice.is_end and not ignore_end:
             done.finish_reason = "stop"
-            stamp((before, sampled, 0, 0, 0))
+            stamp((choice.before_ns, choice.sampled_ns, 0, 0, 0))
             return
         keep(token)
-        text = add(piece(token))
+        text = add(piece[:length] if length >= 0 else long_piece(token))
         detokenized = now()
         if text:
             emit(text)
         shown = now()
-        if stream.stopped_by is not None:
-            done.finish_reason = "stop"
-            stamp((before, sampled, detokenized, shown, 0))
+        if left == 1 or stream.stopped_by is not None or interrupted[0]:
+            done.finish_reason = _reason(done, stream, bool(interrupted[0]))
+            stamp((choice.before_ns, choice.sampled_ns, detokenized, shown, 0))
             return
-        if interrupted[0]:
-            done.finish_reason = "interrupted"
-            stamp((before, sampled, detokenized, shown, 0))
-            return
-        if left > 1:
-            decode(token)
-            synchronize()
-            stamp((before, sampled, detokenized, shown, now()))
-        else:
-            stamp((before, sampled, detokenized, shown, 0))
+        step(token)
+        stamp((choice.before_ns, choice.sampled_ns, detokenized, shown, now()))
+
+
+def _reason(done: Generated, stream: TextStream, interrupted: bool) -> str:
+    if stream.stopped_by is not None:
+        return "stop"
+    return "interrupted" if interrupted else done.finish_reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import llamactl.engine.log  # noqa: F401 - defines where the engine's log goes
 from llamactl.engine.native import ffi, lib, text
@@ -113,3 +114,21 @@ def _device(handle: object) -> Device:
 def has_gpu() -> bool:
     """Tell whether any device is a GPU."""
     return any(device.type in {"gpu", "igpu"} for device in devices())
+
+
+NUMA: dict[str, int] = {
+    "distribute": lib.GGML_NUMA_STRATEGY_DISTRIBUTE,
+    "isolate": lib.GGML_NUMA_STRATEGY_ISOLATE,
+    "numactl": lib.GGML_NUMA_STRATEGY_NUMACTL,
+}
+
+
+def set_numa(strategy: str) -> None:
+    """Choose how threads and memory spread over NUMA nodes, a key of :data:`NUMA`; before loading a model."""
+    start()
+    lib.llama_numa_init(NUMA[strategy])
+
+
+def directory() -> Path:
+    """Return the directory of the engine's libraries that belong to this llamactl."""
+    return Path(__file__).resolve().parent.parent / "lib"

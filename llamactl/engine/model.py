@@ -127,6 +127,15 @@ class Model:
         return int(lib.llama_model_n_layer(self.pointer))
 
     @property
+    def kv_lengths(self) -> tuple[int, int]:
+        """Values that one layer keeps per token, of keys and of values; zeros without attention."""
+        heads, kv_heads = lib.llama_model_n_head(self.pointer), lib.llama_model_n_head_kv(self.pointer)
+        size = self.n_embd // heads if heads else 0
+        prefix = f"{self.meta('general.architecture')}.attention"
+        key, value = (int(self.meta(f"{prefix}.{name}_length") or size) for name in ("key", "value"))
+        return kv_heads * key, kv_heads * value
+
+    @property
     def n_params(self) -> int:
         """Number of weights."""
         return int(lib.llama_model_n_params(self.pointer))
@@ -147,6 +156,11 @@ class Model:
         return bool(lib.llama_model_has_encoder(self.pointer))
 
     @property
+    def has_decoder(self) -> bool:
+        """Whether it makes text."""
+        return bool(lib.llama_model_has_decoder(self.pointer))
+
+    @property
     def chat_template(self) -> str | None:
         """The model's own Jinja template, if it has one."""
         return text(lib.llama_model_chat_template(self.pointer, ffi.NULL)) or None
@@ -157,6 +171,12 @@ class Model:
         key, value = lib.llama_model_meta_key_by_index, lib.llama_model_meta_val_str_by_index
         count = lib.llama_model_meta_count(self.pointer)
         return {self._indexed(key, i): self._indexed(value, i) for i in range(count)}
+
+    def meta(self, key: str) -> str | None:
+        """Return one scalar of the metadata as text; ``None`` if the model has no such key."""
+        buffer = ffi.new("char[]", 1024)
+        n = lib.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        return text(buffer) if n >= 0 else None
 
     def _indexed(self, function: Any, index: int) -> str:
         size = 256

@@ -30,7 +30,8 @@ class GuardedArray(np.ndarray[Any, np.dtype[np.float32]]):
         return super().__getitem__(index)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*(_plain(one) for one in inputs), **options)
+        plain_options = {name: _plain(one) for name, one in options.items()}
+        return getattr(ufunc, method)(*(_plain(one) for one in inputs), **plain_options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         self._check()
@@ -72,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 def guarded_array(buffer: Any, view: FloatView) -> GuardedArray:
     """Return a read-only float32 array over ``buffer`` that refuses use once ``view`` is stale."""
-    array = np.frombuffer(buffer, dtype=np.float32).view(GuardedArray)
-    array.flags.writeable = False
+    # A read-only buffer: nobody can make the array writeable again.
+    array = np.frombuffer(memoryview(buffer).toreadonly(), dtype=np.float32).view(GuardedArray)
     array._view = view
     return array

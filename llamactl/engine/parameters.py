@@ -47,6 +47,18 @@ SPLIT_MODES: dict[str, int] = {
 }
 
 
+MAX_THREADS = 512
+"""``GGML_MAX_N_THREADS``; with more the engine crashes."""
+CONTEXT_RANGES = {
+    "n_ctx": (0, 2**31 - 1),
+    "n_batch": (1, 2**31 - 1),
+    "n_ubatch": (1, 2**31 - 1),
+    "n_seq_max": (1, int(lib.llama_max_parallel_sequences())),
+    "n_threads": (1, MAX_THREADS),
+    "n_threads_batch": (1, MAX_THREADS),
+}
+
+
 def choose(kind: str, name: str, table: dict[str, int]) -> int:
     """Return the engine's value for a name.
 
@@ -85,6 +97,9 @@ class ModelParameters:
         """Return the C struct."""
         params = lib.llama_model_default_params()
         params.load_mode = choose("load mode", self.load_mode, LOAD_MODES)
+        if self.no_alloc:
+            # The engine aborts when it shall map what it shall not allocate.
+            params.load_mode = lib.LLAMA_LOAD_MODE_NONE
         params.split_mode = choose("split mode", self.split_mode, SPLIT_MODES)
         for name in ("n_gpu_layers", "main_gpu", "check_tensors", "no_alloc", "vocab_only"):
             setattr(params, name, getattr(self, name))
@@ -108,6 +123,7 @@ class ContextParameters:
         pooling: How embeddings are pooled, a key of :data:`POOLING`.
         embeddings: Compute embeddings.
         offload_kqv: Keep the KV cache on the GPU where layers are offloaded.
+        kv_unified: One cache for all sequences, which may then share tokens; else each has its part.
     """
 
     n_ctx: int = 0
@@ -122,9 +138,18 @@ class ContextParameters:
     pooling: str = "unspecified"
     embeddings: bool = False
     offload_kqv: bool = True
+    kv_unified: bool = False
 
     def native(self) -> Any:
-        """Return the C struct."""
+        """Return the C struct.
+
+        Raises:
+            UsageError: A value is out of range, or a name unknown.
+        """
+        for name, (least, most) in CONTEXT_RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UsageError(f"{name} {value} is out of range", f"Use {least} to {most}.")
         params = lib.llama_context_default_params()
         for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch"):
             setattr(params, name, getattr(self, name))
@@ -134,4 +159,5 @@ class ContextParameters:
         params.pooling_type = choose("pooling", self.pooling, POOLING)
         params.embeddings = self.embeddings
         params.offload_kqv = self.offload_kqv
+        params.kv_unified = self.kv_unified
         return params

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from llamactl.engine.context import Context
 from llamactl.engine.handle import Handle
+from llamactl.engine.log import captured, last_error
 from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
-from llamactl.errors import UsageError
+from llamactl.errors import LlamactlError, UsageError
 
 MIROSTAT_CANDIDATES = 100
 
@@ -89,6 +92,10 @@ class Sampler:
 
     def __init__(self, model: Model, parameters: SamplingParameters | None = None) -> None:
         self.parameters = parameters or SamplingParameters()
+        if self.parameters.seed is not None and not 0 <= self.parameters.seed < 2**32:
+            raise UsageError(f"seed {self.parameters.seed} is out of range", "Use 0 to 4294967295.")
+        self._vocabulary = model.vocabulary
+        self._vocabulary.check()
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         self._handle = Handle(self, "sampler", chain, lib.llama_sampler_free, (model,))
         for link in _links(model, self.parameters):
@@ -111,12 +118,39 @@ class Sampler:
         return None if seed == lib.LLAMA_DEFAULT_SEED else seed
 
     def sample(self, context: Context, index: int = -1) -> int:
-        """Choose a token from an output of the last decode, and take note of it."""
-        return int(lib.llama_sampler_sample(self._handle.pointer, context._handle.pointer, index))
+        """Choose a token from an output of the last decode, and take note of it.
+
+        Raises:
+            LlamactlError: That token gave no output.
+        """
+        pointer = context._handle.pointer
+        # The engine aborts the process when there is nothing to choose from.
+        if lib.llama_get_logits_ith(pointer, index) == ffi.NULL:
+            raise LlamactlError(f"no logits for output {index}", "Decode first, and ask for output there.")
+        return int(lib.llama_sampler_sample(self._handle.pointer, pointer, index))
+
+    def chooser(self, context: Context) -> tuple[Callable[[], None], Any]:
+        """Return a function that chooses from the last output, and the struct it writes, for hot loops.
+
+        The struct is ``struct llamactl_choice``: token, its bytes, whether it ends generation, times.
+        """
+        choice = ffi.new("struct llamactl_choice *")
+        vocabulary = context.model.vocabulary.pointer
+        return partial(lib.llamactl_choose, self._handle.pointer, context.pointer, vocabulary, choice), choice
 
     def accept(self, token: int) -> None:
-        """Take note of a token that was not chosen here, such as one of the prompt."""
-        lib.llama_sampler_accept(self._handle.pointer, token)
+        """Take note of a token that was not chosen here, such as one of the prompt.
+
+        A grammar is about what is chosen here and doesn't take note of it.
+
+        Raises:
+            LlamactlError: The token isn't in the vocabulary.
+        """
+        self._vocabulary.check(token)
+        chain = self._handle.pointer
+        for link in (lib.llama_sampler_chain_get(chain, i) for i in range(lib.llama_sampler_chain_n(chain))):
+            if text(lib.llama_sampler_name(link)) != "grammar":
+                lib.llama_sampler_accept(link, token)
 
     def reset(self) -> None:
         """Forget the tokens noted."""
@@ -201,7 +235,14 @@ def _truncations(p: SamplingParameters, seed: int) -> list[Any]:
 
 
 def _grammar(vocabulary: Any, grammar: str) -> Any:
-    link = lib.llama_sampler_init_grammar(vocabulary, grammar.encode(), b"root")
+    said = ffi.new("char[]", 1024)
+    with captured() as lines:
+        link = lib.llamactl_grammar(vocabulary, grammar.encode(), b"root", said, len(said))
     if link == ffi.NULL:
-        raise UsageError("the grammar can't be parsed", "Check it: GBNF, with a rule named root.")
+        # "parse: error parsing grammar: REASON", an empty line, and the whole grammar.
+        printed = text(said).strip().partition("\n")[0].rpartition("grammar: ")[2]
+        reason = printed or last_error(lines)
+        raise UsageError(
+            f"the grammar can't be parsed{reason and ': '}{reason}", "Check it: GBNF, with a rule named root."
+        )
     return link

@@ -23,7 +23,9 @@ def restore(context: Context, data: bytes) -> None:
 
     Raises:
         LlamactlError: The engine doesn't accept the data.
+        StaleViewError: A buffer of the last decode is still in use.
     """
+    context.end_views()
     read = lib.llama_state_set_data(context.pointer, ffi.from_buffer("uint8_t[]", data), len(data))
     if read == 0:
         raise LlamactlError(
@@ -48,7 +50,9 @@ def load(context: Context, path: str | os.PathLike[str]) -> list[int]:
 
     Raises:
         LlamactlError: The file can't be read, or is of another model or context.
+        StaleViewError: A buffer of the last decode is still in use.
     """
+    context.end_views()
     room = context.n_ctx
     tokens = ffi.new("llama_token[]", room)
     count = ffi.new("size_t *")

@@ -22,12 +22,18 @@ class TextStream:
     def __init__(self, stops: Sequence[str] = ()) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stop for stop in stops if stop)
+        self._unfinished = False
         self._held = ""
         self.stopped_by: str | None = None
 
     def add(self, piece: bytes) -> str:
         """Take the bytes of one token and return the text that is certain now."""
-        text = self._decoder.decode(piece)
+        # A decoder's state is (bytes of an unfinished character, flags): mostly there are none.
+        if piece.isascii() and not self._unfinished:
+            text = piece.decode("ascii")
+        else:
+            text = self._decoder.decode(piece)
+            self._unfinished = bool(self._decoder.getstate()[0])
         return self._release(text) if self._stops else text
 
     def finish(self) -> str:

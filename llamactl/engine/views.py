@@ -6,7 +6,9 @@ methods, the memoryview and the numpy array it gave refuse from then on.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
@@ -31,31 +33,32 @@ class Epoch:
 
     def __init__(self) -> None:
         self.number = 0
-        self._memoryviews: list[Any] = []
+        self._lent: list[tuple[Any, weakref.ref[Any]]] = []
 
     def lend(self, buffer: Any) -> memoryview:
         """Return a read-only memoryview of floats that :meth:`advance` releases."""
-        view: Any = memoryview(buffer).cast("B").cast("f").toreadonly()
-        self._memoryviews.append(view)
-        lent: memoryview = view
-        return lent
+        view = memoryview(buffer).cast("B").cast("f").toreadonly()
+        self._lent.append((view, weakref.ref(buffer)))
+        return view
 
     def advance(self) -> None:
         """End all views.
 
         Raises:
-            StaleViewError: Something still holds on to a memoryview (``numpy.frombuffer`` does), so that
-                ending it isn't possible; the memory must not change under it.
+            StaleViewError: Something made from a memoryview is still in use (``numpy.frombuffer``, a slice):
+                the memory must not change under it.
         """
-        while self._memoryviews:
-            try:
-                self._memoryviews[-1].release()
-            except BufferError:
+        while self._lent:
+            view, buffer = self._lent[-1]
+            with suppress(BufferError):
+                view.release()
+            # A memoryview can be released while others share its buffer; the buffer then stays alive.
+            if buffer() is not None:
                 raise StaleViewError(
                     "a buffer taken from a memoryview of the last decode is still in use",
                     "Drop it, copy it, or take it with .numpy(), before the next decode.",
-                ) from None
-            self._memoryviews.pop()
+                )
+            self._lent.pop()
         self.number += 1
 
 
@@ -64,8 +67,9 @@ class FloatView(Sequence[float]):
 
     Index it, iterate it, give it to ``numpy.asarray``; or take :meth:`memoryview` or :meth:`numpy`.
     Nothing is copied. After the next decode of its context every use raises :class:`StaleViewError`
-    (a memoryview raises ``ValueError``, as released ones do). Slices of a memoryview and
-    ``numpy.ndarray`` views made with ``numpy.asarray(array)`` share the memory but can't notice.
+    (a memoryview raises ``ValueError``, as released ones do). What was made from a memoryview and is still
+    in use stops the next decode. Only ``numpy.asarray(array)`` and ``numpy.array(array)`` can't notice:
+    numpy takes the memory of an array without asking it.
 
     Args:
         pointer: ``float *``.

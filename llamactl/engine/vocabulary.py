@@ -22,7 +22,15 @@ class Vocabulary:
     def __init__(self, model: Handle) -> None:
         self._model = model
         self._pointer = lib.llama_model_get_vocab(model.pointer)
+        self._size = int(lib.llama_vocab_n_tokens(self._pointer))
         self._buffer = ffi.new("char[]", 256)
+
+    def check(self, *tokens: int) -> None:
+        """Raise :class:`LlamactlError` if the model is closed, or a token isn't in the vocabulary."""
+        self._model.check()
+        for token in tokens:
+            if not 0 <= token < self._size:
+                raise LlamactlError(f"token {token} isn't in the vocabulary of {self._size} tokens")
 
     @property
     def pointer(self) -> Any:
@@ -37,7 +45,8 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """Number of tokens."""
-        return int(lib.llama_vocab_n_tokens(self.pointer))
+        self._model.check()
+        return self._size
 
     @property
     def bos(self) -> int | None:
@@ -102,11 +111,11 @@ class Vocabulary:
         Raises:
             LlamactlError: The token isn't in the vocabulary.
         """
+        if not 0 <= token < self._size:
+            self.check(token)
         buffer = self._buffer
         n = lib.llama_token_to_piece(self.pointer, token, buffer, len(buffer), 0, special)
         if n < 0:
-            if not 0 <= token < self.size:
-                raise LlamactlError(f"token {token} isn't in the vocabulary of {self.size} tokens")
             self._buffer = buffer = ffi.new("char[]", -n)
             n = lib.llama_token_to_piece(self.pointer, token, buffer, len(buffer), 0, special)
         return bytes(ffi.unpack(buffer, n)) if n > 0 else b""
@@ -114,8 +123,13 @@ class Vocabulary:
     def detokenize(
         self, tokens: Iterable[int], *, remove_special: bool = False, special: bool = False
     ) -> str:
-        """Return the text of tokens (``llama_detokenize``); bytes that aren't UTF-8 become U+FFFD."""
+        """Return the text of tokens (``llama_detokenize``); bytes that aren't UTF-8 become U+FFFD.
+
+        Raises:
+            LlamactlError: A token isn't in the vocabulary.
+        """
         array = ffi.new("llama_token[]", list(tokens))
+        self.check(*array)
         room = 8 * len(array) + 64
         buffer = ffi.new("char[]", room)
         n = lib.llama_detokenize(self.pointer, array, len(array), buffer, room, remove_special, special)

@@ -88,6 +88,10 @@ def _library() -> Any:
         raise LlamactlError(
             "-hf needs the package huggingface_hub", "Install it with `pip install 'llamactl[hub]'`."
         ) from error
+    from huggingface_hub.utils import logging
+
+    # It warns of each attempt; what went wrong in the end is told once, by us.
+    logging.set_verbosity_error()
     return huggingface_hub
 
 

@@ -233,9 +233,6 @@ struct llama_sampler * llama_sampler_init_top_n_sigma(float n);
 struct llama_sampler * llama_sampler_init_mirostat(int32_t n_vocab, uint32_t seed, float tau,
                                                    float eta, int32_t m);
 struct llama_sampler * llama_sampler_init_mirostat_v2(uint32_t seed, float tau, float eta);
-struct llama_sampler * llama_sampler_init_grammar(const struct llama_vocab * vocab,
-                                                  const char * grammar_str,
-                                                  const char * grammar_root);
 struct llama_sampler * llama_sampler_init_penalties(int32_t n_vocab, int32_t last_n, float repeat,
                                                     float freq, float present);
 struct llama_sampler * llama_sampler_init_dry(const struct llama_vocab * vocab, float multiplier,
@@ -258,6 +255,12 @@ ggml_backend_reg_t ggml_backend_dev_backend_reg(ggml_backend_dev_t device);
 size_t ggml_backend_reg_count(void);
 ggml_backend_reg_t ggml_backend_reg_get(size_t index);
 const char * ggml_backend_reg_name(ggml_backend_reg_t reg);
+ggml_backend_reg_t ggml_backend_reg_by_name(const char * name);
+void * ggml_backend_reg_get_proc_address(ggml_backend_reg_t reg, const char * name);
+void ggml_backend_register(ggml_backend_reg_t reg);
+#define RPC_PROTO_MAJOR_VERSION ...
+#define RPC_PROTO_MINOR_VERSION ...
+#define RPC_PROTO_PATCH_VERSION ...
 
 struct llamactl_buffer_memory {
     char buffer_type[64];
@@ -268,6 +271,17 @@ struct llamactl_buffer_memory {
     size_t compute;
 };
 
+struct llamactl_choice {
+    int64_t before_ns;
+    int64_t sampled_ns;
+    int32_t token;
+    int32_t length;
+    bool is_end;
+    char piece[256];
+};
+void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
+                     const struct llama_vocab * vocab, struct llamactl_choice * out);
+
 const char * llamactl_stamp(void);
 const char * llamactl_engine_commit(void);
 size_t llamactl_memory_breakdown(const struct llama_context * ctx,
@@ -275,6 +289,8 @@ size_t llamactl_memory_breakdown(const struct llama_context * ctx,
 size_t llamactl_cpu_features(char * buf, size_t size);
 void llamactl_guard_install(const char * program, int exit_code);
 void llamactl_guard_set_suffix(const char * text);
+struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
+                                        const char * root, char * said, size_t size);
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);
 bool llamactl_interrupt_install(void);

@@ -13,20 +13,32 @@ extern "C" {
 
 // Memory that a context and its model hold in one kind of buffer, in bytes.
 struct llamactl_buffer_memory {
-    char   buffer_type[64];  // "CPU", "CUDA0", …, or "mapped" for the mapping of the file
-    char   device[64];       // name of the device, empty where a buffer type belongs to none
-    bool   is_host;
+    char buffer_type[64]; // "CPU", "CUDA0", …, or "mapped" for the mapping of the file
+    char device[64];      // name of the device, empty where a buffer type belongs to none
+    bool is_host;
     size_t model;
     size_t context;
     size_t compute;
 };
 
 // Returns the number of kinds; writes at most `capacity` of them.
-size_t llamactl_memory_breakdown(const struct llama_context * ctx, struct llamactl_buffer_memory * out,
-                                 size_t capacity);
+size_t llamactl_memory_breakdown(const struct llama_context * ctx,
+                                 struct llamactl_buffer_memory * out, size_t capacity);
 
 // Writes the CPU backend's features as "AVX2=1,FMA=1,…"; returns the length, 0 if it has none.
 size_t llamactl_cpu_features(char * buf, size_t size);
+
+// A token chosen from the last output. Times are CLOCK_MONOTONIC.
+struct llamactl_choice {
+    int64_t before_ns;
+    int64_t sampled_ns;
+    int32_t token;
+    int32_t length; // of the piece; negative if it is longer than `piece`
+    bool is_end;    // llama_vocab_is_eog
+    char piece[256];
+};
+void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
+                     const struct llama_vocab * vocab, struct llamactl_choice * out);
 
 // When the engine aborts, throws past its C interface or faults, prints one line and ends the
 // process with `exit_code`, instead of a backtrace and a core dump.
@@ -34,14 +46,18 @@ void llamactl_guard_install(const char * program, int exit_code);
 // What the line ends with: the remedy for what is being done at the moment.
 void llamactl_guard_set_suffix(const char * text);
 
+// As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to `said`.
+struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
+                                        const char * root, char * said, size_t size);
+
 // Log lines at or above `min_level` go to llamactl_py_log; the rest never touch Python.
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);
 
 // SIGINT raises a flag at once and still reaches the handler that was there before.
-bool            llamactl_interrupt_install(void);
-void            llamactl_interrupt_remove(void);
-bool            llamactl_interrupted(void);
+bool llamactl_interrupt_install(void);
+void llamactl_interrupt_remove(void);
+bool llamactl_interrupted(void);
 const uint8_t * llamactl_interrupt_flag(void);
 // llama_decode of this context returns 2 soon after the flag is raised.
 void llamactl_abort_on_interrupt(struct llama_context * ctx);

@@ -11,11 +11,12 @@
 
 static char program_name[64] = "llamactl";
 static char suffix[256];
-static int  guard_exit_code = 125;
+static int guard_exit_code = 125;
 
 [[noreturn]] static void give_up(const char * what) {
     char line[2600];
-    // The engine's messages may hold text from the model file: no control characters reach a terminal.
+    // The engine's messages may hold text from the model file: no control characters reach a
+    // terminal.
     int length = snprintf(line, sizeof line, "%s: the engine stopped: %s.%s%s", program_name, what,
                           suffix[0] ? " " : "", suffix);
     length = length < static_cast<int>(sizeof line) ? length : static_cast<int>(sizeof line) - 1;
@@ -24,7 +25,7 @@ static int  guard_exit_code = 125;
             line[i] = ' ';
         }
     }
-    line[length++]  = '\n';
+    line[length++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, length);
     (void) written;
     _exit(guard_exit_code);
@@ -50,14 +51,14 @@ static void on_terminate() {
 
 static void on_fault(int number) {
     switch (number) {
-        case SIGBUS:
-            give_up("SIGBUS, a mapped page of the model can't be read");
-        case SIGSEGV:
-            give_up("SIGSEGV, an invalid memory access");
-        case SIGFPE:
-            give_up("SIGFPE, an arithmetic error");
-        default:
-            give_up("SIGILL, this CPU lacks an instruction the engine was built with");
+    case SIGBUS:
+        give_up("SIGBUS, a mapped page of the model can't be read");
+    case SIGSEGV:
+        give_up("SIGSEGV, an invalid memory access");
+    case SIGFPE:
+        give_up("SIGFPE, an arithmetic error");
+    default:
+        give_up("SIGILL, this CPU lacks an instruction the engine was built with");
     }
 }
 
@@ -67,14 +68,14 @@ extern "C" void llamactl_guard_install(const char * program, int exit_code) {
     ggml_set_abort_callback(on_abort);
     std::set_terminate(on_terminate);
     static char fault_stack[65536];
-    stack_t     alternate = {};
-    alternate.ss_sp       = fault_stack;
-    alternate.ss_size     = sizeof fault_stack;
+    stack_t alternate = {};
+    alternate.ss_sp = fault_stack;
+    alternate.ss_size = sizeof fault_stack;
     sigaltstack(&alternate, nullptr);
     struct sigaction action = {};
-    action.sa_handler       = on_fault;
-    action.sa_flags         = SA_ONSTACK | static_cast<int>(SA_RESETHAND);
-    for (int number : { SIGSEGV, SIGBUS, SIGFPE, SIGILL }) {
+    action.sa_handler = on_fault;
+    action.sa_flags = SA_ONSTACK | static_cast<int>(SA_RESETHAND);
+    for (int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
         sigaction(number, &action, nullptr);
     }
 }
@@ -96,10 +97,10 @@ static void on_interrupt(int number, siginfo_t * info, void * context) {
 }
 
 extern "C" bool llamactl_interrupt_install(void) {
-    interrupted             = 0;
+    interrupted = 0;
     struct sigaction action = {};
-    action.sa_sigaction     = on_interrupt;
-    action.sa_flags         = SA_SIGINFO;
+    action.sa_sigaction = on_interrupt;
+    action.sa_flags = SA_SIGINFO;
     struct sigaction current;
     if (sigaction(SIGINT, nullptr, &current) != 0 || current.sa_handler == SIG_IGN) {
         return false;

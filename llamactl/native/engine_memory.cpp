@@ -11,7 +11,7 @@ static void fill(llamactl_buffer_memory & out, ggml_backend_buffer_type_t type,
     snprintf(out.buffer_type, sizeof out.buffer_type, "%s", ggml_backend_buft_name(type));
     snprintf(out.device, sizeof out.device, "%s", device ? ggml_backend_dev_name(device) : "");
     out.is_host = ggml_backend_buft_is_host(type);
-    out.model   = bytes.model;
+    out.model = bytes.model;
     out.context = bytes.context;
     out.compute = bytes.compute;
 }

@@ -65,6 +65,8 @@ struct perf {
     struct sink sink;
     struct task_table tasks;
     struct perf_settings settings;
+    bool everything;
+    uint8_t selected[SELECT_BYTES];
     struct perf_ring * rings;
     int ring_count;
     int * fds;
@@ -75,6 +77,7 @@ struct perf {
     uint32_t major_room;
     pthread_t thread;
     bool thread_started;
+    pid_t watched; /* the process attached to, 0 for none */
     atomic_bool stopping;
     atomic_bool done;
     atomic_ullong lost;

@@ -20,14 +20,14 @@
 int perf_tracefs(void) {
     /* Mounted for us alone, seen by nobody and gone with the file descriptor (fsopen(2),
      * fsmount(2)). */
-    int context = (int) syscall(SYS_fsopen, "tracefs", 1);
+    int context = (int) syscall(NR_FSOPEN, "tracefs", 1);
     if (context < 0) {
         return -errno;
     }
     int mount = -1;
     int error = 0;
-    if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
-        mount = (int) syscall(SYS_fsmount, context, 1, 0);
+    if (syscall(NR_FSCONFIG, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0) {
+        mount = (int) syscall(NR_FSMOUNT, context, 1, 0);
     }
     error = errno;
     close(context);
@@ -35,7 +35,7 @@ int perf_tracefs(void) {
 }
 
 struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
-                       int tasks) {
+                       int tasks, const uint8_t * selected) {
     struct perf * perf = calloc(1, sizeof *perf);
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
     if (!perf) {
@@ -49,6 +49,10 @@ struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int e
                                              .tasks = tasks,
                                              .ring_bytes = ring_bytes};
     pthread_mutex_init(&perf->watch_lock, NULL);
+    perf->everything = !selected;
+    if (selected) {
+        memcpy(perf->selected, selected, sizeof perf->selected);
+    }
     perf->rings = calloc((size_t) cpus, sizeof *perf->rings);
     perf->ring_count = perf->rings ? (int) cpus : 0;
     if (!perf->rings || !sink_open(&perf->sink, blocks)) {
@@ -82,7 +86,8 @@ static bool await_events(struct perf * perf, struct pollfd * polls) {
         polls[i].revents = 0;
         alive += polls[i].fd >= 0;
     }
-    if (!alive) {
+    /* An attached program's rings belong to its first thread, and others may outlive that one. */
+    if (!alive && (!perf->watched || !task_process_lives(perf->watched))) {
         return false;
     }
     poll(polls, (nfds_t) perf->ring_count, POLL_MS);
@@ -111,8 +116,9 @@ static void * perf_thread(void * data) {
     return NULL;
 }
 
-int perf_start(struct perf * perf, int enable) {
+int perf_start(struct perf * perf, int enable, int watched) {
     sigset_t all, old;
+    perf->watched = watched;
     if (enable) {
         switch_all(perf, PERF_EVENT_IOC_ENABLE);
     }

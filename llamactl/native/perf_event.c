@@ -68,7 +68,15 @@ static struct record blank(int kind, uint32_t tid, uint32_t pid, uint64_t time, 
     return record;
 }
 
+static bool is_selected(const struct perf * perf, uint16_t nr) {
+    return perf->everything || nr >= SELECT_BYTES * 8 || perf->selected[nr >> 3] & (1u << (nr & 7));
+}
+
 static void put_call(struct perf * perf, struct task * task, int64_t ret, uint64_t end) {
+    task->in_call = false;
+    if (!is_selected(perf, task->nr)) {
+        return; /* The kernel's filter was too short to say all. */
+    }
     struct record record =
         blank(RECORD_SYSCALL, (uint32_t) task->tid, (uint32_t) task->pid, task->start, task->cpu);
     record.flags = task->flags;
@@ -76,7 +84,6 @@ static void put_call(struct perf * perf, struct task * task, int64_t ret, uint64
     record.duration = end - task->start;
     record.ret = ret;
     memcpy(record.args, task->args, sizeof record.args);
-    task->in_call = false;
     sink_put(&perf->sink, &record, NULL, NULL);
 }
 
@@ -102,7 +109,7 @@ static bool is_birth(int64_t nr) {
     case SYS_vfork:
 #endif
     case SYS_clone:
-    case SYS_clone3:
+    case NR_CLONE3:
         return true;
     default:
         return false;

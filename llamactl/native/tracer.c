@@ -13,6 +13,7 @@
 #include "tracer_texts.h"
 
 #define HOLD_STEP_US 200
+#define WAKE_STEP_US 1000
 
 static void on_wake(int signal) {
     (void) signal;
@@ -177,7 +178,17 @@ int tracer_started(struct tracer * tracer) {
     return atomic_load(&tracer->started);
 }
 
+/* The signal may come just before waitpid blocks, so it is sent again until the request is heard.
+ */
+static void wake(struct tracer * tracer) {
+    if (tracer->thread_started && !atomic_load(&tracer->done) &&
+        atomic_load(&tracer->request) != REQUEST_NONE) {
+        pthread_kill(tracer->thread, wake_signal());
+    }
+}
+
 struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms) {
+    wake(tracer);
     return sink_take(&tracer->sink, timeout_ms);
 }
 
@@ -186,13 +197,9 @@ void tracer_give_back(struct tracer * tracer, struct sink_block * block) {
 }
 
 void tracer_ask(struct tracer * tracer, int request) {
+    /* Not waited for: the thread may be waiting for a block that only the caller can give back. */
     atomic_store(&tracer->request, request);
-    /* The signal may come just before waitpid blocks, so it is sent until the request is taken. */
-    while (tracer->thread_started && !atomic_load(&tracer->done) &&
-           atomic_load(&tracer->request) != REQUEST_NONE) {
-        pthread_kill(tracer->thread, wake_signal());
-        usleep(1000);
-    }
+    wake(tracer);
 }
 
 void tracer_state_of(struct tracer * tracer, struct tracer_state * state) {
@@ -216,8 +223,10 @@ void tracer_free(struct tracer * tracer) {
     }
     sink_abandon(&tracer->sink);
     if (tracer->thread_started) {
-        if (!atomic_load(&tracer->done)) {
-            tracer_ask(tracer, tracer->attached ? REQUEST_DETACH : REQUEST_KILL);
+        tracer_ask(tracer, tracer->attached ? REQUEST_DETACH : REQUEST_KILL);
+        while (!atomic_load(&tracer->done)) {
+            wake(tracer);
+            usleep(WAKE_STEP_US);
         }
         pthread_join(tracer->thread, NULL);
     }

@@ -67,7 +67,7 @@ struct tracer_state {
 
 /* NULL when memory is short; selected: 128 bytes, a bit per system call, or NULL for all. */
 tracer_t *tracer_new(uint32_t blocks, const uint8_t *selected);
-/* Starts the thread that forks and execs; everything passed must live until tracer_started isn't 0. */
+/* Starts the thread that forks and execs; what is passed must live until it has started. */
 int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *const *envp,
                   const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
                   uint32_t loops);
@@ -80,7 +80,7 @@ int tracer_held(tracer_t *tracer);
 void tracer_release(tracer_t *tracer);
 struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
 void tracer_give_back(tracer_t *tracer, struct sink_block *block);
-/* 1 record no more, 2 detach, 3 kill; returns when the request was heard. */
+/* 1 record no more, 2 detach, 3 kill; heard at once, or with the next tracer_take. */
 void tracer_ask(tracer_t *tracer, int request);
 void tracer_state_of(tracer_t *tracer, struct tracer_state *state);
 /* Detaches from an attached program, kills a started one, joins the thread. */
@@ -91,13 +91,17 @@ void *tracer_block_records(struct sink_block *block);
 void *tracer_block_strings(struct sink_block *block);
 
 typedef struct perf perf_t;
-/* Rings of ring_bytes per CPU; ids of the tracepoints, 0 for no system calls; tasks: births and deaths. */
-perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults, int tasks);
+/* Rings of ring_bytes per CPU; ids of tracepoints, 0 for none; tasks: births and deaths. */
+perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
+                 int tasks,
+                 const uint8_t *selected);
 /* A file descriptor of a tracefs mounted for us alone, or -errno. */
 int perf_tracefs(void);
 /* 0, or -errno and the stage; the filters must live as long as the recorder. */
-int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter, const char *exit_filter);
-int perf_start(perf_t *perf, int enable);
+int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter,
+              const char *exit_filter);
+/* enable: at once, not at exec; watched: the process attached to, 0 for none. */
+int perf_start(perf_t *perf, int enable, int watched);
 struct sink_block *perf_take(perf_t *perf, int timeout_ms);
 void perf_give_back(perf_t *perf, struct sink_block *block);
 void perf_stop(perf_t *perf);

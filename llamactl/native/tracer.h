@@ -19,8 +19,7 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define WATCHES 2        /* the first and the last float of a row */
-#define SELECT_BYTES 128 /* one bit for each of 1024 system calls */
+#define WATCHES 2 /* the first and the last float of a row */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
@@ -80,6 +79,7 @@ struct tracer {
     bool recording;
     bool detaching;
     bool killing;
+    bool passing; /* resume without stopping at calls */
     int32_t wait_status;
     bool wait_status_known;
     uint64_t loop_ns;

@@ -77,11 +77,12 @@ struct launched {
 };
 
 struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
-                       int tasks);
+                       int tasks, const uint8_t * selected);
 int perf_tracefs(void);
 int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filter,
               const char * exit_filter);
-int perf_start(struct perf * perf, int enable);
+/* enable: at once, not at exec; watched: the process attached to, 0 for none. */
+int perf_start(struct perf * perf, int enable, int watched);
 struct sink_block * perf_take(struct perf * perf, int timeout_ms);
 void perf_give_back(struct perf * perf, struct sink_block * block);
 void perf_stop(struct perf * perf);

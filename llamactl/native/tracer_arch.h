@@ -11,6 +11,24 @@
 
 #include "capture_record.h"
 
+/* Calls that are newer than some distributions' headers; from Linux 5.1 on, numbers are the same
+ * everywhere. */
+enum new_call {
+    NR_OPEN_TREE = 428,
+    NR_MOVE_MOUNT = 429,
+    NR_FSOPEN = 430,
+    NR_FSCONFIG = 431,
+    NR_FSMOUNT = 432,
+    NR_CLONE3 = 435,
+    NR_OPENAT2 = 437,
+    NR_FACCESSAT2 = 439,
+    NR_FCHMODAT2 = 452,
+    NR_SETXATTRAT = 463,
+    NR_GETXATTRAT = 464,
+    NR_LISTXATTRAT = 465,
+    NR_REMOVEXATTRAT = 466,
+};
+
 #if defined(__x86_64__)
 #define ARCH_NATIVE ARCH_X86_64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_X86_64

@@ -21,8 +21,8 @@ static long request(int what, pid_t tid, long address, void * data) {
 
 /* With a filter a thread runs freely between selected calls; without one it stops at each call. */
 static void resume(const struct tracer * tracer, const struct task * task, long signal) {
-    bool free = (tracer->seccomp && !task->in_call) || tracer->no_calls;
-    int how = free ? PTRACE_CONT : PTRACE_SYSCALL;
+    bool freely = tracer->passing || tracer->no_calls || (tracer->seccomp && !task->in_call);
+    int how = freely ? PTRACE_CONT : PTRACE_SYSCALL;
     request(how, task->tid, 0, (void *) signal);
 }
 
@@ -242,6 +242,7 @@ static void obey(struct tracer * tracer) {
     switch (atomic_exchange(&tracer->request, REQUEST_NONE)) {
     case REQUEST_PASS:
         tracer->recording = false;
+        tracer->passing = true;
         break;
     case REQUEST_DETACH:
         if (!tracer->detaching) {

@@ -123,3 +123,19 @@ bool task_name_of(pid_t tid, struct sink_text * text) {
     text->length = (uint32_t) length - (text->bytes[length - 1] == '\n');
     return true;
 }
+
+bool task_process_lives(pid_t pid) {
+    char buffer[1024];
+    if (read_proc(pid, "stat", buffer, sizeof buffer) <= 0) {
+        return false;
+    }
+    const char * rest = strrchr(buffer, ')'); /* the name before it may hold anything */
+    char state;
+    int threads;
+    if (!rest ||
+        sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d",
+               &state, &threads) != 2) {
+        return false;
+    }
+    return state != 'Z' || threads > 1;
+}

@@ -9,6 +9,7 @@
 #include "tracer_sink.h"
 
 #define TASK_BUCKETS 4096
+#define SELECT_BYTES 128 /* one bit for each of 1024 system calls */
 
 struct text_rule;
 struct frames;
@@ -50,6 +51,8 @@ void task_each(struct task_table * table, void (*visit)(struct task * task, void
                void * data);
 /* The process a thread belongs to, from /proc; the thread itself where that can't be read. */
 pid_t task_process_of(pid_t tid);
+/* Whether a thread of the process is left; the first may have ended before the others. */
+bool task_process_lives(pid_t pid);
 /* Reads the thread's name; false when it is gone. */
 bool task_name_of(pid_t tid, struct sink_text * text);
 /* Makes room for `room` bytes; false when memory is short. */

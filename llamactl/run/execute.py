@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
-from llamactl.engine.generation import check_room
+from llamactl.engine.generation import check_prompt
+from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.run import expect, in_force, prompt
 from llamactl.run.facts import memory_facts, model_facts, versions
+from llamactl.run.marks import mark_free, mark_phases
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
+from llamactl.run.room import check_room
 from llamactl.run.timing import Steps, timings
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
 from llamactl.snapshot.memory import ProcessMemory, process_memory
@@ -65,7 +68,9 @@ def execute(request: Request, listener: Listener) -> RunReport:
         with guard.advising(DAMAGED):
             model = _load(request, listener)
         with model:
-            return _generate(model, request, listener, budget, warnings, start)
+            report, closing = _generate(model, request, listener, budget, warnings, start)
+        mark_free(closing)
+        return report
 
 
 class _Warnings:
@@ -100,11 +105,14 @@ def _load(request: Request, listener: Listener) -> Model:
 
 def _generate(
     model: Model, request: Request, listener: Listener, budget: CpuBudget, warnings: _Warnings, start: int
-) -> RunReport:
+) -> tuple[RunReport, int]:
+    """Return the report and when freeing began."""
     loaded = perf_counter_ns()
     for line in model.warnings:
         warnings.add(line)
     _warn_about_context(model, request, warnings)
+    if not has_gpu():
+        check_room(model, request.context_parameters)
     with Context(model, request.context_parameters) as context, Sampler(model, request.sampling) as sampler:
         context.abort_on_interrupt()
         context_made = perf_counter_ns()
@@ -115,13 +123,15 @@ def _generate(
         rendered = perf_counter_ns()
         tokens = prompt.tokenize(model, text, request.raw)
         tokenized = perf_counter_ns()
-        check_room(context, len(tokens))
+        check_prompt(context, len(tokens))
         listener.on_ready(settings, len(tokens))
         done, written = _run(context, sampler, tokens, request, listener)
         steps = Steps(
             start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
         )
-        return _report(model, context, sampler, request, budget, warnings, steps, done, written)
+        mark_phases(steps, done)
+        report = _report(model, context, sampler, request, budget, warnings, steps, done, written)
+        return report, perf_counter_ns()
 
 
 def _run(

@@ -19,7 +19,7 @@ def model_facts(model: Model) -> ModelFacts:
     """Return what the engine says of a model."""
     return ModelFacts(
         path=model.path,
-        name=model.metadata.get("general.name"),
+        name=model.meta("general.name"),
         description=model.description,
         file_type=model.file_type,
         n_params=model.n_params,

@@ -44,7 +44,8 @@ def hierarchy(controller: str, pid: int | None = None, root: Path = ROOT) -> Hie
     process = root / "proc" / ("self" if pid is None else str(pid))
     paths = _paths(process / "cgroup")
     unified: Hierarchy | None = None
-    for version, mount_root, mount_point, options in _mounts(process / "mountinfo"):
+    # Our own mounts: those of a process in a container name directories that we see elsewhere.
+    for version, mount_root, mount_point, options in _mounts(root / "proc/self/mountinfo"):
         mount = root / mount_point.lstrip("/")
         if version == 1 and controller in options and controller in paths:
             return Hierarchy(1, mount, _below(mount, mount_root, paths[controller]))
@@ -74,6 +75,8 @@ def _mounts(file: Path) -> Iterator[tuple[int, str, str, set[str]]]:
 
 def _below(mount: Path, mount_root: str, path: str) -> Path:
     """Return the directory of ``path`` where only the part below ``mount_root`` is mounted."""
+    if ".." in path.split("/"):  # outside of the process's cgroup namespace (cgroup_namespaces(7))
+        return mount
     relative = os.path.relpath(path, mount_root)
     # A path outside of what is mounted, as in a container without its own namespace: the mount is all we see.
     return mount if relative.startswith("..") else mount / relative

@@ -58,30 +58,35 @@ def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path
     """
     process = root / "proc" / ("self" if pid is None else str(pid))
     wanted = {path.encode("utf-8", "surrogateescape") for path in files}
-    own = dict.fromkeys((b"Rss", b"Anonymous", b"Locked"), 0)
-    of_files, file_mapped = {b"Size": 0, b"Rss": 0, b"Locked": 0}, 0
-    is_file = is_wanted = False
+    own = dict.fromkeys((b"Rss", b"Anonymous"), 0)
+    of_files, file_mapped, locked = {b"Size": 0, b"Rss": 0}, 0, [0, 0]
+    resident, is_file, is_wanted = 0, False, False
     for line in (process / "smaps").read_bytes().splitlines():
         key, _, value = line.partition(b":")
         if b" " in key:
             path = line.split(None, 5)[5:]
             is_file = bool(path) and path[0].startswith(b"/")
             is_wanted = is_file and path[0] in wanted
-            continue
-        if key in own:
+        elif key == b"VmFlags":
+            # "Locked:" is the proportional part where others map the file too; the flag says it of all pages.
+            if b" lo" in value:
+                locked[0] += resident
+                locked[1] += resident if is_wanted else 0
+        elif key in own or key in of_files:
             size = _kib(value)
-            own[key] += size
-            if is_file and key != b"Locked":
-                file_mapped += size if key == b"Rss" else -size
-        if is_wanted and key in of_files:
-            of_files[key] += _kib(value)
+            resident = size if key == b"Rss" else resident
+            if key in own:
+                own[key] += size
+                file_mapped += 0 if not is_file else size if key == b"Rss" else -size
+            if is_wanted and key in of_files:
+                of_files[key] += size
     return ProcessMemory(
         resident_bytes=own[b"Rss"],
         peak_resident_bytes=_peak(process),
         private_bytes=own[b"Anonymous"],
         file_mapped_bytes=file_mapped,
-        locked_bytes=own[b"Locked"],
-        files=FileMemory(of_files[b"Size"], of_files[b"Rss"], of_files[b"Locked"]),
+        locked_bytes=locked[0],
+        files=FileMemory(of_files[b"Size"], of_files[b"Rss"], locked[1]),
     )
 
 

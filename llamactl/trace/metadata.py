@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl import __version__
+from llamactl.snapshot.cpu_budget import cpu_budget
 from llamactl.trace.engines.base import Command, State
 from llamactl.trace.sampler import COUNTERS
 
@@ -42,12 +44,18 @@ def opening_facts(
         "reasons": list(choice.reasons),
         "selection": None if selection is None else sorted(selection),
         "counters": list(COUNTERS),
+        "cpu_budget": asdict(cpu_budget(None if command is not None else int(target))),  # type: ignore[arg-type]
+        "gpu_nodes": _gpu_nodes(),
         "complete": False,
     }
 
 
 def closing_facts(
-    result: SessionResult, state: State, plain_call_ns: float, phases: list[str]
+    result: SessionResult,
+    state: State,
+    plain_call_ns: float,
+    phases: list[str],
+    regions: dict[str, list[tuple[int, int]]],
 ) -> dict[str, Any]:
     """Return what is known after the last record."""
     return {
@@ -57,6 +65,7 @@ def closing_facts(
         "lost": result.lost,
         "notes": list(result.notes),
         "phases": phases,
+        "regions": regions,
         "cost": {
             "per_record_ns": result.per_record_ns,
             "plain_call_ns": plain_call_ns,
@@ -66,12 +75,23 @@ def closing_facts(
     }
 
 
+def _gpu_nodes() -> list[str]:
+    """Return the device nodes of GPU drivers on this machine."""
+    return sorted(
+        str(node)
+        for pattern in ("nvidia[0-9]*", "kfd", "dri/renderD*")
+        for node in Path("/dev").glob(pattern)
+    )
+
+
 def _cpu_name() -> str | None:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), None)
+    return next(
+        (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), None
+    )
 
 
 def _argv_of(pid: Command | int) -> list[str] | None:

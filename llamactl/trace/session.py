@@ -20,6 +20,8 @@ from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
+from llamactl.trace.regions import find_regions
+from llamactl.trace.session_agent import AgentPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 INTERRUPTS_TO_KILL = 2
+LOOKS_FOR_REGIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class SessionOptions:
         sample_s: How often memory, threads and bytes read are sampled; 0 for never.
         marks: Pass the program a pipe for phase marks (see ``marks``).
         keep_argv: Whether the command line is kept in the capture.
-        calls: When attaching: catch calls into llama.cpp from outside.
+        calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
+            (uprobes, breakpoints) in one that runs already.
         breakpoints: They may be caught by breakpoints where uprobes are refused.
         watch: Watch who reads the logits as well.
     """
@@ -134,6 +138,7 @@ def record(
         choice.engine.close()
         session.close_marks()
         session.close_calls()
+        session.agent.close()
 
 
 def time_untraced(command: Command) -> float:
@@ -167,8 +172,14 @@ class _Session:
     _error: LlamactlError | None = None
     _begin: float = 0.0
     _next_sample: float = 0.0
+    _looks: int = 0
+    _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _marks: PhasePipe | None = field(default=None)
     _calls: AttachedCalls | None = field(default=None)
+    agent: AgentPart = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agent = AgentPart(self.options.calls and self.ours)
 
     @property
     def engine(self) -> Engine:
@@ -191,6 +202,7 @@ class _Session:
             self._between(finished)
             more = batch is not None or not finished  # What was recorded last may fill several batches.
         self._read_marks()
+        self._from_agent(self.agent.finish)
         return self._close()
 
     def interrupt(self, number: int) -> None:
@@ -208,6 +220,10 @@ class _Session:
             elif not _terminal_sends_it():
                 _send(pid, number)
 
+    def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
+        agent = (self.agent.note,) if self.agent.note else ()
+        return (*engine, *agent, *(self._calls.notes if self._calls is not None else ()))
+
     def close_calls(self) -> None:
         if self._calls is not None:
             self._calls.close()
@@ -220,7 +236,7 @@ class _Session:
         self._begin = time.monotonic()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
-            self.engine.start(self._with_marks(self.target))
+            self.engine.start(self.agent.command(self._with_marks(self.target)))
             self._forget_write_end()
         else:
             if self.target == os.getpid():
@@ -277,9 +293,14 @@ class _Session:
         if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
             self._next_sample = now + self.options.sample_s
             self._write(sampler.counters(self.engine.state().pid))
+            if not self._regions and self._looks < LOOKS_FOR_REGIONS:
+                self._looks += 1
+                self._regions = find_regions(self.engine.state().pid)
         self._read_marks()
         if self._calls is not None and self._error is None and not self._stopping:
             self._calls.drain(self.writer)
+        if not self._stopping:
+            self._from_agent(self.agent.drain)
         options = self.options
         if options.duration_s is not None and elapsed >= options.duration_s:
             self._stop("duration")
@@ -297,10 +318,18 @@ class _Session:
             if len(records):
                 self._write(records)
 
+    def _from_agent(self, take: Callable[[CaptureWriter], int]) -> None:
+        if self._error is None:
+            try:
+                self._records += take(self.writer)
+            except LlamactlError as error:
+                self._error = error
+
     def _stop(self, why: str) -> None:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
             return
+        self._from_agent(self.agent.finish)
         self._stopping = True
         self._ended = why
         if self.ours:
@@ -310,20 +339,21 @@ class _Session:
 
     def _close(self) -> SessionResult:
         state = self.engine.state()
-        complete = self._ended == "exit" and not state.lost
+        lost = state.lost + self.agent.lost
+        complete = self._ended == "exit" and not lost
         traced_s = time.monotonic() - self._begin
         phases = self._marks.phases if self._marks is not None else []
         result = SessionResult(
             engine=self.engine.name,
             reasons=self.choice.reasons,
             blind=self.engine.blind,
-            notes=state.notes if self._calls is None else (*state.notes, *self._calls.notes),
+            notes=self._notes(state.notes),
             pid=state.pid,
             exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
             ended=self._ended,
             complete=complete,
             records=self._records,
-            lost=state.lost,
+            lost=lost,
             traced_s=traced_s,
             per_record_ns=self.choice.per_record_ns,
             error=self._error,
@@ -331,7 +361,9 @@ class _Session:
         if self._error is None:
             if self._calls is not None:
                 self._calls.finish(self.writer)
-            self.writer.metadata(closing_facts(result, state, self.choice.plain_call_ns, phases))
+            self.writer.metadata(
+                closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
+            )
         self.writer.close(complete)
         return result
 

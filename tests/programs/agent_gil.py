@@ -6,6 +6,7 @@ import ctypes
 import json
 import sys
 import threading
+import time
 
 LIBRARY, WHAT = sys.argv[1:3]
 released = ctypes.CDLL(LIBRARY)
@@ -13,11 +14,10 @@ held = ctypes.PyDLL(LIBRARY)
 
 
 def sleep_long() -> None:
-    go.wait()
+    released.llama_await_sleeper()
     held.llama_sleep_us(300_000)
 
 
-go = threading.Event()
 if WHAT in ("held", "released"):
     library = held if WHAT == "held" else released
     for _ in range(41):
@@ -26,9 +26,10 @@ if WHAT in ("held", "released"):
 elif WHAT == "wait":
     other = threading.Thread(target=sleep_long)
     other.start()
-    go.set()
     released.llama_sleep_us(100_000)
+    back_ns = time.monotonic_ns()
     other.join()
     first, second = (ctypes.c_int64 * 64).in_dll(released, "llama_sleep_ends")[:2]
     main = threading.main_thread().native_id
-    print(json.dumps({"main": main, "other": other.native_id, "waited_ns": second - first}))
+    truth = {"waited_ns": back_ns - first, "held_ns": second - first}
+    print(json.dumps({"main": main, "other": other.native_id, **truth}))

@@ -24,13 +24,12 @@ away = ctypes.c_int32.in_dll(released, "llama_decode_away_us")
 released.llama_sampler_sample.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
 token = (ctypes.c_int32 * 1)(1)
 batch = Batch(1, ctypes.addressof(token))
-go = threading.Event()
 
 
 def hold() -> None:
-    """Hold the GIL for as long as the token is to be late, once asked to."""
-    go.wait()
-    held.llama_sleep_us(EXTRA_MS * 1000 + 2000)
+    """Hold the GIL for longer than the decode sleeps, once it does."""
+    released.llama_await_sleeper()
+    held.llama_sleep_us(EXTRA_MS * 3000)
 
 
 def compute() -> None:
@@ -41,18 +40,18 @@ def compute() -> None:
 
 
 other = threading.Thread(target=hold)
-other.start()
+if WHY == "gil":
+    other.start()
 for number in range(TOKENS):
     slow = number == SLOW
     busy.value = 2000 + (EXTRA_MS * 1000 if slow and WHY == "computing" else 0)
-    away.value = EXTRA_MS * 1000 if slow and WHY == "blocked" else 0
-    if slow and WHY == "gil":
-        go.set()
+    # For the GIL the decode leaves the other thread time to take it, and that one keeps it for longer.
+    away.value = {"blocked": EXTRA_MS, "gil": EXTRA_MS // 2}.get(WHY, 0) * 1000 if slow else 0
     released.llama_decode(None, batch)
     released.llama_sampler_sample(EXTRA_MS * 1000 if slow and WHY == "sampler" else 10, None, 0)
     if slow and WHY == "python":
         compute()
     if slow and WHY == "other":
         released.llama_sleep_us(EXTRA_MS * 1000)
-go.set()
-other.join()
+if WHY == "gil":
+    other.join()

@@ -41,6 +41,14 @@ static void sleep_ns(int64_t ns) {
     }
 }
 
+static int sleeping;
+// Returns once another thread is inside of llama_sleep_us, or of a decode that sleeps.
+void llama_await_sleeper(void) {
+    while (!__atomic_load_n(&sleeping, __ATOMIC_SEQ_CST)) {
+        sleep_ns(100000);
+    }
+}
+
 // A structure that is returned through a hidden pointer: 72 bytes.
 struct llama_model_params llama_model_default_params(void) {
     struct llama_model_params params = {.n_gpu_layers = -1, .load_mode = 2, .main_gpu = 7, .load_mtp = true};
@@ -70,6 +78,7 @@ int32_t llama_decode(void * context, struct llama_batch batch) {
         compute_us(llama_decode_busy_us);
     }
     if (llama_decode_away_us) {
+        __atomic_store_n(&sleeping, 1, __ATOMIC_SEQ_CST);
         sleep_ns((int64_t) llama_decode_away_us * 1000);
     }
     int32_t sum = (int32_t) (intptr_t) context;
@@ -87,6 +96,7 @@ struct llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_se
 int64_t llama_sleep_ends[64];
 int llama_sleeps;
 int32_t llama_sleep_us(int32_t us) {
+    __atomic_store_n(&sleeping, 1, __ATOMIC_SEQ_CST);
     sleep_ns((int64_t) us * 1000);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -136,6 +146,13 @@ int32_t llama_sampler_sample(void * sampler, void * context, int32_t index) {
     (void) context;
     compute_us((int32_t) (intptr_t) sampler);
     return 4242 + index;
+}
+
+// Touches all of the memory it is given.
+size_t llama_state_get_data(void * context, uint8_t * buffer, size_t size) {
+    (void) context;
+    memset(buffer, 1, size);
+    return size;
 }
 
 typedef int (*llama_callback)(int);

@@ -84,8 +84,8 @@ def _places(exchange: Exchange, calls: NDArray[np.void]) -> tuple[tuple[str, int
 class Tokens:
     """One row per generated token, as arrays: from one decode's start to the next one's.
 
-    A step is a decode that isn't the last of its thread and context; a decode of several tokens is a
-    prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``). What happens on
+    A token is a decode of one token that another one follows on its thread and context; a decode of several
+    tokens is a prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``). What happens on
     other threads isn't the token's.
 
     Attributes:
@@ -146,7 +146,10 @@ def tokens(exchange: Exchange) -> Tokens:
 
 
 def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
-    """Return the decodes of one token that another decode follows, and the time until that one."""
+    """Return the decodes of one token that another such decode follows, and the time until that one.
+
+    The last token of an answer isn't counted: what follows it is the next request, whenever that comes.
+    """
     decodes = np.flatnonzero(exchange.named(*DECODES) & outermost(exchange.calls))
     calls = exchange.calls[decodes]
     counts = exchange.argument(calls, "n_tokens")
@@ -160,7 +163,7 @@ def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
     for position in range(len(calls)):
         key = (int(calls["tid"][position]), int(group[position]))
         before = last.get(key)
-        if before is not None and single[before]:
+        if before is not None and single[before] and single[position]:
             steps.append(int(decodes[before]))
             lengths.append(int(begin[position] - begin[before]))
         last[key] = position

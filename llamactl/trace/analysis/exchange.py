@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.agent.functions import Function
+from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 
 IntArray = NDArray[np.int64]
@@ -49,6 +50,14 @@ class Exchange:
             calls.append(piece[piece["kind"] == Kind.CALL])
             gil.append(piece[piece["kind"] == Kind.GIL])
         return cls(_by_start(calls), _by_start(gil), functions, text, free_threaded)
+
+    @classmethod
+    def of_capture(cls, capture: Capture) -> Exchange:
+        """Pick the agent's records out of a capture file; there are none if it was recorded without."""
+        table = capture.metadata.get("function_table", [])
+        agent = capture.metadata.get("agent") or {}
+        functions = [Function.from_metadata(row) for row in table]
+        return cls.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
 
     def named(self, *names: str) -> Mask:
         """Return which calls are of functions with these names."""

@@ -252,16 +252,22 @@ def _held_between(exchange: Exchange) -> list[_Hold]:
     return found
 
 
-def _explain(exchange: Exchange, wait: np.void, holds: list[_Hold]) -> GilWait:
-    begin, end = int(wait["start"]), int(wait["start"]) + int(wait["duration"])
+def _longest_overlap(holds: list[_Hold], begin: int, end: int) -> tuple[_Hold | None, int]:
     best, most = None, 0
     for hold in holds:
-        if hold.tid == wait["tid"] or hold.pid != wait["pid"]:
-            continue
         overlap = min(hold.end, end) - max(hold.start, begin)
-        # A call that held the GIL is better evidence than the time between two crossings.
-        if overlap > most * (1.0 if hold.call is None or (best and best.call) else 0.5):
+        if overlap > most:
             best, most = hold, overlap
+    return best, most
+
+
+def _explain(exchange: Exchange, wait: np.void, holds: list[_Hold]) -> GilWait:
+    begin, end = int(wait["start"]), int(wait["start"]) + int(wait["duration"])
+    others = [hold for hold in holds if hold.tid != wait["tid"] and hold.pid == wait["pid"]]
+    # A call that surely held the GIL says more than the time between two crossings that contains it.
+    best, most = _longest_overlap([hold for hold in others if hold.call is not None], begin, end)
+    if 2 * most < end - begin:
+        best, most = _longest_overlap(others, begin, end)
     return GilWait(
         tid=int(wait["tid"]),
         start_ns=begin,
@@ -270,5 +276,5 @@ def _explain(exchange: Exchange, wait: np.void, holds: list[_Hold]) -> GilWait:
         holder_tid=None if best is None else best.tid,
         holder_call=None if best is None else best.call,
         holder_place=None if best is None else exchange.place(best.text2),
-        overlap_ns=max(most, 0),
+        overlap_ns=most,
     )

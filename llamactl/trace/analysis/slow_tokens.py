@@ -33,6 +33,7 @@ class Cause(Enum):
     MAJOR_FAULTS = "page faults read from disk"
     PREEMPTED = "preempted or throttled in the decode"
     BLOCKED = "blocked in the decode"
+    AWAY = "off the CPU in the decode, blocked or preempted"
     COMPUTING = "more computing in the decode"
     UNEXPLAINED = "unexplained"
 
@@ -74,6 +75,7 @@ class _Measured:
     decode: IntArray
     cpu: IntArray | None
     major: IntArray | None
+    waiting: IntArray | None
     voluntary: IntArray | None
     involuntary: IntArray | None
 
@@ -120,6 +122,7 @@ def _measure(exchange: Exchange, rows: Tokens, system_calls: NDArray[np.void] | 
         decode=rows.decode_ns,
         cpu=exchange.argument(decodes, "cpu_ns"),
         major=None if faults is None else faults >> 32,
+        waiting=None if system_calls is None else _inside_decode(rows, system_calls),
         voluntary=None if switches is None else switches & 0xFFFFFFFF,
         involuntary=None if switches is None else switches >> 32,
     )
@@ -132,6 +135,11 @@ def _outside_calls(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
     spent = sums_by_token(begin, rows.length_ns - rows.decode_ns, rows.tid, done, durations(done))
     # Some of them lie in other calls or in waits for the GIL: no more than Python's part is Python's.
     return np.minimum(spent, rows.python_ns)
+
+
+def _inside_decode(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
+    done = system_calls[finished(system_calls)]
+    return sums_by_token(rows.start, rows.decode_ns, rows.tid, done, durations(done))
 
 
 def _excess(values: IntArray, index: int) -> int:
@@ -196,12 +204,31 @@ def _inside(measured: _Measured, index: int) -> list[Candidate]:
     found: list[Candidate] = [
         (Cause.COMPUTING, busy, (("ns of CPU time in the decode", int(measured.cpu[index])),))
     ]
+    found.append(_away(measured, index, away))
+    return found
+
+
+def _away(measured: _Measured, index: int, away: int) -> Candidate:
+    """Say why the thread was off the CPU: by counts of switches, and by system calls where both occurred."""
+    assert measured.voluntary is not None
+    assert measured.involuntary is not None
     major = 0 if measured.major is None else int(measured.major[index])
     voluntary, involuntary = int(measured.voluntary[index]), int(measured.involuntary[index])
+    blocked = voluntary > np.median(measured.voluntary)
+    preempted = involuntary > np.median(measured.involuntary)
+    counts = (("voluntary context switches", voluntary), ("involuntary context switches", involuntary))
     if major:
-        found.append((Cause.MAJOR_FAULTS, away, (("major page faults", major),)))
-    elif involuntary > np.median(measured.involuntary) and involuntary >= voluntary:
-        found.append((Cause.PREEMPTED, away, (("involuntary context switches", involuntary),)))
-    elif voluntary > np.median(measured.voluntary):
-        found.append((Cause.BLOCKED, away, (("voluntary context switches", voluntary),)))
-    return found
+        return Cause.MAJOR_FAULTS, away, (("major page faults", major),)
+    if blocked and preempted:
+        if measured.waiting is None:
+            return Cause.AWAY, away, counts
+        waiting = min(_excess(measured.waiting, index), away)
+        in_calls: Candidate = (
+            Cause.BLOCKED,
+            waiting,
+            (("ns in system calls", int(measured.waiting[index])),),
+        )
+        return in_calls if 2 * waiting >= away else (Cause.PREEMPTED, away - waiting, counts)
+    if not blocked and not preempted:
+        return Cause.UNEXPLAINED, 0, ()
+    return (Cause.BLOCKED if blocked else Cause.PREEMPTED), away, counts

@@ -36,7 +36,7 @@ class Rings:
 
     def __init__(self, pid: int, points: Any = None, ids: tuple[int, int] = (0, 0)) -> None:
         self.pid = pid
-        self._perf: Any = lib.perf_new(BLOCKS, RING_BYTES, 0, 0, 0, 0)
+        self._perf: Any = lib.perf_new(BLOCKS, RING_BYTES, 0, 0, 0, 0, ffi.NULL)
         if self._perf == ffi.NULL:
             raise MemoryError("no memory for the recorder")
         self._totals = (0, 0)
@@ -58,7 +58,7 @@ class Rings:
                 if code and code != -errno.ESRCH:
                     raise refusal.perf_refused(-code, refusal.read_rights())
             seen |= new
-        lib.perf_start(self._perf, 1)
+        lib.perf_start(self._perf, 1, self.pid)
 
     def take(self) -> NDArray[np.void]:
         """Return what has come in since, a copy (dtype ``RECORD``)."""

@@ -87,6 +87,11 @@ class Capture:
         for begin, count in self._records:
             yield np.frombuffer(self._data, RECORD, count, begin)
 
+    def forget(self) -> None:
+        """Give back the memory of what was read so far; the page cache keeps the file's pages."""
+        if isinstance(self._data.obj, mmap.mmap):
+            self._data.obj.madvise(mmap.MADV_DONTNEED)
+
     def text(self, reference: int) -> bytes:
         """Return the string that a record's ``text`` or ``text2`` means; empty for 0."""
         return self._strings.get(int(reference))

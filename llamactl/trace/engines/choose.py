@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace.engines.base import Command, Engine, Options
 from llamactl.trace.engines.native import ffi, lib
@@ -43,11 +44,11 @@ def make_engine(name: str, options: Options, with_strings: bool = True) -> Engin
     """
     # Each engine is imported only when it is used: python-ptrace needn't be there for the others.
     if name == "ptrace":
-        from llamactl.trace.engines.ptrace import PtraceEngine  # noqa: PLC0415
+        from llamactl.trace.engines.ptrace import PtraceEngine
 
         return PtraceEngine(options)
     if name == "perf":
-        from llamactl.trace.engines.perf import PerfEngine  # noqa: PLC0415
+        from llamactl.trace.engines.perf import PerfEngine
 
         return PerfEngine(options, with_strings)
     if name == "python":
@@ -114,7 +115,7 @@ def _made(name: str, options: Options, attach: bool, reasons: list[str]) -> Engi
 
 def _python_engine(options: Options) -> Engine:
     try:
-        from llamactl.trace.engines.python import PythonEngine  # noqa: PLC0415
+        from llamactl.trace.engines.python import PythonEngine
     except ImportError as error:
         raise LlamactlError("the engine python needs python-ptrace", "pip install python-ptrace") from error
     return PythonEngine(options)

@@ -14,7 +14,7 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.held import Held
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib
+from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 BLOCKS = 96
 RING_BYTES = 16 << 20
 EAGER = -10
+IDLE_S = 0.01
 CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
-SIGRETURN_LEAVES = "id == -1"
+SIGRETURN_LEAVES = "id==-1"
 
 
 class PerfEngine(Engine):
@@ -65,14 +66,9 @@ class PerfEngine(Engine):
         self._by_ptrace: frozenset[int] = frozenset()
         if with_strings and not options.loops:
             self._plan_strings()
-        ring = CALIBRATION_RING_BYTES if options.loops else RING_BYTES
-        births = self._strings is None
-        self._perf: Any = lib.perf_new(BLOCKS, ring, *self._ids, options.faults, births)
-        if self._perf == ffi.NULL:
-            raise MemoryError("no memory for the recorder")
-        allowed = number_filter(options.selection, self._by_ptrace)
-        leaves = f"{allowed} || {SIGRETURN_LEAVES}" if allowed else ""
-        self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
+        self._perf: Any = None
+        self._filters: tuple[Any, Any] = (None, None)
+        self._prepare()
 
     def start(self, command: Command) -> None:
         """See :meth:`Engine.start`."""
@@ -91,7 +87,7 @@ class PerfEngine(Engine):
         except LlamactlError:
             self._strings.kill_held()
             raise
-        lib.perf_start(self._perf, 0)
+        lib.perf_start(self._perf, 0, 0)
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
         self._hurry()
@@ -100,11 +96,13 @@ class PerfEngine(Engine):
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
         self._attached = pid
         self._drop_strings()
+        self._by_ptrace = frozenset()
+        self._prepare()
         self._notes.append("the engine perf sees no strings of a program that it attaches to")
         tids = _threads(pid)
         for tid in tids:
             self._open(tid, on_exec=False)
-        lib.perf_start(self._perf, 1)
+        lib.perf_start(self._perf, 1, pid)
         self._hurry()
         late = [tid for tid in _threads(pid) if tid not in tids]
         if late:
@@ -120,6 +118,8 @@ class PerfEngine(Engine):
         if block != ffi.NULL:
             self._block = block
             batch = batch_of(block)
+        elif lib.perf_done(self._perf) and not self.state().finished:
+            time.sleep(min(timeout_s, IDLE_S))  # The rings are closed, the program runs on.
         if self._strings is None:
             return batch
         while (more := self._strings.poll(0)) is not None:
@@ -159,7 +159,8 @@ class PerfEngine(Engine):
             )  # fmt: skip
         self._reap()
         pid = self._child.pid if self._child is not None else self._attached
-        return State(pid, done, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
+        ended = self._child is None or self._wait_status is not None
+        return State(pid, done and ended, self._wait_status, lost, 0, self._loop_ns, tuple(self._notes))
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""
@@ -197,13 +198,21 @@ class PerfEngine(Engine):
         if self._strings is not None:
             self._strings.close()
             self._strings = None
-        if self._attached:
-            self._by_ptrace = frozenset()
+
+    def _prepare(self) -> None:
+        """Make the recorder of whatever is left to perf."""
+        if self._perf is not None:
             lib.perf_free(self._perf)
-            self._perf = lib.perf_new(BLOCKS, RING_BYTES, *self._ids, self._options.faults, True)
-            allowed = number_filter(self._options.selection, frozenset())
-            leaves = f"{allowed} || {SIGRETURN_LEAVES}" if allowed else ""
-            self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
+        options = self._options
+        ring = CALIBRATION_RING_BYTES if options.loops else RING_BYTES
+        births = self._strings is None
+        mine = None if options.selection is None else options.selection - self._by_ptrace
+        self._perf = lib.perf_new(BLOCKS, ring, *self._ids, options.faults, births, selection_bits(mine))
+        if self._perf == ffi.NULL:
+            raise MemoryError("no memory for the recorder")
+        allowed = number_filter(options.selection, self._by_ptrace)
+        leaves = f"{allowed}||{SIGRETURN_LEAVES}" if allowed else ""
+        self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
 
     def _start_alone(self, command: Command) -> None:
         loops = self._options.loops
@@ -211,12 +220,14 @@ class PerfEngine(Engine):
         arguments = Arguments(command, program)
         child = ffi.new("struct launched *")
         path = ffi.NULL if loops else arguments.path
-        code = lib.launch_start(child, path, arguments.argv, arguments.envp, arguments.cwd, ffi.NULL, 0, 0, loops)
+        code = lib.launch_start(
+            child, path, arguments.argv, arguments.envp, arguments.cwd, ffi.NULL, 0, 0, loops
+        )
         if code:
             raise refusal.launch_failed("fork", -code, program, command.cwd)
         self._child = child
         self._open(child.pid, on_exec=not loops)
-        lib.perf_start(self._perf, 1 if loops else 0)
+        lib.perf_start(self._perf, 1 if loops else 0, 0)
         lib.launch_open_gate(child)
         answer = (ffi.new("int *"), ffi.new("int *"), ffi.new("uint64_t *"))
         if lib.launch_answer(child, *answer):

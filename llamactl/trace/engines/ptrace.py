@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 BLOCKS = 16
 REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL = 1, 2, 3
+SLOW_MEMORY = (
+    "process_vm_readv is refused (by a seccomp profile, or a program that hides its memory): "
+    "strings are read word by word, which costs more"
+)
 START_STEP_S = 0.0005
 
 
@@ -119,7 +123,6 @@ class PtraceEngine(Engine):
     def state(self) -> State:
         """See :meth:`Engine.state`."""
         raw = self._raw_state()
-        slow = "a seccomp profile refuses process_vm_readv: strings are read word by word, which costs more"
         return State(
             pid=raw.root,
             finished=bool(raw.done),
@@ -127,8 +130,12 @@ class PtraceEngine(Engine):
             lost=raw.lost,
             stops=raw.stops,
             loop_ns=raw.loop_ns,
-            notes=(slow,) if raw.memory_way else (),
+            notes=(*((SLOW_MEMORY,) if raw.memory_way else ()), *refusal.setuid_notes()),
         )
+
+    def waits(self) -> int:
+        """Return how often the program had to wait because nobody took its records."""
+        return int(self._raw_state().waits)
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

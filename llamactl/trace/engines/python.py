@@ -100,7 +100,15 @@ class PythonEngine(Engine):
         alive = self._thread is not None and self._thread.is_alive()
         pid = loop.root if loop is not None else 0
         wait_status = loop.wait_status if loop is not None and not self._attached else None
-        return State(pid, not alive, wait_status, 0, loop.stops if loop is not None else 0, self._loop_ns)
+        return State(
+            pid,
+            not alive,
+            wait_status,
+            0,
+            loop.stops if loop is not None else 0,
+            self._loop_ns,
+            refusal.setuid_notes(),
+        )
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +37,19 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class _Content:
-    records: bytearray
-    strings: bytearray
+    records: bytearray = field(default_factory=bytearray)
+    strings: bytearray = field(default_factory=bytearray)
+    known: dict[bytes, int] = field(default_factory=dict)
+
+    def reference(self, data: bytes) -> int:
+        """Keep a string, once."""
+        if not data:
+            return 0
+        found = self.known.get(data)
+        if found is None:
+            found = self.known[data] = len(self.strings) + 1
+            self.strings += encode(data)
+        return found
 
 
 class RecordBuffer:
@@ -46,7 +57,7 @@ class RecordBuffer:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._content = _Content(bytearray(), bytearray())
+        self._content = _Content()
         self._finished = False
         self._abandoned = False
 
@@ -55,12 +66,7 @@ class RecordBuffer:
         with self._changed:
             while len(self._content.records) > LIMIT_BYTES and not self._abandoned:
                 self._changed.wait()
-            strings = self._content.strings
-            references = [0, 0]
-            for index, data in enumerate((text, text2)):
-                if data:
-                    references[index] = len(strings) + 1
-                    strings += encode(data)
+            references = (self._content.reference(text), self._content.reference(text2))
             *head, args = row
             self._content.records += ROW.pack(*head[:3], CPU_UNKNOWN, *head[3:], *args, *references)
 
@@ -69,7 +75,7 @@ class RecordBuffer:
         with self._changed:
             if not self._content.records and not self._finished:
                 self._changed.wait(timeout_s)
-            content, self._content = self._content, _Content(bytearray(), bytearray())
+            content, self._content = self._content, _Content()
             self._changed.notify_all()
         if not content.records:
             return None

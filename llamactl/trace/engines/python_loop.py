@@ -149,7 +149,10 @@ class DebuggerLoop:
         number, event = os.WSTOPSIG(status), status >> 16
         if thread.fresh and number == signal.SIGSTOP and not event:
             thread.fresh = False
-            self._resume(thread)
+            if self.detaching:
+                self._let_go(thread)  # It was born after all others were told to stop.
+            else:
+                self._resume(thread)
         elif self.detaching and number == signal.SIGSTOP and not event:
             self._let_go(thread)
         elif event:
@@ -188,9 +191,10 @@ class DebuggerLoop:
         """Drop the threads that exec has ended; the caller gets the first thread's number."""
         former = self._threads.get(ptrace_geteventmsg(thread.tid), thread)
         for tid in [tid for tid, other in self._threads.items() if other.pid == thread.pid]:
+            if tid not in (thread.tid, former.tid):
+                self._threads[tid].give_up(self._buffer)
             if tid != thread.tid:
-                self._threads.pop(tid).give_up(self._buffer)  if tid != former.tid else self._threads.pop(tid)
-                self._debugger.dict.pop(tid, None)
+                self._forget(tid)
         if former is not thread:
             thread.in_call, thread.nr, thread.start = former.in_call, former.nr, former.start
             thread.args, thread.texts, thread.flags = former.args, former.texts, former.flags
@@ -218,15 +222,25 @@ class DebuggerLoop:
             self._task(thread, Task.EXIT, (0,) * 6, ret=status)
         if thread.tid == self.root:
             self.wait_status = status
-        del self._threads[thread.tid]
-        self._debugger.dict.pop(thread.tid, None)
+        self._forget(thread.tid)
 
     def _let_go(self, thread: Thread) -> None:
         thread.give_up(self._buffer)
         ptrace_detach(thread.tid)
-        del self._threads[thread.tid]
+        self._forget(thread.tid)
 
-    def _task(self, thread: Thread, what: Task, args: tuple[int, ...], name: bytes = b"", ret: int = 0) -> None:
+    def _forget(self, tid: int) -> None:
+        """Drop a thread that has ended or was let go.
+
+        python-ptrace's object detaches when it is collected, which by then would hit a thread of the same
+        number that somebody has attached to anew.
+        """
+        self._threads.pop(tid).process.is_attached = False
+        self._debugger.dict.pop(tid, None)
+
+    def _task(
+        self, thread: Thread, what: Task, args: tuple[int, ...], name: bytes = b"", ret: int = 0
+    ) -> None:
         if self.recording and self.started:
             now = time.monotonic_ns()
             self._buffer.add(Row(Kind.TASK, 0, what, NATIVE, thread.tid, thread.pid, now, 0, ret, args), name)

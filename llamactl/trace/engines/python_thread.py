@@ -81,7 +81,18 @@ class Thread:
             self._add(buffer, 0, 0)
 
     def _add(self, buffer: RecordBuffer, duration: int, result: int) -> None:
-        row = Row(Kind.SYSCALL, self.flags, self.nr, NATIVE, self.tid, self.pid, self.start, duration, result, self.args)
+        row = Row(
+            Kind.SYSCALL,
+            self.flags,
+            self.nr,
+            NATIVE,
+            self.tid,
+            self.pid,
+            self.start,
+            duration,
+            result,
+            self.args,
+        )
         buffer.add(row, *self.texts)
 
     def _read_texts(self, at_exit: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
@@ -66,6 +67,16 @@ def read_rights(pid: int | None = None) -> Rights:
     )
 
 
+@cache
+def setuid_notes() -> tuple[str, ...]:
+    """Say what happens to setuid helpers (ptrace(2), PR_SET_NO_NEW_PRIVS); nothing where they work."""
+    if read_rights().has(CAP_SYS_PTRACE):
+        return ()
+    return (
+        "a setuid or setcap program that this one starts runs without its extra rights while it is traced",
+    )
+
+
 def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     """Explain a failed PTRACE_SEIZE on a running process."""
     what = f"can't attach to process {pid}"
@@ -74,7 +85,8 @@ def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     if rights.target_tracer:
         who = f"process {rights.target_tracer} ({rights.target_tracer_name})"
         return LlamactlError(
-            f"{what}: it is already traced by {who}", "A process has one tracer at a time: end that one first."
+            f"{what}: it is already traced by {who}",
+            "A process has one tracer at a time: end that one first.",
         )
     if code == errno.ENOSYS or (rights.seccomp and rights.has(CAP_SYS_PTRACE)):
         return _profile_refuses(what, "ptrace")
@@ -86,7 +98,8 @@ def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     if not rights.has(CAP_SYS_PTRACE):
         return _capability_missing(what, rights)
     return LlamactlError(
-        f"{what}: {os.strerror(code)}", "A kernel thread, or a process of another user namespace, can't be traced."
+        f"{what}: {os.strerror(code)}",
+        "A kernel thread, or a process of another user namespace, can't be traced.",
     )
 
 
@@ -119,7 +132,8 @@ def launch_failed(stage: str, code: int, program: str, cwd: str | None) -> Llama
         return LlamactlError(f"can't start in {cwd}: {reason}")
     if stage in ("seccomp", "no_new_privs"):
         return LlamactlError(
-            f"can't install the filter for the selected calls: {reason}", "Record all calls instead: -e trace=all"
+            f"can't install the filter for the selected calls: {reason}",
+            "Record all calls instead: -e trace=all",
         )
     return LlamactlError(f"can't start {program} ({stage}): {reason}")
 

@@ -12,6 +12,8 @@ ENTER = "events/raw_syscalls/sys_enter/id"
 EXIT = "events/raw_syscalls/sys_exit/id"
 MOUNTED = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 HIGHEST = 65535
+LONGEST_FILTER = 4000
+"""The kernel takes a page; a filter with more to say is left to the recorder."""
 
 
 def tracepoint_ids() -> tuple[int, int]:
@@ -65,21 +67,21 @@ def _read_ids(directory: int) -> tuple[int, int]:
 def number_filter(numbers: frozenset[int] | None, excluded: frozenset[int]) -> str:
     """Return a tracepoint filter that lets through ``numbers`` (None: all) without ``excluded``.
 
-    The filter is a binary search, because the kernel evaluates it for every call of the program.
+    The filter is a binary search, because the kernel evaluates it for every call of the program. One that
+    would be too long lets through too much: the recorder selects, too.
     """
     if numbers is None and not excluded:
         return ""
-    if numbers is None:
-        ranges = _gaps(sorted(excluded))
-    else:
-        ranges = [(number, number) for number in sorted(numbers - excluded)]
+    single = sorted((numbers or frozenset()) - excluded)
+    ranges = _gaps(sorted(excluded)) if numbers is None else [(number, number) for number in single]
     merged: list[tuple[int, int]] = []
     for first, last in ranges:
         if merged and merged[-1][1] + 1 == first:
             merged[-1] = (merged[-1][0], last)
         else:
             merged.append((first, last))
-    return _search(merged) if merged else "id == -2"
+    found = _search(merged) if merged else "id==-2"
+    return found if len(found) <= LONGEST_FILTER else number_filter(None, excluded)
 
 
 def _gaps(excluded: list[int]) -> list[tuple[int, int]]:
@@ -92,9 +94,9 @@ def _search(ranges: list[tuple[int, int]]) -> str:
     if len(ranges) == 1:
         first, last = ranges[0]
         if first == last:
-            return f"id == {first}"
-        return f"(id >= {first} && id <= {last})"
+            return f"id=={first}"
+        return f"(id>={first}&&id<={last})"
     middle = len(ranges) // 2
     border = ranges[middle][0]
     below, above = _search(ranges[:middle]), _search(ranges[middle:])
-    return f"((id < {border} && {below}) || (id >= {border} && {above}))"
+    return f"((id<{border}&&{below})||(id>={border}&&{above}))"

@@ -58,14 +58,14 @@ def test_a_wait_is_measured_and_its_holder_named(built: Path, traced: Trace, pyt
     truth = json.loads(result.out)
     report = gil_report(exchange_of(result))
     wait = report.waits[0]
-    assert truth["waited_ns"] > 100_000_000
+    assert truth["waited_ns"] >= truth["held_ns"] > 100_000_000
     assert abs(wait.wait_ns - truth["waited_ns"]) <= 0.05 * truth["waited_ns"]
     assert (wait.tid, wait.holder_tid, wait.holder_call) == (truth["main"], truth["other"], "llama_sleep_us")
     assert wait.holder_place is not None
     assert wait.holder_place[2] == "sleep_long"
     row = sleeps(result)
     assert (row.held, row.released) == (1, 1)
-    assert abs(row.stalled_ns - truth["waited_ns"]) <= 0.05 * truth["waited_ns"]
+    assert abs(row.stalled_ns - truth["held_ns"]) <= 0.05 * truth["held_ns"]
 
 
 def test_ctypes_is_recognised(built: Path, traced: Trace, python: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agent_support import PROGRAMS, Trace, exchange_of, find_python
+from numpy.typing import NDArray
 
 from llamactl.trace.agent.functions import Function, parse_keeps
 from llamactl.trace.analysis.crossings import tokens
@@ -42,6 +43,9 @@ def test_slow_on_purpose(built: Path, traced: Trace, why: str, cause: Cause) -> 
         # On a busy machine the kernel may take the CPU away for longer than the 60 ms: then that is the truth.
         assert token.explained_ns > 60 * MS
         return
+    if why == "blocked" and token.cause is Cause.AWAY:
+        assert dict(token.evidence)["involuntary context switches"] > 0
+        return
     assert token.cause is cause
     assert token.explained_ns >= (token.length_ns - token.median_ns) / 2
     if why == "gil":
@@ -60,11 +64,17 @@ def decodes(count: int, slow: dict[str, int]) -> Exchange:
     records["duration"] = 8 * MS
     records["args"][:, 1] = 1
     records["args"][:, 5] = 8 * MS
+    if count < 6:
+        return even(records)
     row = records[5]
     row["duration"] = 8 * MS + slow.get("decode_ms", 0) * MS
     row["args"][5] = 8 * MS + slow.get("cpu_ms", 0) * MS
     row["args"][4] = slow.get("involuntary", 0) << 32 | slow.get("voluntary", 0)
     row["args"][3] = slow.get("major", 0) << 32
+    return even(records)
+
+
+def even(records: NDArray[np.void]) -> Exchange:
     function = Function("llama_decode", "/p/_ctypes.so", "/l/libllama.so", "dlsym", DECODE_ARGS, "", "i")
     return Exchange.of([records], [function], lambda _: b"")
 
@@ -74,6 +84,7 @@ def decodes(count: int, slow: dict[str, int]) -> Exchange:
     [
         ({"decode_ms": 100, "involuntary": 9}, Cause.PREEMPTED),
         ({"decode_ms": 100, "voluntary": 2}, Cause.BLOCKED),
+        ({"decode_ms": 100, "voluntary": 2, "involuntary": 2}, Cause.AWAY),
         ({"decode_ms": 100, "voluntary": 2, "major": 30}, Cause.MAJOR_FAULTS),
         ({"decode_ms": 100, "cpu_ms": 100}, Cause.COMPUTING),
         ({"decode_ms": 100}, Cause.UNEXPLAINED),
@@ -98,8 +109,20 @@ def test_system_calls_are_told_from_python() -> None:
     assert token.explained_ns == 95 * MS
 
 
+@pytest.mark.parametrize(("waited_ms", "cause"), [(90, Cause.BLOCKED), (10, Cause.PREEMPTED)])
+def test_system_calls_tell_blocked_from_preempted(waited_ms: int, cause: Cause) -> None:
+    exchange = decodes(20, {"decode_ms": 100, "voluntary": 2, "involuntary": 2})
+    calls = np.zeros(1, RECORD)
+    calls["kind"] = Kind.SYSCALL
+    calls["tid"] = calls["pid"] = 7
+    calls["start"] = 51 * MS
+    calls["duration"] = waited_ms * MS
+    (token,) = slow_tokens(exchange, tokens(exchange), [], calls)
+    assert token.cause is cause
+
+
 def test_even_tokens_are_not_slow() -> None:
-    exchange = decodes(5, {})
+    exchange = decodes(4, {})
     assert slow_tokens(exchange, tokens(exchange), []) == []
     nothing = Exchange.of([], [], lambda _: b"")
     assert slow_tokens(nothing, tokens(nothing), []) == []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter
@@ -19,8 +21,18 @@ from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_righ
 from llamactl.trace.ptrace_library import ARCHITECTURES
 from llamactl.trace.session import SessionOptions, SessionResult, record
 
-NAMES = ARCHITECTURES["x86_64"] | {332: "statx", 334: "rseq", 435: "clone3", 436: "close_range", 439: "faccessat2"}
+NAMES = ARCHITECTURES["x86_64"] | {
+    332: "statx",
+    334: "rseq",
+    435: "clone3",
+    436: "close_range",
+    439: "faccessat2",
+}
 NUMBERS = {name: number for number, name in NAMES.items() if number < 512}  # From 512 on: x32.
+Records = NDArray[np.void]
+Program = Callable[[str], str]
+"""Compiles tests/programs/NAME.c and returns the executable."""
+
 ENGINES = ("ptrace", "perf", "python")
 
 
@@ -29,7 +41,7 @@ def may_use_perf() -> bool:
     return rights.has(CAP_PERFMON) or rights.has(CAP_SYS_ADMIN)
 
 
-def engines(*names: str):
+def engines(*names: str) -> pytest.MarkDecorator:
     """Parametrize a test over engines; perf is skipped where there is no right to use it."""
     skip = pytest.mark.skipif(not may_use_perf(), reason="perf tracepoints need CAP_PERFMON")
     return pytest.mark.parametrize(
@@ -37,18 +49,39 @@ def engines(*names: str):
     )
 
 
+PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Return a function that compiles tests/programs/NAME.c and returns the executable's path."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    def compile_program(name: str) -> str:
+        target = folder / name
+        if not target.exists():
+            source = PROGRAMS / f"{name}.c"
+            flags = ["-O2", "-Wall", "-Wextra", "-Wno-unused-result", "-pthread"]
+            subprocess.run(["cc", *flags, str(source), "-o", str(target)], check=True)
+        return str(target)
+
+    return compile_program
+
+
 @dataclass
 class Recorded:
     result: SessionResult
     capture: Capture
-    records: np.ndarray
+    records: Records
 
-    def of(self, kind: Kind) -> np.ndarray:
-        return self.records[self.records["kind"] == kind]
+    def of(self, kind: Kind) -> Records:
+        found: Records = self.records[self.records["kind"] == kind]
+        return found
 
-    def calls(self, name: str) -> np.ndarray:
+    def calls(self, name: str) -> Records:
         calls = self.of(Kind.SYSCALL)
-        return calls[calls["nr"] == NUMBERS[name]]
+        found: Records = calls[calls["nr"] == NUMBERS[name]]
+        return found
 
     def counts(self) -> Counter[str]:
         """Calls that returned, by name, as strace counts them."""
@@ -65,7 +98,14 @@ class Recorded:
         return [self.capture.text(reference) for reference in self.calls(name)["text"].tolist()]
 
 
-def recorded(path: Path, argv: list[str], engine: str | None, selection=None, cwd=None, **options) -> Recorded:
+def recorded(
+    path: Path,
+    argv: list[str],
+    engine: str | None,
+    selection: frozenset[int] | None = None,
+    cwd: str | None = None,
+    **options: Any,
+) -> Recorded:
     """Record a command."""
     writer = CaptureWriter(path)
     result = record(
@@ -80,7 +120,9 @@ def read(path: Path, result: SessionResult) -> Recorded:
     return Recorded(result, capture, np.concatenate(chunks) if chunks else np.zeros(0, RECORD))
 
 
-def strace_counts(tmp_path: Path, argv: list[str], cwd=None) -> tuple[Counter[str], Counter[str]]:
+def strace_counts(
+    tmp_path: Path, argv: list[str], cwd: Path | None = None
+) -> tuple[Counter[str], Counter[str]]:
     """Return strace's calls and errors by name."""
     output = tmp_path / "strace.txt"
     subprocess.run(
@@ -95,6 +137,3 @@ def strace_counts(tmp_path: Path, argv: list[str], cwd=None) -> tuple[Counter[st
             calls[words[0]] = int(words[1])
             errors[words[0]] = int(words[2]) if len(words) > 2 else 0
     return calls, +errors
-
-
-__all__ = ["ENGINES", "LlamactlError", "Recorded", "engines", "read", "recorded", "strace_counts"]

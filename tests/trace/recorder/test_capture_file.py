@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER
@@ -17,7 +19,7 @@ from llamactl.trace.capture.strings import encode
 from llamactl.trace.capture.writer import CaptureWriter
 
 
-def rows(count, first=0):
+def rows(count: int, first: int = 0) -> NDArray[np.void]:
     records = np.zeros(count, RECORD)
     records["kind"] = Kind.SYSCALL
     records["start"] = np.arange(first, first + count)
@@ -25,7 +27,7 @@ def rows(count, first=0):
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path: Path) -> Path:
     """A closed capture of 3 + 2 records and two strings."""
     path = tmp_path / "a.capture"
     writer = CaptureWriter(path)
@@ -41,7 +43,7 @@ def written(tmp_path):
     return path
 
 
-def test_what_is_written_comes_back(written):
+def test_what_is_written_comes_back(written: Path) -> None:
     capture = Capture.open(written)
     chunks = list(capture.chunks())
     assert [len(chunk) for chunk in chunks] == [3, 2]
@@ -55,14 +57,14 @@ def test_what_is_written_comes_back(written):
     assert capture.count == 5
 
 
-def test_records_are_views_of_the_file_and_aligned(written):
+def test_records_are_views_of_the_file_and_aligned(written: Path) -> None:
     for chunk in Capture.open(written).chunks():
         assert not chunk.flags.owndata
         assert not chunk.flags.writeable
         assert chunk["start"].flags.aligned
 
 
-def test_only_the_owner_may_read(tmp_path):
+def test_only_the_owner_may_read(tmp_path: Path) -> None:
     path = tmp_path / "old"
     path.write_text("x" * 500)
     path.chmod(0o644)
@@ -71,7 +73,7 @@ def test_only_the_owner_may_read(tmp_path):
     assert Capture.open(path).count == 0
 
 
-def test_cut_off_at_every_byte(written):
+def test_cut_off_at_every_byte(written: Path) -> None:
     data = written.read_bytes()
     seen = set()
     for size in range(FILE_HEADER.size, len(data)):
@@ -87,14 +89,14 @@ def test_cut_off_at_every_byte(written):
     assert seen == {0, 1, 2, 3, 4, 5}
 
 
-def test_the_same_string_is_kept_once(tmp_path):
+def test_the_same_string_is_kept_once(tmp_path: Path) -> None:
     writer = CaptureWriter(tmp_path / "c")
     assert writer.add_string(b"x") == writer.add_string(b"x")
     assert writer.add_string(b"x") != writer.add_string(b"y")
     writer.close()
 
 
-def test_an_engines_own_arena_is_rebased(tmp_path):
+def test_an_engines_own_arena_is_rebased(tmp_path: Path) -> None:
     writer = CaptureWriter(tmp_path / "c")
     writer.add_string(b"before")
     base = writer.add_arena(encode(b"one") + encode(b"two"))
@@ -106,14 +108,16 @@ def test_an_engines_own_arena_is_rebased(tmp_path):
 
 
 @pytest.mark.parametrize("room", [1, 40, 200, 300])
-def test_full_disk_keeps_the_whole_records(tmp_path, monkeypatch, room):
+def test_full_disk_keeps_the_whole_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
     path = tmp_path / "c"
     writer = CaptureWriter(path)
     writer.records(rows(1))
     left = room
     real = os.writev
 
-    def full(fd, parts):
+    def full(fd: int, parts: list[bytes]) -> int:
         nonlocal left
         data = b"".join(bytes(part) for part in parts)[:left]
         if not data:
@@ -132,14 +136,14 @@ def test_full_disk_keeps_the_whole_records(tmp_path, monkeypatch, room):
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 200])
-def test_not_a_capture(tmp_path, content):
+def test_not_a_capture(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="isn't a capture"):
         Capture.open(path)
 
 
-def test_another_version(written):
+def test_another_version(written: Path) -> None:
     data = bytearray(written.read_bytes())
     data[16] = 9
     written.write_bytes(data)
@@ -147,7 +151,7 @@ def test_another_version(written):
         Capture.open(written)
 
 
-def test_no_such_file(tmp_path):
+def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         Capture.open(tmp_path / "none")
     with pytest.raises(LlamactlError, match="can't create"):

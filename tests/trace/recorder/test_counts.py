@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import NUMBERS, engines, recorded, strace_counts
+from recording import NUMBERS, Program, engines, may_use_perf, recorded, strace_counts
 
 from llamactl.trace.capture.record import Flag, Kind, Task
+from llamactl.trace.regions import find_regions
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace isn't installed: nothing to compare with")
+pytest_plugins = ["recording"]
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("strace"), reason="strace isn't installed: nothing to compare with"
+)
 
 # A thread that waits may be woken early, and then waits again: no two runs have the same number of these.
 VARIES = {"futex", "restart_syscall", "pause", "rt_sigsuspend"}
@@ -24,7 +32,7 @@ def settled(counts: Counter[str]) -> Counter[str]:
 
 @engines()
 @pytest.mark.parametrize("name", ["call_files", "call_memory", "call_network", "call_process", "with_filter"])
-def test_counts_and_errors_equal_straces(tmp_path, program, engine, name):
+def test_counts_and_errors_equal_straces(tmp_path: Path, program: Program, engine: str, name: str) -> None:
     argv = [program(name)]
     places = [tmp_path / "a", tmp_path / "b"]
     for place in places:
@@ -41,7 +49,7 @@ def test_counts_and_errors_equal_straces(tmp_path, program, engine, name):
 
 
 @engines()
-def test_a_selection_is_counted_like_everything(tmp_path, program, engine):
+def test_a_selection_is_counted_like_everything(tmp_path: Path, program: Program, engine: str) -> None:
     selection = frozenset(NUMBERS[name] for name in ("openat", "write", "unlink", "close"))
     truth, _ = strace_counts(tmp_path, [program("call_files"), str(tmp_path)])
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine, selection)
@@ -49,7 +57,7 @@ def test_a_selection_is_counted_like_everything(tmp_path, program, engine):
 
 
 @engines()
-def test_arguments_results_and_paths(tmp_path, program, engine):
+def test_arguments_results_and_paths(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine)
     writes = seen.calls("write")
     assert (writes["ret"] == 100).sum() == 50
@@ -65,7 +73,9 @@ def test_arguments_results_and_paths(tmp_path, program, engine):
 
 
 @engines()
-def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(tmp_path, program, engine):
+def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(
+    tmp_path: Path, program: Program, engine: str
+) -> None:
     seen = recorded(tmp_path / "c", [program("call_files"), str(tmp_path)], engine)
     calls = seen.of(Kind.SYSCALL)
     ends = calls["start"] + calls["duration"]
@@ -74,7 +84,7 @@ def test_a_call_ends_after_it_begins_and_openat_comes_before_its_close(tmp_path,
 
 
 @engines()
-def test_processes_and_threads(tmp_path, program, engine):
+def test_processes_and_threads(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_process")], engine)
     tasks = seen.of(Kind.TASK)
     born = Counter(tasks["nr"].tolist())
@@ -85,7 +95,7 @@ def test_processes_and_threads(tmp_path, program, engine):
 
 
 @engines("ptrace", "python")
-def test_signals_are_recorded_and_delivered(tmp_path, program, engine):
+def test_signals_are_recorded_and_delivered(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_process")], engine)
     signals = Counter(seen.of(Kind.SIGNAL)["nr"].tolist())
     assert signals[signal.SIGUSR1] == 10
@@ -93,7 +103,7 @@ def test_signals_are_recorded_and_delivered(tmp_path, program, engine):
 
 
 @engines()
-def test_eight_threads_lose_nothing(tmp_path, program, engine):
+def test_eight_threads_lose_nothing(tmp_path: Path, program: Program, engine: str) -> None:
     each = 5_000 if engine == "python" else 20_000 if engine == "ptrace" else 100_000
     seen = recorded(tmp_path / "c", [program("threads"), "8", str(each), "8"], engine)
     assert len(seen.calls("getppid")) == 8 * each
@@ -104,7 +114,7 @@ def test_eight_threads_lose_nothing(tmp_path, program, engine):
 
 
 @engines()
-def test_a_storm_of_200_threads(tmp_path, program, engine):
+def test_a_storm_of_200_threads(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("threads"), "200", "5", "200"], engine)
     assert len(seen.calls("getppid")) == 1000
     assert seen.counts()["clone3"] == 200
@@ -113,7 +123,7 @@ def test_a_storm_of_200_threads(tmp_path, program, engine):
 
 
 @engines()
-def test_500_short_children(tmp_path, program, engine):
+def test_500_short_children(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("children"), "500"], engine)
     assert len(seen.calls("getppid")) == 500
     assert len(set(seen.calls("getppid")["pid"].tolist())) == 500
@@ -133,7 +143,7 @@ for _ in range(3): subprocess.run([sys.executable, '-S', '-c', 'import os; os.ge
 
 
 @engines()
-def test_a_python_program_with_threads_and_children(tmp_path, engine):
+def test_a_python_program_with_threads_and_children(tmp_path: Path, engine: str) -> None:
     argv = [sys.executable, "-S", "-c", PYTHON]
     truth, _ = strace_counts(tmp_path, argv)
     seen = recorded(tmp_path / "c", argv, engine)
@@ -142,9 +152,7 @@ def test_a_python_program_with_threads_and_children(tmp_path, engine):
     assert {name: seen.counts()[name] for name in names} == {name: truth[name] for name in names}
 
 
-def test_faults_and_mappings_from_perf(tmp_path, program):
-    from recording import may_use_perf
-
+def test_faults_and_mappings_from_perf(tmp_path: Path, program: Program) -> None:
     if not may_use_perf():
         pytest.skip("perf tracepoints need CAP_PERFMON")
     seen = recorded(tmp_path / "c", [program("call_memory")], "perf")
@@ -158,3 +166,26 @@ def test_faults_and_mappings_from_perf(tmp_path, program):
     assert inside.sum() >= 64
     files = {seen.capture.text(reference) for reference in seen.of(Kind.MAP)["text"].tolist()}
     assert program("call_memory").encode() in files
+
+
+@engines()
+def test_the_capture_takes_few_bytes_a_record(tmp_path: Path, engine: str) -> None:
+    code = "import os\nfor i in range(3000): os.path.exists('/usr/lib/python3/a-path-of-usual-length.py')"
+    seen = recorded(tmp_path / "c", [sys.executable, "-S", "-c", code], engine)
+    assert len(seen.records) > 3000
+    assert seen.capture.path.stat().st_size / len(seen.records) <= 128
+
+
+def test_where_the_gil_lies_is_kept(tmp_path: Path) -> None:
+    code = "import sys; print('ready', flush=True); sys.stdin.read()"
+    target: Any = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    target.stdout.readline()
+    regions = find_regions(target.pid)
+    maps = Path(f"/proc/{target.pid}/maps").read_text()
+    target.communicate()
+    ((begin, end),) = regions["_PyRuntime"]
+    assert 10_000 < end - begin < 2_000_000
+    spans = [line.split()[0].split("-") for line in maps.splitlines()]
+    assert any(int(low, 16) <= begin < int(high, 16) for low, high in spans)

@@ -1,0 +1,23 @@
+# The agent: a plain library for LD_AUDIT. The dynamic linker gives it a namespace of its own, so it brings
+# no libc; general registers only, so that a hook never touches a caller's floating-point arguments.
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|aarch64|arm64)$")
+  enable_language(ASM)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    set(agent_assembly agent_aarch64.S)
+    set(agent_options -mno-outline-atomics)
+  else()
+    set(agent_assembly agent_x86_64.S)
+  endif()
+  set(agent_sources agent.c agent_call.c agent_elf.c agent_gil.c agent_ring.c agent_table.c agent_thread.c)
+  list(TRANSFORM agent_sources PREPEND ${NATIVE_DIR}/)
+  add_library(llamactl_agent MODULE ${agent_sources} ${NATIVE_DIR}/${agent_assembly})
+  set_target_properties(llamactl_agent PROPERTIES
+    OUTPUT_NAME llamactl-agent C_STANDARD 11 C_VISIBILITY_PRESET hidden INSTALL_RPATH ""
+    INTERPROCEDURAL_OPTIMIZATION OFF)
+  target_compile_definitions(llamactl_agent PRIVATE _GNU_SOURCE)
+  target_compile_options(llamactl_agent PRIVATE
+    $<$<COMPILE_LANGUAGE:C>:-O2 -Wall -Wextra -ffreestanding -fno-stack-protector -mgeneral-regs-only
+      -fno-tree-loop-distribute-patterns -fno-sanitize=all -U_FORTIFY_SOURCE ${agent_options}>)
+  target_link_options(llamactl_agent PRIVATE -nostdlib -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
+  install(TARGETS llamactl_agent LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
+endif()

@@ -1,0 +1,173 @@
+"""A model in memory and a test in place: what repeats a test, in this process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter_ns
+
+from llamactl.bench import page_cache
+from llamactl.bench.bodies import body, gpu_bytes
+from llamactl.bench.body import Body
+from llamactl.bench.counters import Counters
+from llamactl.bench.crossings import counted
+from llamactl.bench.plan import Case, Setup
+from llamactl.bench.report import Memory, ModelFacts, Sample
+from llamactl.engine import Model, ModelParameters, devices
+from llamactl.models.hub import parts_of
+
+LOADING = ("model_filename", "n_gpu_layers", "split_mode", "main_gpu", "load_mode")
+
+
+class Session:
+    """Keeps the model between tests where the setups agree, as llama-bench does.
+
+    Args:
+        counters: Read before and after each repetition.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._model: Model | None = None
+        self._loaded: tuple[object, ...] = ()
+        self._body: Body | None = None
+        self._case: Case | None = None
+        self._all_cpus = os.sched_getaffinity(0)
+
+    def prepare(self, case: Case, *, warm_up: bool = True) -> tuple[dict[str, int] | None, int]:
+        """Load what a test needs and warm up.
+
+        Returns:
+            The engine's calls of the warm-up by function, and its tokens; ``None`` without a warm-up.
+
+        Raises:
+            LlamactlError: The engine can't.
+        """
+        self._drop_body()
+        self._case = case
+        set_affinity(case.setup.cpu_mask, self._all_cpus)
+        if case.test.kind == "load":
+            self._drop_model()
+            return None, 0
+        made = self._body = body(self.model(case.setup), case.setup, case.test)
+        if not warm_up:
+            return None, 0
+        made.reset()
+        with counted() as calls:
+            tokens = made.warm_up()
+        return dict(sorted(calls.items())), tokens
+
+    def sample(self) -> Sample:
+        """Time one repetition of the test in place."""
+        assert self._case is not None
+        if self._body is None:
+            return self._load(self._case)
+        self._body.reset()
+        before = self._counters.read()
+        begin = perf_counter_ns()
+        work = self._body.run()
+        ns = perf_counter_ns() - begin
+        counters = self._counters.since(before)
+        return Sample(ns, work.tokens, counters, work.python_ns, work.steps_ns)
+
+    def _load(self, case: Case) -> Sample:
+        files = model_files(case.setup)
+        if case.test.cache == "cold":
+            page_cache.drop(files)
+        else:
+            page_cache.fill(files)
+        resident = page_cache.resident_bytes(files)
+        before = self._counters.read()
+        begin = perf_counter_ns()
+        model = Model(case.setup.model_filename, model_parameters(case.setup))
+        ns = perf_counter_ns() - begin
+        counters = self._counters.since(before)
+        model.close()
+        return Sample(ns, 0, counters, cache_before_bytes=resident)
+
+    def model(self, setup: Setup) -> Model:
+        """Return the model of a setup, loaded."""
+        wanted = tuple(getattr(setup, name) for name in LOADING)
+        if self._model is None or self._loaded != wanted:
+            self._drop_model()
+            self._model = Model(setup.model_filename, model_parameters(setup))
+            self._loaded = wanted
+        return self._model
+
+    def facts(self, setup: Setup) -> ModelFacts:
+        """Return what the model is."""
+        model = self.model(setup)
+        return ModelFacts(
+            filename=setup.model_filename,
+            type=model.description,
+            size_bytes=model.size_bytes,
+            n_params=model.n_params,
+            fingerprint=page_cache.fingerprint(Path(setup.model_filename)),
+        )
+
+    def memory(self) -> Memory | None:
+        """Return the memory with the test in place; ``None`` when there is no context."""
+        if self._body is None:
+            return None
+        rows = self._body.context.memory()
+        gpus = [device.name for device in devices() if device.type in {"gpu", "igpu"}]
+        status = process_status()
+        return Memory(
+            private_bytes=status.get("RssAnon"),
+            peak_resident_bytes=status.get("VmHWM"),
+            kv_bytes=sum(row.context_bytes for row in rows),
+            compute_bytes=sum(row.compute_bytes for row in rows),
+            gpu_bytes=gpu_bytes(self._body.context, gpus),
+        )
+
+    def close(self) -> None:
+        """Free everything; a second time does nothing."""
+        self._drop_model()
+
+    def _drop_body(self) -> None:
+        if self._body is not None:
+            self._body.context.close()
+            self._body = None
+
+    def _drop_model(self) -> None:
+        self._drop_body()
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+
+def model_parameters(setup: Setup) -> ModelParameters:
+    """Return how to load."""
+    return ModelParameters(
+        load_mode=setup.load_mode,
+        n_gpu_layers=setup.n_gpu_layers,
+        split_mode=setup.split_mode,
+        main_gpu=setup.main_gpu,
+    )
+
+
+def model_files(setup: Setup) -> list[Path]:
+    """Return all parts of a model."""
+    first = Path(setup.model_filename)
+    return [first.with_name(name) for name in parts_of(first.name)]
+
+
+def set_affinity(mask: str, otherwise: set[int]) -> None:
+    """Bind all threads of this process to the CPUs of a hexadecimal mask; ``0x0`` for all it had."""
+    bits = int(mask, 16)
+    cpus = {bit for bit in range(bits.bit_length()) if bits >> bit & 1} or otherwise
+    for task in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(task.name), cpus)
+
+
+def process_status() -> dict[str, int]:
+    """Return the sizes of /proc/self/status in bytes (proc_pid_status(5))."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
+    return {key: int(value.split()[0]) * 1024 for key, value in pairs}
+
+
+def absolute(setup: Setup) -> Setup:
+    """Return the setup with the model's path absolute, for another process."""
+    return replace(setup, model_filename=str(Path(setup.model_filename).resolve()))

@@ -1,0 +1,131 @@
+"""How sure is a ratio? SciPy's tests and bootstrap over repetitions; no clock, no engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llamactl.errors import LlamactlError
+
+RESAMPLES = 2000
+SEED = 20_260_101
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The speed of NEW over that of BASE: below 1 is slower.
+
+    Attributes:
+        value: The median ratio.
+        low: Lower end of the interval; ``None`` with fewer than two samples.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _scipy() -> Any:
+    try:
+        import scipy.stats
+    except ImportError:
+        raise LlamactlError(
+            "comparing needs SciPy, which isn't installed", "Install it: pip install 'llamactl[bench]'."
+        ) from None
+    return scipy.stats
+
+
+def speed_ratio(base_ns: Sequence[int], new_ns: Sequence[int], *, paired: bool, confidence: float) -> Ratio:
+    """Return the ratio of speeds with its bootstrap interval.
+
+    Args:
+        base_ns: Times of the repetitions; of each pair when ``paired``.
+        new_ns: The same of NEW.
+        paired: Whether sample ``i`` of one was taken next to sample ``i`` of the other.
+        confidence: Of the interval, such as 0.99.
+
+    Raises:
+        LlamactlError: SciPy isn't installed, or a side has no samples or times that aren't positive.
+    """
+    import numpy as np
+
+    base, new = _logs(base_ns, "BASE"), _logs(new_ns, "NEW")
+    if paired:
+        data: tuple[Any, ...] = (_pairs(base, new),)
+        value = math.exp(float(np.median(data[0])))
+    else:
+        data = (base, new)
+        value = math.exp(float(np.median(base) - np.median(new)))
+    if min(len(base), len(new)) < 2:
+        return Ratio(value, None, None)
+    if all(np.ptp(part) == 0 for part in data):
+        return Ratio(value, value, value)
+    found = _scipy().bootstrap(
+        data,
+        np.median if paired else _median_difference,
+        confidence_level=confidence,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(SEED),
+    )
+    return Ratio(value, math.exp(found.confidence_interval.low), math.exp(found.confidence_interval.high))
+
+
+def chance_below(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float, *, paired: bool) -> float:
+    """Return how likely such samples are if the ratio of speeds isn't below ``threshold`` (a p-value).
+
+    Pairs: Wilcoxon's signed-rank test and the sign test, the better of the two paid for twice (Bonferroni):
+    the first sees small shifts under even noise, the second under noise with a long tail, as on a busy
+    machine. Otherwise the Mann-Whitney U test. Raises as :func:`speed_ratio`.
+    """
+    base, new = _logs(base_ns, "BASE"), _logs(new_ns, "NEW")
+    stats = _scipy()
+    if paired:
+        differences = _pairs(base, new) - math.log(threshold)
+        if not differences.any():
+            return 1.0
+        ranks = float(stats.wilcoxon(differences, alternative="less").pvalue)
+        below, count = int((differences < 0).sum()), int((differences != 0).sum())
+        signs = float(stats.binomtest(below, count, alternative="greater").pvalue)
+        return min(1.0, 2 * min(ranks, signs))
+    return float(stats.mannwhitneyu(-new - math.log(threshold), -base, alternative="less").pvalue)
+
+
+def chance_above(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float, *, paired: bool) -> float:
+    """Return how likely such samples are if the ratio of speeds isn't above ``threshold``."""
+    return chance_below(new_ns, base_ns, 1 / threshold, paired=paired)
+
+
+def least_chance(n_base: int, n_new: int, *, paired: bool) -> float:
+    """Return the smallest p-value that so few samples can ever give."""
+    return 2.0 ** (1 - n_base) if paired else 1 / math.comb(n_base + n_new, n_base)
+
+
+def _median_difference(base: Any, new: Any, axis: int = -1) -> Any:
+    import numpy as np
+
+    return np.median(base, axis=axis) - np.median(new, axis=axis)
+
+
+def _logs(times_ns: Sequence[int], side: str) -> Any:
+    import numpy as np
+
+    if not times_ns:
+        raise LlamactlError(f"{side} has no samples", "Measure it again.")
+    if min(times_ns) <= 0:
+        raise LlamactlError(
+            f"{side} has a time of {min(times_ns)} ns", "The file is damaged: measure it again."
+        )
+    return np.log(np.asarray(times_ns, dtype=float))
+
+
+def _pairs(base: Any, new: Any) -> Any:
+    if len(base) != len(new):
+        raise LlamactlError(
+            f"{len(base)} samples can't be paired with {len(new)}", "Measure both in one call."
+        )
+    return base - new

@@ -1,0 +1,146 @@
+"""Read what was stored: a document of ``--save``, a stream of results, or a history in SQLite."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llamactl.bench.plan import BenchTest, Setup
+from llamactl.bench.report import BenchReport, Environment, Memory, ModelFacts, Result, Sample
+from llamactl.errors import UsageError
+
+SCHEMA, SCHEMA_VERSION = "llamactl.bench", 1
+SQLITE_MAGIC = b"SQLite format 3\x00"
+T = TypeVar("T")
+
+
+def load(reference: str) -> BenchReport:
+    """Return a stored report.
+
+    Args:
+        reference: A file; ``FILE#N`` is run N of a SQLite history, without it the last one.
+
+    Raises:
+        UsageError: It can't be read, isn't one of ours, or is of another version of the schema.
+    """
+    path, _, number = reference.partition("#") if not Path(reference).exists() else (reference, "", "")
+    if number and not number.isdigit():
+        raise UsageError(f"{reference!r}: {number!r} isn't the number of a run", "Write FILE#1.")
+    if _head(path) == SQLITE_MAGIC:
+        return from_document(_from_history(path, int(number) if number else None), path)
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn't JSON"
+        raise UsageError(f"{path!r} can't be read: {reason}", "Name a file that --save wrote.") from None
+    return from_document(value, path)
+
+
+def last_two(path: str) -> tuple[BenchReport, BenchReport]:
+    """Return the last two runs of a SQLite history, the older first.
+
+    Raises:
+        UsageError: It isn't one, or holds fewer than two.
+    """
+    if _head(path) != SQLITE_MAGIC:
+        raise UsageError(
+            f"{path!r} isn't a SQLite history", "Give BASE and NEW, or a history of --save FILE.sqlite."
+        )
+    runs = _runs(path)
+    if len(runs) < 2:
+        raise UsageError(f"{path!r} holds {len(runs)} run(s)", "Measure again, then compare.")
+    return load(f"{path}#{runs[-2]}"), load(f"{path}#{runs[-1]}")
+
+
+def _head(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(SQLITE_MAGIC))
+    except OSError as error:
+        raise UsageError(f"{path!r} can't be read: {error.strerror}", "Check the path.") from None
+
+
+def _runs(path: str) -> list[int]:
+    return [row[0] for row in _query(path, "SELECT run FROM llamactl_bench ORDER BY run", ())]
+
+
+def _from_history(path: str, number: int | None) -> Any:
+    runs = _runs(path)
+    wanted = runs[-1] if number is None and runs else number
+    rows = _query(path, "SELECT document FROM llamactl_bench WHERE run = ?", (wanted,))
+    if not rows:
+        raise UsageError(f"{path!r} has no run {number}", f"It holds: {', '.join(map(str, runs)) or 'none'}.")
+    return json.loads(rows[0][0])
+
+
+def _query(path: str, sql: str, values: tuple[object, ...]) -> list[Any]:
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise UsageError(
+            f"{path!r} isn't a history of llamactl bench: {error}", "Name a file of --save."
+        ) from None
+
+
+def from_document(value: Any, source: str) -> BenchReport:
+    """Return the report of a JSON document.
+
+    Raises:
+        UsageError: It isn't a report, is damaged, or is of another version of the schema.
+    """
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{source!r} isn't a report of llamactl bench", "Name a file that --save FILE.json wrote."
+        )
+    version = value.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{source!r} has version {version} of the schema, this llamactl reads {SCHEMA_VERSION}",
+            "Measure it again.",
+        )
+    try:
+        return BenchReport(
+            environment=_make(Environment, value["environment"]),
+            models=tuple(_make(ModelFacts, one) for one in value["models"]),
+            results=tuple(_result(one) for one in value["results"]),
+            complete=bool(value["complete"]),
+            planned=tuple(value["planned"]),
+            warnings=tuple(value["warnings"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{source!r} is damaged ({type(error).__name__}: {error})", "Measure it again."
+        ) from None
+
+
+def _make(kind: type[T], value: dict[str, Any]) -> T:
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: value[name] for name in names})
+
+
+def _result(value: dict[str, Any]) -> Result:
+    return Result(
+        setup=_make(Setup, value["setup"]),
+        test=_make(BenchTest, value["test"]),
+        test_time=value["test_time"],
+        samples=tuple(_sample(one) for one in value["samples"]),
+        crossings=value["crossings"],
+        crossings_tokens=value["crossings_tokens"],
+        memory=_make(Memory, value["memory"]) if value["memory"] else None,
+        machine=value["machine"],
+        warnings=tuple(value["warnings"]),
+    )
+
+
+def _sample(value: dict[str, Any]) -> Sample:
+    sample = _make(Sample, value)
+    if not isinstance(sample.ns, int) or sample.ns <= 0:
+        raise ValueError(f"a time of {sample.ns!r} ns")
+    return sample

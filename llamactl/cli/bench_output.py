@@ -1,0 +1,131 @@
+"""What a benchmark shows and stores while it goes on and at its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from llamactl.bench.compare import ReportComparison
+from llamactl.bench.execute import Listener
+from llamactl.bench.gate import Verdict
+from llamactl.bench.report import BenchReport
+from llamactl.cli import boundary
+from llamactl.cli.bench_options import OutputOptions
+from llamactl.errors import UsageError
+from llamactl.render import bench_ci, bench_files, bench_table
+from llamactl.render.bench_history import History
+from llamactl.render.safe import safe_text
+
+FORMATS: dict[str, Callable[[BenchReport], str]] = {
+    "md": bench_table.markdown,
+    "csv": bench_files.csv_text,
+    "json": bench_files.json_document,
+    "jsonl": bench_files.json_lines,
+    "sql": bench_files.sql,
+    "github-action-benchmark": bench_ci.github_action_benchmark,
+    "bencher": bench_ci.bencher,
+    "summary": bench_ci.summary,
+}
+SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".sql": "sql"}
+HISTORY_SUFFIXES = {".sqlite", ".sqlite3", ".db"}
+
+
+def format_of(name: str, option: str) -> Callable[[BenchReport], str]:
+    """Return what writes a format.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"{option} {name!r} is unknown", f"Choose one of: {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def saver(path: str) -> Callable[[BenchReport], None]:
+    """Return what stores a report in a file, whole each time.
+
+    Raises:
+        UsageError: The suffix names no format, or the directory can't be written.
+    """
+    file = Path(path)
+    if not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--save {path!r}: its directory can't be written", "Check the path.")
+    if file.suffix in HISTORY_SUFFIXES:
+        return History(file).save
+    if file.suffix not in SUFFIXES:
+        known = ", ".join([*SUFFIXES, ".sqlite"])
+        raise UsageError(f"--save {path!r} has an unknown suffix", f"Use one of: {known}.")
+    text_of = FORMATS[SUFFIXES[file.suffix]]
+    return lambda report: replace_text(file, text_of(report))
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the new one, never a half."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class Face:
+    """The output of one benchmark. Making it checks everything that can be refused before measuring."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        self._options = options
+        self._format = format_of(options.output, "-o")
+        self._format_err = format_of(options.output_err, "-oe") if options.output_err else None
+        self._savers = [saver(path) for path in options.save]
+        if options.plot:
+            from llamactl.render import bench_plot
+
+            bench_plot.check(options.plot)
+
+    def listener(self) -> Listener:
+        """Return what listens while it goes on."""
+        return Listener(self._progress(), self._save, self._warn)
+
+    def finish(self, report: BenchReport) -> None:
+        """Show the result."""
+        sys.stdout.write(self._format(report))
+        if self._format_err:
+            sys.stderr.write(self._format_err(report))
+        elif self._options.output == "md" and not self._options.quiet:
+            sys.stderr.write("\n" + bench_table.details(report) + bench_table.missing(report))
+        if self._options.plot and report.results:
+            from llamactl.render import bench_plot
+
+            bench_plot.plot(report, self._options.plot)
+
+    def summarize(
+        self, report: BenchReport, found: ReportComparison | None = None, verdicts: tuple[Verdict, ...] = ()
+    ) -> None:
+        """Append the page for a CI job, if one is wanted."""
+        if self._options.summary:
+            with Path(self._options.summary).open("a", encoding="utf-8") as file:
+                file.write(bench_ci.summary(report, found, verdicts))
+
+    def _save(self, report: BenchReport) -> None:
+        for save in self._savers:
+            save(report)
+
+    def _warn(self, text: str) -> None:
+        if not self._options.quiet:
+            boundary.warn(text)
+
+    def _progress(self) -> Callable[[int, int, str, int], None]:
+        lines, bar = self._options.progress, sys.stderr.isatty() and not self._options.quiet
+
+        def show(number: int, count: int, name: str, repetition: int) -> None:
+            what = f"repetition {repetition}" if repetition else "warm-up"
+            text = safe_text(f"llamactl bench: {number}/{count}: {name}: {what}")
+            if lines:
+                print(text, file=sys.stderr)
+            elif bar:
+                sys.stderr.write(f"\r{text}\x1b[K")
+                sys.stderr.flush()
+
+        return show

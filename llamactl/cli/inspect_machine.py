@@ -1,0 +1,63 @@
+"""This machine and its engine as something to inspect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+if TYPE_CHECKING:
+    from llamactl.snapshot.host.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """What concerns this machine only."""
+
+    rpc: Annotated[
+        str | None,
+        Option("--rpc", metavar="HOST:PORT,…", envvar="LLAMA_ARG_RPC",
+               help="Ask these RPC servers for their devices. Unencrypted: only in a network you trust."),
+    ] = None  # fmt: skip
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers, one by one."""
+        return tuple(filter(None, (each.strip() for each in (self.rpc or "").split(","))))
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSubject:
+    """This machine. An engine that can't be loaded is said, and the rest is shown."""
+
+    only: tuple[str, ...] = ()
+    rpc: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Look, and return the machine as text."""
+        from llamactl.errors import UsageError
+        from llamactl.render.inspect_machine import SECTIONS, machine_text
+
+        unknown = [name for name in self.only if name not in SECTIONS]
+        if unknown:
+            known = ", ".join(SECTIONS)
+            raise UsageError(f"--only {unknown[0]}: a machine has no such section", f"It has: {known}.")
+        return machine_text(self._look(), self.only)
+
+    def document(self) -> dict[str, Any]:
+        """Look, and return the machine as a document."""
+        from llamactl.render.inspect_machine import machine_document
+
+        return machine_document(self._look())
+
+    def _look(self) -> Machine:
+        from llamactl.errors import LlamactlError
+        from llamactl.snapshot.host.machine import machine
+
+        try:
+            from llamactl.run.engine_facts import engine_facts
+
+            return machine(engine_facts(), rpc=self.rpc)
+        except (ImportError, LlamactlError) as error:
+            return machine(engine_problem=f"the engine can't be loaded: {error}", rpc=self.rpc)

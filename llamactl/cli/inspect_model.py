@@ -1,0 +1,125 @@
+"""A model as something to inspect: its options, and how to look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+if TYPE_CHECKING:
+    from llamactl.run.memory_needed import MemoryNeeded
+    from llamactl.snapshot.gguf.model import ModelSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFileOptions:
+    """What concerns a model only. One of the context's options asks for the memory that it will need."""
+
+    tensors: Annotated[bool, Option("--tensors", help="List a model's tensors.")] = False
+    tensor_filter: Annotated[
+        str | None,
+        Option(
+            "--filter", metavar="PATTERN", help="Only tensors with such a name: blk.0.*, or a part of it."
+        ),
+    ] = None
+    ctx_size: Annotated[
+        int | None,
+        Option("-c", "--ctx-size", metavar="N", envvar="LLAMA_ARG_CTX_SIZE",
+               help="Tell the memory that a context of N tokens needs; 0 takes the model's."),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        int | None, Option("-b", "--batch-size", metavar="N", envvar="LLAMA_ARG_BATCH", help="With -c.")
+    ] = None
+    ubatch_size: Annotated[
+        int | None, Option("-ub", "--ubatch-size", metavar="N", envvar="LLAMA_ARG_UBATCH", help="With -c.")
+    ] = None
+    cache_type_k: Annotated[
+        str | None,
+        Option("-ctk", "--cache-type-k", metavar="TYPE", envvar="LLAMA_ARG_CACHE_TYPE_K", help="With -c."),
+    ] = None
+    cache_type_v: Annotated[
+        str | None,
+        Option("-ctv", "--cache-type-v", metavar="TYPE", envvar="LLAMA_ARG_CACHE_TYPE_V", help="With -c."),
+    ] = None
+    flash_attn: Annotated[
+        str | None,
+        Option("-fa", "--flash-attn", metavar="MODE", envvar="LLAMA_ARG_FLASH_ATTN", help="With -c."),
+    ] = None
+    gpu_layers: Annotated[
+        str | None,
+        Option("-ngl", "--gpu-layers", "--n-gpu-layers", metavar="N", envvar="LLAMA_ARG_N_GPU_LAYERS",
+               help="With -c: layers on the GPU: a number, auto or all."),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSubject:
+    """A model file, and what memory it would need."""
+
+    path: str
+    only: tuple[str, ...] = ()
+    options: ModelFileOptions = ModelFileOptions()
+
+    def text(self) -> str:
+        """Look, and return the model as text."""
+        from llamactl.errors import UsageError
+        from llamactl.render.inspect_model import SECTIONS, model_text
+
+        unknown = [name for name in self.only if name not in SECTIONS]
+        if unknown:
+            raise UsageError(
+                f"--only {unknown[0]}: a model has no such section", f"It has: {', '.join(SECTIONS)}."
+            )
+        return model_text(self._look(), self._needed(), self.only)
+
+    def document(self) -> dict[str, Any]:
+        """Look, and return the model as a document."""
+        from llamactl.render.inspect_model import model_document
+
+        return model_document(self._look(), self._needed())
+
+    def _look(self) -> ModelSnapshot:
+        from llamactl.snapshot.gguf.model import snapshot
+
+        listed = self.options.tensors or "tensors" in self.only
+        return snapshot(self.path, self.options.tensor_filter or ("*" if listed else None))
+
+    def _needed(self) -> MemoryNeeded | None:
+        """Ask the engine, but only if an option of the context was given: it takes ten times as long."""
+        options = self.options
+        sizes = (options.ctx_size, options.batch_size, options.ubatch_size)
+        kinds = (options.cache_type_k, options.cache_type_v, options.flash_attn, options.gpu_layers)
+        if all(value is None for value in (*sizes, *kinds)) and "memory" not in self.only:
+            return None
+        from llamactl.engine import ContextParameters
+        from llamactl.run.memory_needed import memory_needed
+
+        parameters = ContextParameters(
+            n_ctx=_or(options.ctx_size, 0),
+            n_batch=_or(options.batch_size, 2048),
+            n_ubatch=_or(options.ubatch_size, 512),
+            type_k=options.cache_type_k or "f16",
+            type_v=options.cache_type_v or "f16",
+            flash_attention=options.flash_attn or "auto",
+        )
+        return memory_needed(self.path, parameters, _layers(options.gpu_layers))
+
+
+def _or(value: int | None, default: int) -> int:
+    from llamactl.errors import UsageError
+
+    if value is not None and not 0 <= value < 1 << 31:
+        raise UsageError(f"{value} isn't a number of tokens", "Give 0 or more.")
+    return default if value is None else value
+
+
+def _layers(text: str | None) -> int:
+    from llamactl.errors import UsageError
+
+    if text in (None, "auto", "all"):
+        return -1
+    assert text is not None
+    if not text.isdecimal():
+        raise UsageError(f"-ngl {text}: not a number of layers", "Give a number, auto or all.")
+    return int(text)

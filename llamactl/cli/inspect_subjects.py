@@ -1,0 +1,96 @@
+"""The things that can be inspected: each knows how to look, and its text and its document."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Subject(Protocol):
+    """Something to look at, again and again with ``--watch``."""
+
+    def text(self) -> str:
+        """Look, and return what was found as text."""
+
+    def document(self) -> dict[str, Any]:
+        """Look, and return what was found as a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSubject:
+    """A process, with or without its descendants."""
+
+    pid: int
+    only: tuple[str, ...]
+    children: bool
+    python: str | None
+    modules: tuple[str, ...]
+    watched: bool
+
+    def _look(self) -> list[Any]:
+        from llamactl.errors import UsageError
+        from llamactl.snapshot.process.abi import MODULES
+        from llamactl.snapshot.process.snapshot import SECTIONS, descendants, inspect_process
+
+        unknown = [name for name in self.only if name not in SECTIONS]
+        if unknown:
+            raise UsageError(
+                f"--only {unknown[0]}: a process has no such section", f"It has: {', '.join(SECTIONS)}."
+            )
+        # Asking the interpreter again every second would only cost time: its structs don't change.
+        usual = ("memory", "threads", "limits") if self.watched else SECTIONS
+        sections = self.only or usual
+        modules = self.modules or MODULES
+        found = [inspect_process(self.pid, sections, self.python, modules)]
+        for child in descendants(self.pid) if self.children else ():
+            with contextlib.suppress(UsageError):  # it has ended since the list was made
+                found.append(inspect_process(child, sections, None, modules))
+        return found
+
+    def text(self) -> str:
+        """Return each process as a block of text."""
+        from llamactl.render.inspect_process import process_text, watch_text
+
+        if self.watched and not self.only:
+            return "\n".join(watch_text(one, max(_terminal_lines() - 20, 4)) for one in self._look())
+        return "\n".join(process_text(one, self.only) for one in self._look())
+
+    def document(self) -> dict[str, Any]:
+        """Return all processes in one document."""
+        from llamactl.render.inspect_json import process_document
+
+        return process_document(self._look())
+
+
+def _terminal_lines() -> int:
+    try:
+        return os.get_terminal_size().lines
+    except OSError:  # not a terminal
+        return 24
+
+
+@dataclass(frozen=True, slots=True)
+class AbiSubject:
+    """A Python environment, of which the binding is checked against the library it loads."""
+
+    python: str
+    modules: tuple[str, ...]
+
+    def _look(self) -> Any:
+        from llamactl.snapshot.process.abi import MODULES, check_abi
+
+        return check_abi(self.python, None, self.modules or MODULES)
+
+    def text(self) -> str:
+        """Return the check as lines."""
+        from llamactl.render.inspect_engine import abi_lines
+
+        return "\n".join(abi_lines(self._look())) + "\n"
+
+    def document(self) -> dict[str, Any]:
+        """Return the check as a document."""
+        from llamactl.render.inspect_json import abi_document
+
+        return abi_document(self._look())

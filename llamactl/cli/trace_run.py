@@ -1,0 +1,121 @@
+"""Record and show, or show again: the two things that ``llamactl trace`` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llamactl.cli.boundary import warn
+from llamactl.cli.trace_request import limits, selection_of, target
+from llamactl.cli.trace_views import Views
+from llamactl.errors import EXIT_FAILED, EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llamactl.cli.trace import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.trace.session import SessionOptions, SessionResult
+
+
+def show_again(recording: RecordingOptions, selecting: SelectingOptions, showing: ShowingOptions) -> int:
+    """Show a capture file; return 0."""
+    from llamactl.cli.trace_request import ARCHITECTURES
+    from llamactl.trace.capture.reader import Capture
+
+    assert recording.source is not None
+    capture = Capture.open(recording.source)
+    arch = ARCHITECTURES.get(str(capture.metadata.get("machine")))
+    selection = selection_of(selecting, recorded_all=True, arch=arch)
+    with Views(showing) as views:
+        if showing.log:
+            views.log_all(capture, selection)
+        views.show(capture, selection)
+    return 0
+
+
+def record_and_show(
+    command: Sequence[str],
+    recording: RecordingOptions,
+    selecting: SelectingOptions,
+    showing: ShowingOptions,
+) -> int:
+    """Record a command or a process, show it, and return the program's exit status."""
+    from llamactl.trace.capture.reader import Capture
+    from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.engines.base import Command
+    from llamactl.trace.session import record
+
+    selection = selection_of(selecting, recorded_all=False)
+    argv, own = target(command)
+    with _capture_path(recording.output) as path, Views(showing) as views:
+        options = _session_options(recording, selection.calls, own)
+        follow = views.follower(path, selection)
+        result = record(recording.pid or Command(argv), options, CaptureWriter(path), follow.progress)
+        follow.finish()
+        capture = Capture.open(path)
+        if recording.compare_untraced:
+            _compare(capture.metadata, argv, result)
+        # What was selected for recording needs no second filter.
+        views.show(capture, replace(selection, calls=None))
+    return _status(result)
+
+
+def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, own: bool) -> SessionOptions:
+    from llamactl.trace.session import SessionOptions
+
+    limit_records, limit_bytes = limits(recording.limit)
+    return SessionOptions(
+        engine=recording.engine,
+        selection=calls,
+        faults=recording.faults,
+        duration_s=recording.duration,
+        limit_records=limit_records,
+        limit_bytes=limit_bytes,
+        marks=own,
+        keep_argv=not recording.no_argv,
+        calls=recording.calls,
+    )
+
+
+@contextmanager
+def _capture_path(output: str | None) -> Iterator[Path]:
+    """Yield where the capture goes; without ``-o`` a temporary file that is removed."""
+    if output is not None:
+        yield Path(output)
+        return
+    handle, name = tempfile.mkstemp(prefix="llamactl-", suffix=".capture")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _compare(metadata: dict[str, object], argv: tuple[str, ...], result: SessionResult) -> None:
+    """Run the command again without tracing, its output thrown away."""
+    from llamactl.trace.engines.base import Command
+    from llamactl.trace.session import time_untraced
+
+    cost = metadata.get("cost")
+    known = cost if isinstance(cost, dict) else {"traced_s": result.traced_s}
+    metadata["cost"] = {**known, "untraced_s": time_untraced(Command(argv))}
+
+
+def _status(result: SessionResult) -> int:
+    """Return the program's status; ours only where the program has none."""
+    if result.error is not None:
+        warn(str(result.error))
+        return EXIT_FAILED
+    if result.exit_code is not None:
+        return result.exit_code
+    return EXIT_INTERRUPTED if result.ended == "interrupt" else 0
+
+
+def is_terminal() -> bool:
+    """Whether someone is watching stderr."""
+    return sys.stderr.isatty()

@@ -1,0 +1,56 @@
+"""A history in SQLite: llama-bench's table for its tools, and each run's whole document beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from llamactl.bench.report import BenchReport
+from llamactl.errors import UsageError
+from llamactl.render.bench_files import CREATE, json_document, llama_bench_rows
+from llamactl.render.bench_row import COLUMNS
+
+RUNS = "CREATE TABLE IF NOT EXISTS llamactl_bench (run INTEGER PRIMARY KEY, test_time TEXT, document TEXT);"
+
+
+class History:
+    """One run in a history. Saving again replaces it: the report grows test by test."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._run: int | None = None
+        self._rows: list[int] = []
+
+    def save(self, report: BenchReport) -> None:
+        """Write the report so far.
+
+        Raises:
+            UsageError: The file isn't a database, or can't be written.
+        """
+        try:
+            connection = sqlite3.connect(self._path)
+            try:
+                with connection:
+                    self._write(connection, report)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"--save {str(self._path)!r}: {error}", "Name a new file, or a history."
+            ) from None
+
+    def _write(self, connection: sqlite3.Connection, report: BenchReport) -> None:
+        connection.execute(CREATE)
+        connection.execute(RUNS)
+        when = report.results[0].test_time if report.results else None
+        cursor = connection.execute(
+            "INSERT OR REPLACE INTO llamactl_bench VALUES (?, ?, ?)", (self._run, when, json_document(report))
+        )
+        self._run = cursor.lastrowid
+        connection.executemany("DELETE FROM llama_bench WHERE rowid = ?", [(one,) for one in self._rows])
+        marks = ", ".join("?" * len(COLUMNS))
+        # Names of columns are ours; values go in as parameters.
+        insert = f"INSERT INTO llama_bench ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608
+        self._rows = [
+            connection.execute(insert, tuple(row.values())).lastrowid or 0 for row in llama_bench_rows(report)
+        ]

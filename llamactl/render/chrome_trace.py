@@ -1,0 +1,189 @@
+"""Chrome's trace format, which Perfetto opens: threads as tracks, slices that nest, counters.
+
+Slices of one thread nest because they do so in the program: a system call lies inside the llama.cpp call
+that makes it. What needn't nest has tracks of its own: phases, which aren't calls of one thread, and the GIL,
+which is let go before a call and taken back after it, or the other way round.
+Format: "Trace Event Format", events X (slice), b and e (asynchronous), i (instant), C (counter), M (name).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from llamactl.render.trace_text import call_text
+from llamactl.trace.analysis.events import Event
+from llamactl.trace.analysis.phases import Phases
+from llamactl.trace.analysis.report import TraceReport
+from llamactl.trace.capture.record import Kind
+
+PHASE_TRACK = 0
+"""Thread number of the track with the phases; no thread has it."""
+
+COUNTER_STEP_NS = 1_000_000
+"""Counters that are added up from events are written at most once a millisecond."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+_READS = frozenset({"read", "pread64", "readv", "preadv", "preadv2"})
+
+
+def chrome_trace(events: Iterable[Event], report: TraceReport, phases: Phases) -> Iterator[str]:
+    """Yield the document in pieces; it is never in memory as a whole.
+
+    Args:
+        events: In the order of time.
+        report: Names of threads and processes, and the metadata.
+        phases: Become slices on their own track.
+    """
+    begin = report.begin_ns
+    yield '{"displayTimeUnit":"ns","otherData":' + _ENCODER.encode(_about(report)) + ',"traceEvents":[\n'
+    separator = ""
+    for item in _all(events, report, phases, begin):
+        yield separator + _ENCODER.encode(item)
+        separator = ",\n"
+    yield "\n]}\n"
+
+
+def _about(report: TraceReport) -> dict[str, Any]:
+    return {
+        "command": " ".join(report.command),
+        "engine": report.cost.engine,
+        "records": report.cost.records,
+        "lost": report.cost.lost,
+        "complete": report.cost.complete,
+        "first_moment_ns": report.begin_ns,
+    }
+
+
+def _all(
+    events: Iterable[Event], report: TraceReport, phases: Phases, begin: int
+) -> Iterator[dict[str, Any]]:
+    yield from _names(report)
+    yield from _phase_slices(report, phases, begin)
+    sums = _Sums(begin)
+    for event in events:
+        if event.kind == Kind.GIL and event.duration_ns is not None:
+            yield from _asynchronous(event, begin)
+        elif item := _item(event, begin):
+            yield item
+        yield from sums.add(event)
+    yield from sums.last()
+
+
+def _names(report: TraceReport) -> Iterator[dict[str, Any]]:
+    for process in report.processes:
+        yield _name("process_name", process.pid, process.pid, process.name)
+    for thread in report.threads:
+        yield _name("thread_name", thread.pid, thread.tid, f"{thread.name} ({thread.role})")
+
+
+def _name(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:
+    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
+
+
+def _phase_slices(report: TraceReport, phases: Phases, begin: int) -> Iterator[dict[str, Any]]:
+    if not len(phases.start) or not report.processes:
+        return
+    pid = report.processes[0].pid
+    last = begin + int(report.length_s * 1e9)
+    yield _name("thread_name", pid, PHASE_TRACK, "phases")
+    columns = zip(phases.start.tolist(), phases.end.tolist(), phases.number.tolist(), strict=True)
+    for start, end, number in columns:
+        yield _slice(phases.names[number], "phase", pid, PHASE_TRACK, start - begin, min(end, last) - start)
+
+
+def _item(event: Event, begin: int) -> dict[str, Any] | None:
+    start = event.start_ns - begin
+    category = event.kind.name.lower()
+    if event.kind in {Kind.SYSCALL, Kind.CALL, Kind.GIL}:
+        if event.duration_ns is None:
+            item = _instant(event, category, start)
+        else:
+            item = _slice(event.name, category, event.pid, event.tid, start, event.duration_ns)
+        if event.call:
+            item["args"] = {"call": call_text(event.call), "phase": event.phase}
+        return item
+    if event.kind in {Kind.TASK, Kind.SIGNAL, Kind.LOST}:
+        return {**_instant(event, category, start), "args": dict(event.facts)}
+    if event.kind == Kind.COUNTER:
+        return _counter(event.pid, start, event.name, int(dict(event.facts)["value"]))
+    return None
+
+
+def _slice(name: str, category: str, pid: int, tid: int, start: int, length: int) -> dict[str, Any]:
+    return {
+        "ph": "X", "name": name, "cat": category, "pid": pid, "tid": tid,
+        "ts": _microseconds(start), "dur": _microseconds(length),
+    }  # fmt: skip
+
+
+def _asynchronous(event: Event, begin: int) -> Iterator[dict[str, Any]]:
+    """Yield the beginning and the end of a slice on the track of its name and thread."""
+    start = event.start_ns - begin
+    both = {
+        "cat": event.kind.name.lower(),
+        "name": event.name,
+        "id": event.tid,
+        "pid": event.pid,
+        "tid": event.tid,
+    }
+    yield {"ph": "b", **both, "ts": _microseconds(start)}
+    yield {"ph": "e", **both, "ts": _microseconds(start + (event.duration_ns or 0))}
+
+
+def _instant(event: Event, category: str, start: int) -> dict[str, Any]:
+    return {
+        "ph": "i", "s": "t", "name": event.name, "cat": category, "pid": event.pid, "tid": event.tid,
+        "ts": _microseconds(start),
+    }  # fmt: skip
+
+
+def _counter(pid: int, start: int, name: str, value: int) -> dict[str, Any]:
+    return {
+        "ph": "C",
+        "name": name,
+        "pid": pid,
+        "tid": 0,
+        "ts": _microseconds(start),
+        "args": {"value": value},
+    }
+
+
+def _microseconds(ns: int) -> int | float:
+    """Return microseconds; a float has room for a nanosecond in any trace shorter than a month."""
+    return ns // 1000 if ns % 1000 == 0 else ns / 1000
+
+
+class _Sums:
+    """Counters added up from events: bytes read, faults, threads."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = begin
+        self._written = begin
+        self._values = {"bytes read": 0, "page faults": 0, "threads": 0}
+        self._shown: dict[str, int] = {}
+        self._pid = 0
+        self._moment = begin
+
+    def add(self, event: Event) -> Iterator[dict[str, Any]]:
+        """Take an event; yield the counters that changed, when it is time to."""
+        self._pid = self._pid or event.pid
+        self._moment = event.start_ns
+        values = self._values
+        if event.kind == Kind.FAULT:
+            values["page faults"] += 1
+        elif event.kind == Kind.TASK:
+            values["threads"] += {"clone": 1, "fork": 1, "vfork": 1, "exit": -1}.get(event.name, 0)
+        elif event.call and event.name in _READS and isinstance(event.call.result, int):
+            values["bytes read"] += max(event.call.result, 0)
+        if event.start_ns - self._written >= COUNTER_STEP_NS:
+            yield from self.last()
+
+    def last(self) -> Iterator[dict[str, Any]]:
+        """Yield the counters that changed since they were yielded."""
+        self._written = self._moment
+        for name, value in self._values.items():
+            if self._shown.get(name, 0) != value:
+                self._shown[name] = value
+                yield _counter(self._pid, self._moment - self._begin, name, value)

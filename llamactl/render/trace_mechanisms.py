@@ -1,0 +1,167 @@
+"""The report's rows: one per mechanism by which the program exchanges something, in measured facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llamactl.render.safe import safe_text
+from llamactl.render.trace_exchange import buffers, gil, interface
+from llamactl.render.trace_mechanism import NONE, OK, Mechanism
+from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
+from llamactl.trace.analysis.report import TraceReport
+
+_NOTABLE_BYTES = 1 << 20
+"""Less than this from the disk while generating is a library's page here and there, not the model."""
+
+_GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
+
+
+def _calls(report: TraceReport) -> Mechanism:
+    total = sum(row.count for row in report.calls)
+    most = sorted(report.calls, key=lambda row: -row.count)[:3]
+    listed = ", ".join(f"{count_text(row.count)} {row.name}" for row in most)
+    spent = sum(row.total_ns or 0 for row in report.calls)
+    failed = sum(row.errors for row in report.calls)
+    lines = [
+        f"{count_text(total)} ({listed}{' …' if len(report.calls) > 3 else ''})" if total else "none recorded"
+    ]
+    lines.append(f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed")
+    explanation = (
+        "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"
+        " microsecond to enter, and whatever it waits for."
+    )
+    return Mechanism("System calls", tuple(lines), OK if total else NONE, explanation)
+
+
+def _mapping(report: TraceReport) -> Mechanism:
+    explanation = (
+        "A mapped model is read page by page when it is touched, and shared with every process that maps it;"
+        " a model that is read lies in memory of its own."
+    )
+    if not report.load:
+        made = len(report.mappings) + report.mappings_not_kept
+        return Mechanism("Mapping", (f"{count_text(made)} mappings, none of a model",), NONE, explanation)
+    lines = []
+    for row in report.load:
+        name = shortened(safe_text(row.name.rpartition("/")[2]), 34)
+        size = byte_text(max(row.mapped_bytes, row.read_bytes))
+        lines.append(f"{name} {size}, {row.mode} ({row.evidence})")
+        if row.populated and row.map_s is not None:
+            lines.append(f"its pages came with the mmap call (MAP_POPULATE), {time_text(row.map_s * 1e9)}")
+        if row.minor_faults is not None or row.major_faults is not None:
+            lines.append(
+                f"{count_text(row.minor_faults)} minor and {count_text(row.major_faults)} major page faults on it"
+            )
+        if row.resident_advice:
+            lines.append("advice: " + ", ".join(row.resident_advice))
+    verdict = OK if all(row.mode != "unknown" for row in report.load) else "UNKNOWN"
+    return Mechanism("Mapping", tuple(lines), verdict, explanation)
+
+
+def _threads(report: TraceReport) -> Mechanism:
+    roles: dict[str, int] = {}
+    for row in report.threads:
+        roles[row.role] = roles.get(row.role, 0) + 1
+    listed = ", ".join(f"{count} {role}" for role, count in roles.items())
+    blocked = sum(row.blocked_ns for row in report.threads)
+    lines = [f"{count_text(len(report.threads))} ({listed})", f"{time_text(blocked)} blocked, all together"]
+    if len(report.processes) > 1:
+        lines.append(f"{count_text(len(report.processes))} processes")
+    explanation = (
+        "llama.cpp computes in threads that meet at barriers; more threads than CPUs make every token wait"
+        " for the slowest."
+    )
+    return Mechanism("Threads", tuple(lines), OK if report.threads else NONE, explanation)
+
+
+def _locks(report: TraceReport) -> Mechanism:
+    explanation = (
+        "A futex is how threads wait for each other. The GIL's word lies inside _PyRuntime; barriers of the"
+        " compute threads are words that all of them use."
+    )
+    waited = [row for row in report.futexes if row.waits]
+    if not waited:
+        return Mechanism("Locks", ("no futex wait recorded (-e trace=futex adds them)",), NONE, explanation)
+    lines = [
+        f"{row.name}: {counted(row.waits, 'wait')}, {time_text(row.waited_ns)}, {counted(row.threads, 'thread')}"
+        for row in waited[:4]
+    ]
+    return Mechanism("Locks", tuple(lines), OK, explanation)
+
+
+def _gpu(report: TraceReport) -> Mechanism:
+    nodes = [row for row in report.files if row.name.startswith(_GPU_NODES)]
+    opened = [row for row in nodes if row.opens]
+    explanation = (
+        "CUDA and ROCm talk to the kernel's driver through device nodes, ioctl and mmap; a program that never"
+        " opens one computes on the CPU."
+    )
+    if opened:
+        calls = sum(row.count for row in opened)
+        names = ", ".join(name_text(row.name) for row in opened[:3])
+        return Mechanism("GPU", (f"{names}: {count_text(calls)} calls",), OK, explanation)
+    tried = ", ".join(name_text(row.name) for row in nodes[:2])
+    return Mechanism(
+        "GPU", (f"none: {tried + ' not there' if tried else 'no device node opened'}",), NONE, explanation
+    )
+
+
+def _files(report: TraceReport) -> Mechanism:
+    opened = [row for row in report.files if row.opens]
+    lines = [
+        f"{count_text(len(opened))} opened, {byte_text(sum(row.read_bytes for row in opened))} read,"
+        f" {byte_text(sum(row.written_bytes for row in opened))} written"
+    ]
+    left = [row for row in opened if row.temporary and not row.removed]
+    lines += ["left behind: " + shortened(name_text(row.name), 44) for row in left[:3]]
+    explanation = (
+        "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
+        " memory."
+    )
+    return Mechanism("Files", tuple(lines), "LEFT BEHIND" if left else OK, explanation)
+
+
+def _faults(report: TraceReport) -> Mechanism | None:
+    if not report.faults:
+        return None
+    total = sum(row.count for row in report.faults)
+    major = sum(row.major_faults for row in report.faults)
+    listed = ", ".join(f"{count_text(row.count)} {row.name}" for row in report.faults[:3])
+    explanation = (
+        "A page fault brings in a page that was mapped but not there. A major one waits for the disk, a minor"
+        " one finds the page in memory."
+    )
+    return Mechanism(
+        "Page faults",
+        (f"{count_text(total)} ({listed})", f"{count_text(major)} waited for the disk"),
+        OK,
+        explanation,
+    )
+
+
+def _disk(report: TraceReport) -> Mechanism | None:
+    disk = next((row for row in report.counters if row.name == "read_bytes"), None)
+    if disk is None:
+        return None
+    loading = disk.gained_by_phase.get("load", 0)
+    generating = sum(disk.gained_by_phase.get(name, 0) for name in ("prefill", "decode", "sample"))
+    if report.phase_source == "none":
+        lines = (f"{byte_text(disk.last - disk.first)} read from it in all",)
+    else:
+        lines = (f"{byte_text(loading)} while loading, {byte_text(generating)} while generating",)
+    explanation = (
+        "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
+        " evicted is read again while it generates."
+    )
+    return Mechanism("Disk", lines, OK if generating < _NOTABLE_BYTES else "READS", explanation)
+
+
+MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, _files,
+)  # fmt: skip
+"""In the order of the report; a new row is a function here."""
+
+
+def mechanisms(report: TraceReport) -> list[Mechanism]:
+    """Return the rows of the report; those that the capture can't know are left out."""
+    return [row for make in MECHANISMS if (row := make(report)) is not None]

@@ -1,0 +1,135 @@
+"""The report that a trace ends with: 80 columns for a person."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from llamactl.render.safe import safe_text
+from llamactl.render.trace_exchange import slow_text
+from llamactl.render.trace_findings import findings_text
+from llamactl.render.trace_mechanism import Mechanism
+from llamactl.render.trace_mechanisms import mechanisms
+from llamactl.render.trace_tables import Table, table_text
+from llamactl.render.trace_text import count_text, shortened, time_text
+from llamactl.trace.analysis.findings import find
+from llamactl.trace.analysis.phases import OUTSIDE
+from llamactl.trace.analysis.report import TraceReport
+
+WIDTH = 80
+_ENDS = {
+    "duration": "ended by --duration",
+    "limit": "ended by --limit",
+    "interrupt": "ended by Ctrl-C",
+    "error": "the capture couldn't be written",
+    "": "the recording didn't come to its end",
+}
+"""By the capture's own word for how it ended."""
+
+_NAME = 13
+_VERDICT = 11
+
+
+def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool = False) -> str:
+    """Return the report.
+
+    Args:
+        report: The facts.
+        tables: Summaries to show below.
+        explain: Whether each mechanism is explained in two sentences.
+    """
+    parts = [_head(report), _rows(report, explain), findings_text(find(report)), _slow(report)]
+    parts += [_first_token(report), _cost(report), _engine(report)]
+    parts += [table_text(report, table) for table in tables]
+    return "\n".join(part for part in parts if part)
+
+
+def _head(report: TraceReport) -> str:
+    command = shortened(safe_text(_command(report.command)), 70)
+    tokens = next((row.intervals for row in report.phases if row.name == "decode"), None)
+    about = [f"{report.length_s:.2f} s"]
+    if tokens:
+        about.append(f"{count_text(tokens)} tokens")
+    about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
+    lines = [f"trace: {command}", "  " + "   ".join(about)]
+    phases = [
+        f"{row.name} {time_text(row.wall_s * 1e9)}"
+        for row in report.phases
+        if row.wall_s is not None and row.name != OUTSIDE
+    ]
+    lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the command line; our own run as people write it."""
+    if tuple(words[1:3]) == ("-m", "llamactl"):
+        words = ("llamactl", *words[3:])
+    return " ".join(words) or "unknown command"
+
+
+def _completeness(report: TraceReport) -> str:
+    if report.cost.complete:
+        return "complete"
+    if report.cost.lost:
+        return f"INCOMPLETE: {count_text(report.cost.lost)} records lost"
+    return f"INCOMPLETE: {_ENDS.get(str(report.metadata.get('ended')), _ENDS[''])}"
+
+
+def _rows(report: TraceReport, explain: bool) -> str:
+    return "".join(_row(row, explain) for row in mechanisms(report))
+
+
+def _row(row: Mechanism, explain: bool) -> str:
+    """Return a mechanism: name, sentence, verdict; further lines are indented."""
+    room = WIDTH - 1 - _NAME - 1 - _VERDICT - 1
+    lines = [part for line in row.lines for part in textwrap.wrap(line, room, break_on_hyphens=False)] or [""]
+    out = [f" {row.name:<{_NAME}} {lines[0]:<{room}} {row.verdict:>{_VERDICT}}".rstrip()]
+    out += [f" {'':<{_NAME}} {line}".rstrip() for line in lines[1:]]
+    if explain:
+        out += textwrap.wrap(row.explanation, WIDTH - 4, initial_indent="   ", subsequent_indent="   ")
+    return "\n".join(out) + "\n"
+
+
+def _slow(report: TraceReport) -> str:
+    lines = slow_text(report)
+    if not lines:
+        return ""
+    body = [part for line in lines for part in textwrap.wrap(line, WIDTH - 1, subsequent_indent="   ")]
+    return "\n".join(["Slow tokens", *(f" {line}" for line in body)]) + "\n"
+
+
+def _first_token(report: TraceReport) -> str:
+    split = report.first_token
+    if split is None:
+        return ""
+    parts = ", ".join(f"{name} {seconds:.3f}" for name, seconds in split.parts if seconds >= 0.0005)
+    text = f"First token after {split.total_s:.3f} s ({parts})"
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"
+
+
+def _cost(report: TraceReport) -> str:
+    cost = report.cost
+    if cost.per_record_ns is None:
+        text = f"Own cost: unknown ({count_text(cost.records)} records, not calibrated)"
+    else:
+        text = (
+            f"Own cost: {count_text(cost.records)} records at {time_text(cost.per_record_ns)} each (calibrated),"
+            f" {time_text((cost.estimated_s or 0) * 1e9)}"
+        )
+        if cost.share is not None:
+            text += f", {cost.share * 100:.2g} % of the time recorded"
+    if cost.ratio is not None:
+        text += f"; {cost.ratio:.2f} times the untraced run of {cost.untraced_s:.2f} s"
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"
+
+
+def _engine(report: TraceReport) -> str:
+    """Say why a better engine wasn't used, what this one can't see, and what didn't go as planned."""
+    lines: list[str] = []
+    for key, label in (("reasons", ""), ("blind", "Limit: "), ("notes", "Note: ")):
+        found = report.metadata.get(key)
+        for sentence in found if isinstance(found, list) else []:
+            text = f"{label}{safe_text(str(sentence))}"
+            lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+    return "\n".join(lines) + "\n" if lines else ""

@@ -1,0 +1,121 @@
+"""A capture as an SQLite database, for people who want SQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from llamactl.errors import LlamactlError
+from llamactl.render.trace_jsonl import event_object
+from llamactl.trace.analysis.events import Event
+from llamactl.trace.analysis.report import TraceReport
+
+_EVENTS = """
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, start_ns INTEGER NOT NULL,
+  duration_ns INTEGER, pid INTEGER NOT NULL, tid INTEGER NOT NULL, phase TEXT,
+  path TEXT, result INTEGER, error TEXT, facts TEXT NOT NULL  -- a JSON object
+) STRICT
+"""
+_BATCH = 10000
+_SUMMARIES = (
+    "phases",
+    "calls",
+    "files",
+    "mappings",
+    "threads",
+    "processes",
+    "futexes",
+    "faults",
+    "tensors",
+    "load",
+)
+
+
+def write_sqlite(path: Path, events: Iterable[Event], report: TraceReport) -> None:
+    """Write a new database with a table of events and a table per summary.
+
+    Args:
+        path: An existing file is replaced. Its mode becomes 0600.
+        events: In the order of time.
+        report: Its summaries become tables of the same names.
+
+    Raises:
+        LlamactlError: The file can't be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA journal_mode=OFF")
+            database.execute("PRAGMA synchronous=OFF")
+            _write_events(database, events)
+            for name in _SUMMARIES:
+                _write_rows(database, name, getattr(report, name))
+            _write_metadata(database, report)
+            database.commit()
+    except (OSError, sqlite3.Error) as error:
+        raise LlamactlError(f"can't write the database {path}: {error}") from error
+
+
+def _write_events(database: sqlite3.Connection, events: Iterable[Event]) -> None:
+    database.execute(_EVENTS)
+    rows = map(_event_row, events)
+    while batch := list(islice(rows, _BATCH)):
+        marks = ", ".join("?" * len(batch[0]))
+        columns = "kind, name, start_ns, duration_ns, pid, tid, phase, path, result, error, facts"
+        database.executemany(f"INSERT INTO events ({columns}) VALUES ({marks})", batch)  # noqa: S608
+    database.execute("CREATE INDEX events_by_name ON events (name)")
+
+
+def _event_row(event: Event) -> tuple[Any, ...]:
+    item = event_object(event)
+    known = [item.pop(key) for key in ("kind", "name", "start_ns", "duration_ns", "pid", "tid", "phase")]
+    path, result, error = item.pop("path", None), item.pop("result", None), item.pop("error", None)
+    if isinstance(result, dict):
+        result = result.get("fd")
+    if not isinstance(result, int):
+        result = None
+    facts = item.pop("args", item)
+    return (*known, path, _signed64(result), error, json.dumps(facts, ensure_ascii=False))
+
+
+def _signed64(value: int | None) -> int | None:
+    """SQLite has no unsigned numbers of 64 bits."""
+    return value - (1 << 64) if value is not None and value >> 63 and value > 0 else value
+
+
+def _write_rows(database: sqlite3.Connection, table: str, rows: list[Any]) -> None:
+    if not rows:
+        return
+    columns = [field.name for field in fields(rows[0])]
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    database.execute(f"CREATE TABLE {table} ({quoted})")
+    marks = ", ".join("?" * len(columns))
+    database.executemany(f"INSERT INTO {table} VALUES ({marks})", _cells(rows))  # noqa: S608
+
+
+def _cells(rows: list[Any]) -> Iterator[tuple[Any, ...]]:
+    for row in rows:
+        yield tuple(_cell(value) for value in asdict(row).values())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value)
+    return _signed64(value) if isinstance(value, int) else value
+
+
+def _write_metadata(database: sqlite3.Connection, report: TraceReport) -> None:
+    database.execute("CREATE TABLE metadata (key TEXT PRIMARY KEY, value TEXT)")
+    rows = [(key, json.dumps(value)) for key, value in report.metadata.items()]
+    rows.append(("begin_ns", str(report.begin_ns)))
+    database.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?)", rows)

@@ -1,0 +1,150 @@
+"""What a person should look at first: each finding is a measured fact and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llamactl.snapshot.process.memory import ModelMemory
+from llamactl.snapshot.process.snapshot import ProcessSnapshot
+
+_MIB = 1 << 20
+_NEARLY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``code`` is for programs, ``message`` and ``remedy`` for people."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+def find_findings(snapshot: ProcessSnapshot) -> list[Finding]:
+    """Return what stands out in a snapshot; an empty list says only that nothing known does."""
+    parts = (_threads, _models, _engine, _abi, _limits, _files)
+    return [finding for part in parts for finding in part(snapshot)]
+
+
+def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    table = snapshot.threads
+    if table is None:
+        return
+    budget = table.budget
+    if budget and table.compute_threads > budget.threads:
+        yield Finding(
+            "threads-over-budget",
+            f"{table.compute_threads} threads compute where {budget} can run at once",
+            f"Start it with -t {budget.threads} (n_threads={budget.threads}); more wait for each other.",
+        )
+    spinning = [thread for thread in table.threads if thread.spinning]
+    if spinning:
+        roles = sorted({thread.role for thread in spinning})
+        yield Finding(
+            "idle-spinning",
+            f"{len(spinning)} {' and '.join(roles)} threads use a CPU each while all other threads sleep",
+            "OMP_WAIT_POLICY=passive lets an idle pool sleep.",
+        )
+
+
+def _models(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    for model in snapshot.memory.models if snapshot.memory else ():
+        yield from _model(model)
+
+
+def _model(model: ModelMemory) -> Iterator[Finding]:
+    if model.cached_bytes is not None and model.size_bytes and model.mapped_bytes:
+        missing = model.size_bytes - model.cached_bytes
+        if missing > model.size_bytes // 10:
+            yield Finding(
+                "model-not-in-memory",
+                f"{missing // _MIB} of {model.size_bytes // _MIB} MiB of {model.path} aren't in memory",
+                "They are read from disk when used; more free memory or --load-mode mlock keeps them.",
+            )
+    if model.deleted:
+        yield Finding(
+            "model-deleted",
+            f"{model.path} was deleted while it is mapped",
+            "Its space comes back when the process ends; a restart won't find it.",
+        )
+    if model.private_copy_bytes and model.mapped_bytes:
+        yield Finding(
+            "weights-twice",
+            f"{model.path} is mapped and has a private copy of {model.private_copy_bytes // _MIB} MiB",
+            "Repacked weights are a copy; the mapped pages can be dropped by the kernel.",
+        )
+
+
+def _engine(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    kinds: dict[str, list[str]] = {}
+    for file in snapshot.engine or ():
+        kinds.setdefault("libllama" if file.kind == "static" else file.kind, []).append(file.path)
+    for kind, paths in kinds.items():
+        if len(paths) > 1:
+            yield Finding(
+                "engine-twice",
+                f"{len(paths)} copies of {kind} are loaded: {', '.join(paths)}",
+                "Each has state of its own and their symbols can mix; keep one.",
+            )
+
+
+def _abi(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    if snapshot.abi is None or snapshot.abi.status != "mismatch":
+        return
+    for check in snapshot.abi.structs:
+        if check.differences:
+            yield Finding(
+                "abi-mismatch",
+                f"{snapshot.abi.module} has another {check.name} than the engine: {check.differences[0]}",
+                "Use the version of the binding that belongs to this engine.",
+            )
+
+
+def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    limits = snapshot.limits
+    if limits is None:
+        return
+    cpu, memory = limits.cpu, limits.memory
+    if cpu and cpu.throttled_periods and cpu.periods:
+        yield Finding(
+            "throttled",
+            f"the CPU quota stopped the group in {cpu.throttled_periods} of {cpu.periods} periods, "
+            f"{(cpu.throttled_ns or 0) / 1e9:.1f} s in all",
+            "Use no more threads than the quota has CPUs, or raise the quota.",
+        )
+    if memory and memory.oom_kills:
+        yield Finding(
+            "oom-kills",
+            f"{memory.oom_kills} processes of the group were killed for memory",
+            "Raise its limit.",
+        )
+    left, limit = (memory.headroom_bytes, memory.limit_bytes) if memory else (None, None)
+    if left is not None and limit and left < limit * (1 - _NEARLY):
+        yield Finding(
+            "memory-nearly-full",
+            f"{left // _MIB} MiB are left below the group's limit",
+            "The model's pages in the page cache are dropped first; then the process is killed.",
+        )
+
+
+def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    if snapshot.files is None:
+        return
+    places = {entry.inode: entry for entry in snapshot.files if entry.deleted and entry.kind == "file"}
+    held = sum(entry.disk_bytes or 0 for entry in places.values())
+    if held >= _MIB:
+        yield Finding(
+            "deleted-open",
+            f"{len(places)} deleted files are still open and hold {held // _MIB} MiB",
+            "They go when it ends.",
+        )
+    limit = (
+        next((one.soft for one in snapshot.limits.resources if one.name == "nofile"), None)
+        if snapshot.limits
+        else None
+    )
+    if limit and len(snapshot.files) > limit * _NEARLY:
+        yield Finding(
+            "files-nearly-full", f"{len(snapshot.files)} of {limit} descriptors are open", "Raise ulimit -n."
+        )

@@ -1,0 +1,39 @@
+"""Tell from a library's file name what it is for."""
+
+from __future__ import annotations
+
+# The first prefix that fits decides. Wheels rename libraries, but keep the beginning of the name.
+_PREFIXES = (
+    ("libllama", "engine"), ("libggml", "engine"), ("libmtmd", "engine"),
+    ("libcuda", "cuda"), ("libcublas", "cuda"), ("libnvidia", "cuda"), ("libnccl", "cuda"),
+    ("libcudnn", "cuda"), ("libnvrtc", "cuda"), ("libnvJitLink", "cuda"),
+    ("libamdhip64", "rocm"), ("libhip", "rocm"), ("librocblas", "rocm"), ("libhsa", "rocm"),
+    ("librocm", "rocm"), ("libamd_comgr", "rocm"),
+    ("libvulkan", "vulkan"), ("libOpenCL", "opencl"), ("libze_", "level-zero"), ("libsycl", "sycl"),
+    ("libpython", "python"),
+    ("libopenblas", "blas"), ("libscipy_openblas", "blas"), ("libmkl", "blas"), ("libblas", "blas"),
+    ("libcblas", "blas"), ("libblis", "blas"), ("libflexiblas", "blas"),
+    ("libgomp", "openmp"), ("libomp", "openmp"), ("libiomp", "openmp"),
+)  # fmt: skip
+
+GPU_ROLES = frozenset({"cuda", "rocm", "vulkan", "opencl", "level-zero", "sycl"})
+
+
+def is_library(name: str) -> bool:
+    """Tell whether a file name is that of a shared library (``libc.so.6``, ``_x.abi3.so``)."""
+    return name.endswith(".so") or ".so." in name
+
+
+def library_role(name: str) -> str:
+    """Return what the library of this file name is for; ``library`` when nothing more is known."""
+    for prefix, role in _PREFIXES:
+        if name.startswith(prefix):
+            return role
+    if ".cpython-" in name or name.endswith(".abi3.so"):
+        return "extension"
+    return "library"
+
+
+def is_python(name: str) -> bool:
+    """Tell whether a program's file name is that of CPython (``python``, ``python3.13t``)."""
+    return name.startswith("python") and not name.removeprefix("python").rstrip("t").strip("0123456789.")

@@ -1,0 +1,110 @@
+"""One process, held by a descriptor of its directory in /proc, and what couldn't be read."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from llamactl.errors import LlamactlError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that couldn't be read, and why: one line of the answer."""
+
+    section: str
+    message: str
+
+
+class ProcessEndedError(LlamactlError):
+    """The process ended while it was being read."""
+
+
+@dataclass(slots=True)
+class ProcessDir:
+    """An open ``/proc/PID``.
+
+    The descriptor stays bound to the process it was opened for: when that ends and its number is
+    given to another one, every read through it fails instead of telling about a stranger.
+    """
+
+    pid: int
+    descriptor: int
+    notes: list[Note] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, pid: int) -> ProcessDir:
+        """Open ``/proc/PID``.
+
+        Raises:
+            UsageError: There is no process with this number.
+        """
+        try:
+            return cls(pid, os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise UsageError(f"no process has the number {pid}", "See them with: ps -e") from error
+
+    def __enter__(self) -> ProcessDir:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.descriptor)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of ``/proc/PID/name``. Raises OSError."""
+        with io.FileIO(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.descriptor)) as file:
+            return file.readall()
+
+    def text(self, name: str) -> str:
+        """Return ``/proc/PID/name`` as text; bytes that aren't UTF-8 become lone surrogates."""
+        return os.fsdecode(self.read(name))
+
+    def link(self, name: str) -> str:
+        """Return where ``/proc/PID/name`` points. Raises OSError."""
+        return os.readlink(name, dir_fd=self.descriptor)
+
+    def list(self, name: str) -> list[str]:
+        """Return the names in ``/proc/PID/name``. Raises OSError."""
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.descriptor)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def path(self, path: str) -> Path:
+        """Return where a path of the process's own mount namespace can be read by us."""
+        return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+
+    def alive(self) -> bool:
+        """Tell whether the process still exists (a zombie does)."""
+        try:
+            return bool(self.read("stat"))
+        except OSError:
+            return False
+
+    def refuse(self, section: str, error: OSError, what: str) -> None:
+        """Note that ``what`` couldn't be read; a process that has ended is noted once, by the caller."""
+        if isinstance(error, PermissionError):
+            self.notes.append(Note(section, f"{what}: permission denied; run as its user or as root"))
+        elif not isinstance(error, (ProcessLookupError, FileNotFoundError)):
+            self.notes.append(Note(section, f"{what}: {error.strerror}"))
+
+
+def status_fields(text: str) -> dict[str, str]:
+    """Return the lines of a ``status`` file as name and value (proc_pid_status(5))."""
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {name: value.strip() for name, value in pairs}
+
+
+def stat_fields(text: str) -> tuple[str, list[str]]:
+    """Return the name and the fields from the third on of a ``stat`` file (proc_pid_stat(5)).
+
+    The name may hold spaces, parentheses and newlines, so it ends at the last parenthesis.
+    """
+    opening, closing = text.index("("), text.rindex(")")
+    return text[opening + 1 : closing], text[closing + 2 :].split()

@@ -1,0 +1,95 @@
+"""All threads of a process with their roles, the pools they belong to, and the CPUs they may use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
+from llamactl.snapshot.process.address_space import AddressSpace
+from llamactl.snapshot.process.pools import Pool, find_pools, settings
+from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.snapshot.process.stacks import code_file
+from llamactl.snapshot.process.thread_roles import Thread, find_spinning, role_of
+from llamactl.snapshot.process.threads import Reading
+from llamactl.snapshot.process.waiting import describe
+
+_COMPUTE = ("libgomp", "libomp", "ggml worker")
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTable:
+    """The threads, their pools, and how many may run at once.
+
+    ``compute_threads`` are those of the largest pool that computes and the one that leads it; 0 means
+    that no such pool runs right now. ``settings`` is None where the environment may not be read.
+    """
+
+    threads: tuple[Thread, ...]
+    pools: tuple[Pool, ...]
+    budget: CpuBudget | None
+    compute_threads: int
+    settings: Mapping[str, str] | None
+
+
+def build_table(
+    process: ProcessDir,
+    readings: Sequence[Reading],
+    space: AddressSpace | None,
+    engine: str,
+    environment: Mapping[str, str] | None,
+) -> ThreadTable:
+    """Join readings and address space.
+
+    Args:
+        process: The process.
+        readings: Its threads.
+        space: Its address space, None where it may not be read; roles are unknown then.
+        engine: File of an extension module that holds llama.cpp itself, or an empty text.
+        environment: What the process was started with, or None.
+    """
+    roles = [_role(process.pid, reading, space, engine) for reading in readings]
+    spinning = find_spinning(list(readings), [role for role, _ in roles])
+    threads = tuple(
+        Thread(reading, role, evidence, _waits_on(process, reading, space), spins)
+        for reading, (role, evidence), spins in zip(readings, roles, spinning, strict=True)
+    )
+    counts = Counter(role for role, _ in roles)
+    most = max(counts[name] for name in _COMPUTE)
+    pools = find_pools(space.libraries(), environment) if space else []
+    chosen = None if environment is None else settings(environment)
+    return ThreadTable(threads, tuple(pools), _budget(process), most + 1 if most else 0, chosen)
+
+
+def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: str) -> tuple[str, str]:
+    if space is None:
+        return role_of(pid, reading, None, _no_owner, engine)
+    maps = space.maps
+    return role_of(pid, reading, space.stacks.get(reading.thread), lambda at: code_file(maps, at), engine)
+
+
+def _waits_on(process: ProcessDir, reading: Reading, space: AddressSpace | None) -> str:
+    if reading.wait is None:
+        return reading.kernel_place
+    owner = space.futex_owner if space else _no_owner
+    return describe(reading.wait, lambda fd: _open_file(process, fd), owner)
+
+
+def _no_owner(_address: int) -> str:
+    return ""
+
+
+def _open_file(process: ProcessDir, fd: int) -> str:
+    try:
+        return process.link(f"fd/{fd}")
+    except OSError:
+        return ""
+
+
+def _budget(process: ProcessDir) -> CpuBudget | None:
+    try:
+        return cpu_budget(process.pid)
+    except OSError as error:
+        process.refuse("threads", error, "CPU budget")
+        return None

@@ -1,0 +1,1 @@
+"""Facts drawn from a capture, one file per subject, all on arrays."""

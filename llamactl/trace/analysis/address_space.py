@@ -1,0 +1,72 @@
+"""The mappings of one process, found by address."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Mapping:
+    """One mapping; ``end_ns`` is None while it lives.
+
+    ``prot`` holds the protection it was made with, and from bit 8 on what mprotect gave to parts of it.
+    """
+
+    pid: int
+    tid: int
+    start: int
+    length: int
+    prot: int
+    shared: bool
+    anonymous: bool
+    flags: int
+    name: int
+    offset: int
+    begin_ns: int
+    end_ns: int | None = None
+    locked: bool = False
+    made_in_ns: int | None = None
+    advice: list[int] = field(default_factory=list)
+    minor_faults: int = 0
+    major_faults: int = 0
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.start + self.length
+
+
+class AddressSpace:
+    """Mappings that don't overlap, ordered by address."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._by_start: dict[int, Mapping] = {}
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._by_start.values())
+
+    def at(self, start: int) -> Mapping | None:
+        """Return the mapping that begins exactly there."""
+        return self._by_start.get(start)
+
+    def insert(self, mapping: Mapping) -> None:
+        """Add a mapping where nothing is mapped."""
+        if mapping.start not in self._by_start:
+            insort(self._starts, mapping.start)
+        self._by_start[mapping.start] = mapping
+
+    def remove(self, mapping: Mapping) -> None:
+        """Take a mapping out, before its start is changed."""
+        del self._by_start[mapping.start]
+        del self._starts[bisect_left(self._starts, mapping.start)]
+
+    def overlapping(self, start: int, end: int) -> list[Mapping]:
+        """Return the mappings that have an address in [start, end)."""
+        first = bisect_right(self._starts, start) - 1
+        if first < 0 or self._by_start[self._starts[first]].end <= start:
+            first += 1
+        last = bisect_left(self._starts, end, lo=max(first, 0))
+        return [self._by_start[begin] for begin in self._starts[first:last]]

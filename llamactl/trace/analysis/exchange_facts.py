@@ -1,0 +1,63 @@
+"""What a capture tells of the exchange between Python and llama.cpp: calls, GIL, tokens, bindings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llamactl.trace.agent.functions import Function
+from llamactl.trace.analysis.binding import Binding, bindings, engine_copies
+from llamactl.trace.analysis.crossings import FunctionRow, PerToken, Tokens, function_rows, per_token, tokens
+from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.gil import GilReport, gil_report
+
+if TYPE_CHECKING:
+    from llamactl.trace.capture.reader import Capture
+
+
+@dataclass(frozen=True)
+class ExchangeFacts:
+    """The exchange of one capture.
+
+    Attributes:
+        functions: Per function of llama.cpp.
+        gil: Held or released, waits, verdict.
+        bindings: Who calls, and how that is known.
+        copies: The objects that define ``llama_*``; more than one means several copies in the process.
+        per_token: Averages.
+        tokens: One row per generated token.
+        python: The Python's version as the agent saw it; None without Python.
+        exchange: The records themselves.
+    """
+
+    functions: list[FunctionRow]
+    gil: GilReport
+    bindings: list[Binding]
+    copies: list[str]
+    per_token: PerToken
+    tokens: Tokens
+    python: str | None
+    exchange: Exchange
+
+
+def exchange_facts(capture: Capture) -> ExchangeFacts | None:
+    """Return the facts; ``None`` where the agent saw no call."""
+    table = capture.metadata.get("function_table")
+    functions = [Function.from_metadata(row) for row in table] if isinstance(table, list) else []
+    if not functions:
+        return None
+    agent: dict[str, Any] = capture.metadata.get("agent") or {}
+    exchange = Exchange.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
+    if not len(exchange.calls):
+        return None
+    rows = tokens(exchange)
+    return ExchangeFacts(
+        functions=function_rows(exchange),
+        gil=gil_report(exchange),
+        bindings=bindings(exchange),
+        copies=engine_copies(exchange),
+        per_token=per_token(rows),
+        tokens=rows,
+        python=agent.get("python") or None,
+        exchange=exchange,
+    )

@@ -1,0 +1,157 @@
+"""Page faults by mapping and, inside a GGUF file, by layer and tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.analysis.address_space import Mapping
+from llamactl.trace.analysis.mapping_rows import role_of
+from llamactl.trace.analysis.names import Names
+from llamactl.trace.analysis.view import View
+from llamactl.trace.capture.record import Kind
+
+IntArray = NDArray[np.int64]
+
+TensorReader = Callable[[bytes], "list[tuple[int, int, str]]"]
+"""Returns the tensors of a GGUF file as (offset, bytes, name), ordered by offset; empty when unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRow:
+    """Faults inside one tensor or layer of a model file."""
+
+    name: str
+    count: int
+    minor_faults: int
+    major_faults: int
+    offset: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """Faults by role of the mapping."""
+
+    name: str
+    count: int
+    minor_faults: int
+    major_faults: int
+
+
+class FaultTable:
+    """Gives each fault to the mapping that was there at that moment.
+
+    Args:
+        mappings: All mappings of the capture.
+        names: Their names.
+        tensors: Reads a GGUF file's tensors.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping], names: Names, tensors: TensorReader) -> None:
+        self._mappings = sorted(mappings, key=lambda mapping: (mapping.pid, mapping.start))
+        self._names = names
+        self._pid = np.array([mapping.pid for mapping in self._mappings], dtype=np.int64)
+        self._start = np.array([mapping.start for mapping in self._mappings], dtype=np.int64)
+        self._end = np.array([mapping.end for mapping in self._mappings], dtype=np.int64)
+        forever = np.iinfo(np.int64).max
+        self._since = np.array([mapping.begin_ns for mapping in self._mappings], dtype=np.int64)
+        self._until = np.array(
+            [forever if mapping.end_ns is None else mapping.end_ns for mapping in self._mappings],
+            dtype=np.int64,
+        )
+        self._tensors = {
+            mapping.name: tensors(names.name(mapping.name))
+            for mapping in self._mappings
+            if role_of(mapping, names.name(mapping.name)) == "weights"
+        }
+        self._hits = {name: np.zeros((2, len(found) + 1), np.int64) for name, found in self._tensors.items()}
+        self.elsewhere = [0, 0]
+
+    def add(self, view: View) -> None:
+        """Place the faults of a piece."""
+        faults = view.of_kind(Kind.FAULT)
+        if not len(faults):
+            return
+        order = np.lexsort((faults["args"][:, 0], faults["pid"]))
+        pid = faults["pid"][order].astype(np.int64)
+        address = faults["args"][order, 0].astype(np.int64)
+        when, major = faults["start"][order].astype(np.int64), faults["nr"][order] == 1
+        placed = np.zeros(len(order), dtype=bool)
+        for index, low, high in self._candidates(pid, address, int(when.min()), int(when.max())):
+            mapping = self._mappings[index]
+            inside = (when[low:high] >= mapping.begin_ns) & (when[low:high] <= self._until[index])
+            inside &= ~placed[low:high]
+            placed[low:high] |= inside
+            majors = int((major[low:high] & inside).sum())
+            mapping.major_faults += majors
+            mapping.minor_faults += int(inside.sum()) - majors
+            if mapping.name in self._hits:
+                self._place_in_file(mapping, address[low:high][inside], major[low:high][inside])
+        for kind in (0, 1):
+            self.elsewhere[kind] += int((~placed & (major == bool(kind))).sum())
+
+    def roles(self) -> list[FaultRow]:
+        """Return the faults by role of the mapping, then those outside all known mappings."""
+        sums: dict[str, list[int]] = {}
+        for mapping in self._mappings:
+            total = sums.setdefault(role_of(mapping, self._names.name(mapping.name)), [0, 0])
+            total[0] += mapping.minor_faults
+            total[1] += mapping.major_faults
+        if any(self.elsewhere):
+            sums["in no mapping that was seen being made"] = self.elsewhere
+        rows = [
+            FaultRow(role, minor + major, minor, major)
+            for role, (minor, major) in sums.items()
+            if minor + major
+        ]
+        return sorted(rows, key=lambda row: -row.count)
+
+    def tensors(self) -> list[TensorRow]:
+        """Return the faults by tensor, in the order of the file."""
+        rows = []
+        for name, found in self._tensors.items():
+            hits = self._hits[name]
+            for index, (offset, length, tensor) in enumerate(found, 1):
+                minor, major = int(hits[0, index]), int(hits[1, index])
+                rows.append(TensorRow(tensor, minor + major, minor, major, offset, length))
+        return rows
+
+    def layers(self) -> list[TensorRow]:
+        """Return the faults by layer (``blk.N``), in the order of the file."""
+        sums: dict[str, list[int]] = {}
+        for row in self.tensors():
+            parts = row.name.split(".")
+            layer = ".".join(parts[:2]) if parts[0] == "blk" else row.name
+            total = sums.setdefault(layer, [0, 0, row.offset, 0])
+            total[0] += row.minor_faults
+            total[1] += row.major_faults
+            total[3] += row.length_bytes
+        return [TensorRow(name, t[0] + t[1], t[0], t[1], t[2], t[3]) for name, t in sums.items()]
+
+    def _candidates(
+        self, pid: IntArray, address: IntArray, first: int, last: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield the mappings with faults at their addresses: index, and the faults' range.
+
+        ``pid`` and ``address`` are sorted, addresses within each process; ``first`` and ``last`` are moments.
+        """
+        alive = (self._since <= last) & (self._until >= first)
+        for process in np.unique(pid):
+            begin, end = np.searchsorted(pid, [process, process + 1])
+            mine = np.flatnonzero(alive & (self._pid == process))
+            low = begin + np.searchsorted(address[begin:end], self._start[mine])
+            high = begin + np.searchsorted(address[begin:end], self._end[mine])
+            hit = high > low
+            yield from zip(mine[hit].tolist(), low[hit].tolist(), high[hit].tolist(), strict=True)
+
+    def _place_in_file(self, mapping: Mapping, address: IntArray, major: NDArray[np.bool_]) -> None:
+        found, hits = self._tensors[mapping.name], self._hits[mapping.name]
+        offsets = np.array([offset for offset, _, _ in found], dtype=np.int64)
+        where = address - mapping.start + mapping.offset
+        index = np.searchsorted(offsets, where, side="right")
+        for kind in (0, 1):
+            hits[kind] += np.bincount(index[major == bool(kind)], minlength=hits.shape[1])

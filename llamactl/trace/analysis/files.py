@@ -1,0 +1,149 @@
+"""Files, sockets and devices: opens, bytes each way, time; and files that were left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.analysis.names import NO_NAME, Names
+from llamactl.trace.analysis.view import View, codes_of
+
+_O_CREAT = 0o100
+_O_DIRECT = (0o40000, 0o200000)
+"""By architecture: x86-64, aarch64."""
+
+_MAP_ANONYMOUS = 0x20
+
+_TEMPORARY = (b"/tmp/", b"/var/tmp/", b"/dev/shm/")
+
+_COLUMNS = (
+    "opens", "open_errors", "calls", "read_bytes", "written_bytes", "mapped_bytes", "direct_opens", "creates",
+    "total_ns", "read_ns",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One path, socket or device, as the program named it; ``count`` is the calls on it, opens included."""
+
+    name: bytes
+    count: int
+    opens: int
+    open_errors: int
+    read_bytes: int
+    written_bytes: int
+    mapped_bytes: int
+    total_ns: int
+    read_ns: int
+    direct_opens: int
+    """Opens with O_DIRECT."""
+    created: bool
+    removed: bool
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it was made in a directory for temporary files."""
+        return self.created and self.name.startswith(_TEMPORARY)
+
+
+class FileTable:
+    """Adds up by name.
+
+    Args:
+        names: The numbers of names, as the descriptors' table hands them out.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._columns = np.zeros((len(_COLUMNS), 1024))
+        self._removed: set[int] = set()
+        self._open = codes_of({"open", "openat", "creat", "openat2", "memfd_create"})
+        self._openat = codes_of({"openat"})
+        self._plain_open = codes_of({"open"})
+        self._creat = codes_of({"creat"})
+        self._read = codes_of({"read", "pread64", "readv", "preadv", "preadv2", "recvfrom", "recvmsg"})
+        self._write = codes_of({"write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg"})
+        self._mmap = codes_of({"mmap"})
+        self._remove = codes_of({"unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2"})
+
+    def add(self, view: View, resolved: NDArray[np.int64]) -> None:
+        """Count a piece.
+
+        Args:
+            view: The piece.
+            resolved: What :meth:`FdTable.resolve` returned for it.
+        """
+        opens = self._open[view.code]
+        self._opens(view, np.flatnonzero(opens))
+        rows = np.flatnonzero((resolved != NO_NAME) & ~opens)
+        name, code, ret = resolved[rows], view.code[rows], view.ret[rows]
+        self._sum("calls", name)
+        self._sum("total_ns", name, view.duration[rows])
+        for column, table in (("read_bytes", self._read), ("written_bytes", self._write)):
+            moved = table[code] & (ret > 0)
+            self._sum(column, name[moved], ret[moved])
+        reading = self._read[code]
+        self._sum("read_ns", name[reading], view.duration[rows][reading])
+        mapped = self._mmap[code] & ~view.failed[rows]
+        self._sum("mapped_bytes", name[mapped], view.call_records["args"][rows[mapped], 1])
+        removed = np.flatnonzero(self._remove[view.code] & (view.ret == 0))
+        if len(removed):
+            self._removed |= set(self._names.numbers(view.call_records["text"][removed]).tolist())
+
+    def rows(self) -> list[FileRow]:
+        """Return the files that were used, those with the most bytes first."""
+        table = dict(zip(_COLUMNS, self._columns.astype(np.int64), strict=True))
+        used = np.flatnonzero((table["calls"] > 0) | (table["opens"] > 0) | (table["open_errors"] > 0))
+        rows = [self._row(int(number), table) for number in used if number < len(self._names)]
+        return sorted(
+            rows, key=lambda row: (-max(row.mapped_bytes, row.read_bytes + row.written_bytes), -row.count)
+        )
+
+    def _row(self, number: int, table: dict[str, NDArray[np.int64]]) -> FileRow:
+        opens, errors = int(table["opens"][number]), int(table["open_errors"][number])
+        return FileRow(
+            name=self._names.name(number),
+            count=int(table["calls"][number]) + opens + errors,
+            opens=opens,
+            open_errors=errors,
+            created=bool(table["creates"][number]),
+            removed=number in self._removed,
+            **{
+                key: int(table[key][number])
+                for key in (
+                    "read_bytes",
+                    "written_bytes",
+                    "mapped_bytes",
+                    "total_ns",
+                    "read_ns",
+                    "direct_opens",
+                )
+            },
+        )
+
+    def _opens(self, view: View, rows: NDArray[np.int64]) -> None:
+        if not len(rows):
+            return
+        name = self._names.numbers(view.call_records["text"][rows])
+        known = name != NO_NAME
+        rows, name = rows[known], name[known]
+        good = (view.ret[rows] >= 0) & view.finished[rows]
+        self._sum("opens", name[good])
+        self._sum("open_errors", name[~good])
+        self._sum("total_ns", name, view.duration[rows])
+        code, args = view.code[rows], view.call_records["args"][rows]
+        flags = np.where(self._openat[code], args[:, 2], np.where(self._plain_open[code], args[:, 1], 0))
+        direct = np.where(view.call_records["arch"][rows] == 1, _O_DIRECT[1], _O_DIRECT[0])
+        self._sum("direct_opens", name[good & ((flags & direct.astype(np.uint64)) != 0)])
+        created = ((flags & np.uint64(_O_CREAT)) != 0) | self._creat[code]
+        self._sum("creates", name[good & created])
+
+    def _sum(self, column: str, name: NDArray[np.int64], weights: NDArray[np.generic] | None = None) -> None:
+        size = self._columns.shape[1]
+        while size < len(self._names):
+            self._columns = np.concatenate([self._columns, np.zeros_like(self._columns)], axis=1)
+            size *= 2
+        if len(name):
+            self._columns[_COLUMNS.index(column)] += np.bincount(name, weights, minlength=size)

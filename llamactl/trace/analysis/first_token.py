@@ -1,0 +1,47 @@
+"""Time to the first token, split into its causes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llamactl.trace.analysis.phases import OUTSIDE, Phases
+
+_ENDS = ("sample", "decode", "prefill")
+"""The first token is there when its sampling ends; where none was seen, when the prompt is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """Seconds from the beginning of the capture to the first token; ``parts`` add up to ``total_s``."""
+
+    total_s: float
+    ends_with: str
+    parts: tuple[tuple[str, float], ...]
+
+
+def first_token(phases: Phases, begin_ns: int) -> FirstToken | None:
+    """Return the split, or None when the capture has no phase in which a token is made.
+
+    Args:
+        phases: The phases of the capture.
+        begin_ns: The first moment of the capture.
+    """
+    for last in _ENDS:
+        if last in phases.names:
+            rows = np.flatnonzero(phases.number == phases.names.index(last))
+            if len(rows):
+                return _split(phases, begin_ns, int(rows[0]), last)
+    return None
+
+
+def _split(phases: Phases, begin_ns: int, row: int, last: str) -> FirstToken:
+    end = int(phases.end[row])
+    start = np.maximum(phases.start[: row + 1], begin_ns)
+    length = np.minimum(phases.end[: row + 1], end) - start
+    sums = np.bincount(phases.number[: row + 1], length, minlength=len(phases.names)) / 1e9
+    total = (end - begin_ns) / 1e9
+    parts = [(name, float(value)) for name, value in zip(phases.names, sums, strict=True) if value]
+    parts.append((OUTSIDE, max(total - float(sums.sum()), 0.0)))
+    return FirstToken(total, last, tuple(parts))

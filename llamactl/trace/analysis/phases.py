@@ -1,0 +1,168 @@
+"""Phases of an inference: when each began and ended, and which one a moment belongs to.
+
+They come from PHASE records (llamactl's own run) or, for other programs, from CALL records of the functions
+in ``PHASE_OF_FUNCTION``. A moment belongs to the innermost phase around it, whatever the
+thread: a worker's system call during ``llama_decode`` belongs to the decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamactl.trace.analysis.view import View
+from llamactl.trace.capture.record import Flag, Kind
+
+ORDER = ("load", "tokenize", "prefill", "decode", "sample", "free")
+OUTSIDE = "outside"
+
+PHASE_OF_FUNCTION = {
+    "llama_model_load_from_file": "load",
+    "llama_model_load_from_splits": "load",
+    "llama_load_model_from_file": "load",
+    "llama_init_from_model": "load",
+    "llama_new_context_with_model": "load",
+    "llama_tokenize": "tokenize",
+    "llama_decode": "decode",
+    "llama_encode": "prefill",
+    "llama_sampler_sample": "sample",
+    "llama_free": "free",
+    "llama_model_free": "free",
+    "llama_free_model": "free",
+}
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Intervals that don't overlap, ordered by time.
+
+    Args:
+        names: Names of the phases that occur; the index is the phase's number.
+        start: Beginnings, ns.
+        end: Ends, ns.
+        number: Index into ``names`` of each interval.
+        source: Where they come from: ``phases``, ``calls`` or ``none``.
+    """
+
+    names: tuple[str, ...]
+    start: IntArray
+    end: IntArray
+    number: IntArray
+    source: str
+
+    def of(self, moments: IntArray) -> IntArray:
+        """Return the number of the phase each moment lies in; ``len(names)`` for none."""
+        if not len(self.start):
+            return np.full(len(moments), len(self.names), dtype=np.int64)
+        index = np.searchsorted(self.start, moments, side="right") - 1
+        inside = (index >= 0) & (moments < self.end[index])
+        return np.where(inside, self.number[index], len(self.names))
+
+    def seconds(self) -> dict[str, float]:
+        """Return how long each phase lasted in all, seconds."""
+        length = np.bincount(self.number, self.end - self.start, minlength=len(self.names)) / 1e9
+        return {name: float(total) for name, total in zip(self.names, length, strict=True)}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many intervals each phase has."""
+        count = np.bincount(self.number, minlength=len(self.names))
+        return {name: int(total) for name, total in zip(self.names, count, strict=True)}
+
+
+def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
+    """Read the phases of a capture in one pass; PHASE records win over CALL records."""
+    own: list[IntArray] = []
+    derived: list[IntArray] = []
+    from_function = _numbers_by_function(_strings(metadata, "functions"))
+    token_count = _token_counts(metadata, len(from_function))
+    for view in views:
+        if (view.kind == Kind.PHASE).any():
+            records = view.of_kind(Kind.PHASE)
+            own.append(_intervals(records, records["nr"].astype(np.int64)))
+        if len(from_function) and (view.kind == Kind.CALL).any():
+            derived.append(_from_calls(view.of_kind(Kind.CALL), from_function, token_count))
+    if own:
+        return _build(np.concatenate(own, axis=1), _strings(metadata, "phases"), "phases")
+    if derived and sum(part.shape[1] for part in derived):
+        return _build(np.concatenate(derived, axis=1), list(ORDER), "calls")
+    return _build(np.zeros((3, 0), np.int64), [], "none")
+
+
+def _strings(metadata: dict[str, object], key: str) -> list[str]:
+    values = metadata.get(key)
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _numbers_by_function(functions: list[str]) -> IntArray:
+    """Return the number in ORDER for each function of the metadata, -1 for those that begin no phase."""
+    found = [PHASE_OF_FUNCTION.get(name.rpartition(":")[2]) for name in functions]
+    return np.array([ORDER.index(name) if name else -1 for name in found], dtype=np.int64)
+
+
+def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
+    start = records["start"].astype(np.int64)
+    open_end = (records["flags"] & int(Flag.NO_EXIT)) != 0
+    end = np.where(open_end, np.iinfo(np.int64).max, start + records["duration"].astype(np.int64))
+    return np.stack([start, end, number])
+
+
+def _token_counts(metadata: dict[str, object], functions: int) -> IntArray:
+    """Return at which argument each function keeps its number of tokens; 0 where the table doesn't say."""
+    table = metadata.get("function_table")
+    position = np.zeros(max(functions, 1), dtype=np.int64)
+    for nr, row in enumerate(table if isinstance(table, list) else []):
+        labels = [str(item).partition(":")[0] for item in row.get("args", ())]
+        if "n_tokens" in labels:
+            position[nr] = labels.index("n_tokens")
+    return position
+
+
+def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count: IntArray) -> IntArray:
+    """Take the calls that are phases; ``llama_decode`` of several tokens is the prompt's prefill."""
+    nr = np.minimum(records["nr"].astype(np.int64), len(from_function) - 1)
+    number = from_function[nr]
+    decode, prefill = ORDER.index("decode"), ORDER.index("prefill")
+    n_tokens = records["args"][np.arange(len(records)), token_count[nr]]
+    number = np.where((number == decode) & (n_tokens > 1), prefill, number)
+    kept = number >= 0
+    return _intervals(records[kept], number[kept])
+
+
+def _build(intervals: IntArray, names: list[str], source: str) -> Phases:
+    start, end, number = intervals[:, np.argsort(intervals[0], kind="stable")]
+    while len(names) <= (int(number.max()) if len(number) else -1):
+        names = [*names, f"phase {len(names)}"]
+    if (end[:-1] > start[1:]).any():
+        start, end, number = _flatten(start, end, number)
+    return Phases(tuple(names), start, end, number, source)
+
+
+def _flatten(start: IntArray, end: IntArray, number: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut nested intervals so that the one that began last owns the time; a stack, as they nest."""
+    out: list[tuple[int, int, int]] = []
+    stack: list[tuple[int, int]] = []
+    position = 0
+
+    def emit(until: int) -> None:
+        nonlocal position
+        while stack and stack[-1][0] <= until:
+            finish, owner = stack.pop()
+            if finish > position:
+                out.append((position, finish, owner))
+                position = finish
+        if stack and until > position:
+            out.append((position, until, stack[-1][1]))
+        position = max(position, until)
+
+    for begin, finish, owner in zip(start.tolist(), end.tolist(), number.tolist(), strict=True):
+        emit(begin)
+        stack.append((finish, owner))
+        stack.sort(reverse=True)
+    emit(np.iinfo(np.int64).max)
+    array = np.array(out, dtype=np.int64).reshape(-1, 3)
+    return array[:, 0], array[:, 1], array[:, 2]

@@ -1,0 +1,123 @@
+"""The process tree: who started whom, what each ran, how it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from llamactl.trace.analysis.view import View
+from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.syscalls.signals import signal_name
+
+
+@dataclass(slots=True)
+class _Process:
+    pid: int
+    parent: int | None = None
+    commands: list[str] = field(default_factory=list)
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    status: int | None = None
+    calls: int = 0
+    tids: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """One process; ``count`` is its system calls, ``depth`` its level in the tree."""
+
+    name: str
+    count: int
+    pid: int
+    parent: int | None
+    depth: int
+    threads: int
+    begin_s: float | None
+    end_s: float | None
+    end: str | None
+    """``exit 0`` or the signal; None when its end wasn't seen."""
+
+
+class ProcessTable:
+    """Follows processes.
+
+    Args:
+        text: Returns the string behind a reference.
+    """
+
+    def __init__(self, text: Callable[[int], bytes]) -> None:
+        self._text = text
+        self._processes: dict[int, _Process] = {}
+
+    def add(self, view: View) -> None:
+        """Count the calls and follow the tasks of a piece."""
+        if len(view.calls):
+            pids, index = view.processes
+            tids, thread = view.threads
+            calls = np.bincount(index * len(tids) + thread, minlength=len(pids) * len(tids))
+            for number, count in enumerate(calls.reshape(len(pids), len(tids)).sum(axis=1).tolist()):
+                self._process(int(pids[number])).calls += count
+            for pair in np.flatnonzero(calls).tolist():
+                self._process(int(pids[pair // len(tids)])).tids.add(int(tids[pair % len(tids)]))
+        for record in view.of_kind(Kind.TASK):
+            self._task(record)
+
+    def rows(self, begin_ns: int) -> list[ProcessRow]:
+        """Return the processes as a tree, children after their parent."""
+        children: dict[int | None, list[_Process]] = {}
+        for process in self._processes.values():
+            parent = process.parent if process.parent in self._processes else None
+            children.setdefault(parent, []).append(process)
+        rows: list[ProcessRow] = []
+        stack = [(process, 0) for process in reversed(children.get(None, []))]
+        while stack:
+            process, depth = stack.pop()
+            rows.append(_row(process, depth, begin_ns))
+            stack += [(child, depth + 1) for child in reversed(children.get(process.pid, []))]
+        return rows
+
+    def _task(self, record: np.void) -> None:
+        kind, pid, moment = int(record["nr"]), int(record["pid"]), int(record["start"])
+        process = self._process(pid)
+        child = int(record["args"][1])
+        if kind in {Task.CLONE, Task.FORK, Task.VFORK} and child not in {0, pid}:
+            started = self._process(child)
+            started.parent, started.began_ns = pid, moment
+        elif kind == Task.EXEC:
+            process.commands.append(self._text(int(record["text"])).decode("utf-8", "backslashreplace"))
+        elif kind == Task.EXIT and int(record["tid"]) == pid:
+            process.ended_ns, process.status = moment, int(record["ret"])
+
+    def _process(self, pid: int) -> _Process:
+        process = self._processes.get(pid)
+        if process is None:
+            process = self._processes[pid] = _Process(pid)
+        return process
+
+
+def _row(process: _Process, depth: int, begin_ns: int) -> ProcessRow:
+    def seconds(moment: int | None) -> float | None:
+        return None if moment is None else (moment - begin_ns) / 1e9
+
+    return ProcessRow(
+        name=next((command for command in reversed(process.commands) if command), f"process {process.pid}"),
+        count=process.calls,
+        pid=process.pid,
+        parent=process.parent,
+        depth=depth,
+        threads=len(process.tids),
+        begin_s=seconds(process.began_ns),
+        end_s=seconds(process.ended_ns),
+        end=_end(process.status),
+    )
+
+
+def _end(status: int | None) -> str | None:
+    if status is None:
+        return None
+    if os.WIFSIGNALED(status):
+        return signal_name(os.WTERMSIG(status))
+    return f"exit {os.WEXITSTATUS(status)}"

@@ -1,0 +1,213 @@
+"""Everything a capture tells, drawn in two passes (three when there are page faults)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
+from llamactl.trace.analysis.calls import CallRow, CallTable
+from llamactl.trace.analysis.cost import Cost, own_cost
+from llamactl.trace.analysis.counters import CounterRow, CounterTable
+from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
+from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
+from llamactl.trace.analysis.fds import FdTable
+from llamactl.trace.analysis.files import FileRow, FileTable
+from llamactl.trace.analysis.first_token import FirstToken, first_token
+from llamactl.trace.analysis.futexes import FutexRow, FutexTable
+from llamactl.trace.analysis.load import LoadFacts, load_facts
+from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
+from llamactl.trace.analysis.mappings import MappingTable
+from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
+from llamactl.trace.analysis.names import Names
+from llamactl.trace.analysis.order import Timeline
+from llamactl.trace.analysis.phases import Phases, find_phases
+from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
+from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
+from llamactl.trace.analysis.select import PostFilter
+from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
+from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
+from llamactl.trace.analysis.view import View
+from llamactl.trace.capture.record import Kind
+from llamactl.trace.filters import Selection
+
+if TYPE_CHECKING:
+    from llamactl.trace.capture.reader import Capture
+
+
+@dataclass(frozen=True, slots=True)
+class TraceReport:
+    """The facts of one capture; every row has ``name`` and ``count``."""
+
+    command: tuple[str, ...]
+    begin_ns: int
+    length_s: float
+    cost: Cost
+    phases: list[PhaseRow]
+    phase_source: str
+    calls: list[CallRow]
+    files: list[FileRow]
+    mappings: list[MappingRow]
+    mappings_not_kept: int
+    threads: list[ThreadRow]
+    processes: list[ProcessRow]
+    futexes: list[FutexRow]
+    faults: list[FaultRow]
+    layers: list[TensorRow]
+    tensors: list[TensorRow]
+    load: list[LoadFacts]
+    counters: list[CounterRow]
+    first_token: FirstToken | None
+    signals: int
+    exchange: ExchangeFacts | None
+    slow_tokens: list[SlowToken]
+    memory_growth: MemoryGrowth | None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> list[FunctionRow]:
+        """Per function of llama.cpp; empty where no call was seen."""
+        return self.exchange.functions if self.exchange is not None else []
+
+
+class _Tables:
+    """All analyses of one capture."""
+
+    def __init__(self, capture: Capture, phases: Phases) -> None:
+        self.names = Names(capture.text)
+        self.fds = FdTable(self.names)
+        self.calls = CallTable()
+        self.by_phase = PhaseTable(phases)
+        self.files = FileTable(self.names)
+        self.mappings = MappingTable(self.names)
+        self.threads = ThreadTable(phases, capture.text)
+        self.processes = ProcessTable(capture.text)
+        self.futexes = FutexTable(phases)
+        self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
+        self.begin_ns: int | None = None
+        self.end_ns = 0
+        self.lost = 0
+        self.faults = 0
+        self.signals = 0
+
+    def add(self, view: View, kept: View, resolved: np.ndarray[Any, Any]) -> None:
+        self.calls.add(kept)
+        self.by_phase.add(kept)
+        self.threads.add(kept)
+        self.processes.add(kept)
+        self.futexes.add(kept)
+        self.mappings.add(view, resolved)
+        self.counters.add(view)
+        self._extent(view)
+        self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
+        self.faults += int((view.kind == Kind.FAULT).sum())
+        self.signals += int((view.kind == Kind.SIGNAL).sum())
+
+    def _extent(self, view: View) -> None:
+        start = view.records["start"]
+        first = int(start.min())
+        self.begin_ns = first if self.begin_ns is None else min(self.begin_ns, first)
+        self.end_ns = max(self.end_ns, int(start.max()))
+        if len(view.calls):
+            self.end_ns = max(self.end_ns, int((view.start + view.duration).max()))
+
+
+def analyse(
+    capture: Capture, selection: Selection | None = None, tensors: TensorReader | None = None
+) -> TraceReport:
+    """Draw all facts from a capture; the memory needed doesn't grow with it.
+
+    Args:
+        capture: The capture.
+        selection: Which system calls to count; files and mappings are followed through all of them.
+        tensors: Reads the tensors of a GGUF file, for faults by layer; None leaves that out.
+    """
+    chosen = selection or Selection()
+    timeline = Timeline(capture)
+    phases = find_phases(timeline, capture.metadata)
+    tables = _Tables(capture, phases)
+    roles = find_roles(timeline, phases, capture.text) if chosen.threads else {}
+    post = PostFilter(chosen, phases, roles, tables.names)
+    for view in timeline:
+        resolved = tables.fds.resolve(view)
+        kept, kept_names = view, resolved
+        if not chosen.shows_all:
+            keep = post.keep(view, resolved)
+            kept, kept_names = _narrowed(view, keep), resolved[keep]
+        tables.files.add(kept, kept_names)
+        tables.add(view, kept, resolved)
+    faults = _faults(timeline, tables, tensors)
+    return _report(capture, tables, phases, faults)
+
+
+def _narrowed(view: View, keep: np.ndarray[Any, Any]) -> View:
+    """Return the piece without the SYSCALL records that aren't wanted; other records stay."""
+    wanted = np.ones(len(view), dtype=bool)
+    wanted[view.calls] = keep
+    return View(view.records[wanted], view.first)
+
+
+def _faults(timeline: Timeline, tables: _Tables, tensors: TensorReader | None) -> FaultTable | None:
+    if not tables.faults:
+        return None
+    faults = FaultTable(tables.mappings.all(), tables.names, tensors or (lambda _: []))
+    for view in timeline:
+        faults.add(view)
+    return faults
+
+
+def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTable | None) -> TraceReport:
+    begin = tables.begin_ns or 0
+    length = (tables.end_ns - begin) / 1e9 if tables.begin_ns is not None else 0.0
+    files = tables.files.rows()
+    mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
+    exchange = exchange_facts(capture)
+    lost = tables.lost or int(capture.metadata.get("lost") or 0)
+    return TraceReport(
+        command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
+        begin_ns=begin,
+        length_s=length,
+        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length),
+        phases=tables.by_phase.rows(),
+        phase_source=phases.source,
+        calls=tables.calls.rows(),
+        files=files,
+        mappings=mappings,
+        mappings_not_kept=tables.mappings.not_kept,
+        threads=tables.threads.rows(begin),
+        processes=tables.processes.rows(begin),
+        futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),
+        faults=faults.roles() if faults else [],
+        layers=faults.layers() if faults else [],
+        tensors=faults.tensors() if faults else [],
+        load=load_facts(files, mappings),
+        counters=tables.counters.rows(phases),
+        first_token=first_token(phases, begin),
+        signals=tables.signals,
+        exchange=exchange,
+        slow_tokens=_slow(exchange),
+        memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
+        metadata=dict(capture.metadata),
+    )
+
+
+def _slow(exchange: ExchangeFacts | None) -> list[SlowToken]:
+    if exchange is None:
+        return []
+    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits)
+
+
+def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
+    """Return the address ranges that tell locks apart; those of the capture win over what files say."""
+    regions = metadata.get("regions")
+    if isinstance(regions, dict):
+        return {
+            str(name): [(int(low), int(high)) for low, high in ranges] for name, ranges in regions.items()
+        }
+    if not tables.futexes:
+        return {}
+    found = runtime_regions(tables.mappings.all(), tables.names)
+    return {SYMBOL: found} if found else {}

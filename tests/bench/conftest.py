@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llamactl.bench.plan import BenchTest, Setup
+from llamactl.bench.report import BenchReport, Environment, ModelFacts, Result, Sample
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def model_file() -> str:
+    """A real model: LLAMACTL_TEST_MODEL, or the default one if it is at hand."""
+    given = os.environ.get("LLAMACTL_TEST_MODEL")
+    if given:
+        return given
+    from llamactl.errors import LlamactlError
+    from llamactl.models.resolve import resolve_model
+
+    try:
+        return str(resolve_model(None, None, quiet=True))
+    except LlamactlError as error:
+        pytest.skip(f"no model at hand: {error}")
+
+
+@pytest.fixture(scope="session")
+def bench(model_file: str) -> Run:
+    """Run ``llamactl bench`` with one thread; model and thread come first unless it is ``compare``."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        head = [] if arguments[:1] == ("compare",) else ["-m", model_file, "-t", "1"]
+        command = [sys.executable, "-m", "llamactl", "bench", *head, *arguments]
+        # pytest may run with SIGINT ignored, which children inherit.
+        return subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    return run
+
+
+def make_report(
+    times: dict[str, list[int]],
+    *,
+    commit: str = "abc",
+    cpu: str = "cpu",
+    fingerprint: str = "0" * 64,
+    counters: dict[str, int | None] | None = None,
+    complete: bool = True,
+) -> BenchReport:
+    """A report whose times are given: tests named ``tg<n>`` or ``pp<n>``."""
+    results = []
+    for name, ns in times.items():
+        count = int(name[2:])
+        test = BenchTest("pp", n_prompt=count) if name.startswith("pp") else BenchTest("tg", n_gen=count)
+        samples = tuple(Sample(one, count, dict(counters or {}), 10) for one in ns)
+        results.append(
+            Result(
+                Setup("m.gguf"), test, "2026-01-01T00:00:00Z", samples, {"llama_decode": 2}, 1, None, {}, ()
+            )
+        )
+    environment = Environment(commit, "", cpu, "", "CPU", {}, {"cpus": 2}, {}, {"repetitions": 5})
+    models = (ModelFacts("m.gguf", "llama", 10, 10, fingerprint),)
+    return BenchReport(environment, models, tuple(results), complete, tuple(times), ())
+
+
+@pytest.fixture
+def report_of() -> Callable[..., BenchReport]:
+    return make_report
+
+
+@pytest.fixture(scope="session")
+def engine_lib() -> Path:
+    """The directory with the engine's libraries."""
+    from llamactl.engine.library import directory
+
+    assert (directory() / "libllama.so").is_file()
+    return directory()

@@ -1,0 +1,31 @@
+"""What tests share besides fixtures: the environment of subprocesses and the type of the runners."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import llamactl as package
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+SOURCES = Path(package.__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def clean_environment(**changes: str | None) -> dict[str, str]:
+    """Return the environment without what steers llamactl or the engine; ``None`` takes a variable away."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLAMA_ARG_", "LLAMACTL_", "HF_")) and name != "COLUMNS"
+    }
+    # The interpreter of the subprocess finds the llamactl that this process tests.
+    kept["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name, value in changes.items():
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = value
+    return kept

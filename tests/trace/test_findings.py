@@ -1,0 +1,164 @@
+"""Findings appear when the capture measured them, with its figures, and never without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llamactl.render.trace_findings import SENTENCES, finding_text, findings_text
+from llamactl.render.trace_report import report_text
+from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.analysis.findings import Finding, FindingKind, find
+from llamactl.trace.analysis.report import analyse
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import Flag, Kind
+
+Build = Callable[..., Capture]
+
+DECODE, LOAD, INIT, LOGITS = range(4)
+KEEPS = {
+    "llama_decode": "context:p n_tokens:i tokens:p +",
+    "llama_model_load_from_file": "path:s n_gpu_layers:i split_mode:i load_mode:i +",
+    "llama_init_from_model": "n_ctx:u n_batch:u n_threads:i +",
+    "llama_get_logits_ith": "context:p index:i -",
+}
+
+
+def metadata(**more: Any) -> dict[str, Any]:
+    """What the recorder says of a ctypes binding."""
+    table = []
+    for name, text in KEEPS.items():
+        args, kept = parse_keeps(text)
+        table.append(
+            Function(name, "/p/_ctypes.so", "/l/libllama.so", "dlsym", args, kept, "i").to_metadata()
+        )
+    return {
+        "functions": list(KEEPS),
+        "function_table": table,
+        "agent": {"python": "3.11.7", "free_threaded": False},
+        "cpu_budget": {"threads": 2, "limited_by": "quota"},
+        "gpu_nodes": [],
+        **more,
+    }
+
+
+def generate(out: Any, *, flag: Flag = Flag.GIL_RELEASED, python_us: int = 500, tokens: int = 5) -> None:
+    """A prompt, then tokens of 8 ms with ``python_us`` between them."""
+    out.add(Kind.CALL, 0, nr=LOAD, args=(99, 0, 1), duration=1_000_000, text=b"/m/tiny.gguf", flags=flag)
+    out.add(Kind.CALL, 2000, nr=INIT, args=(512, 512, 2), duration=1_000_000, flags=flag)
+    out.add(
+        Kind.CALL, 10_000, nr=DECODE, args=(1, 6, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:7:go"
+    )
+    for token in range(tokens):
+        at = 20_000 + token * (8000 + python_us)
+        out.add(
+            Kind.CALL, at, nr=DECODE, args=(1, 1, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:9:go"
+        )
+
+
+def kinds(capture: Capture) -> dict[FindingKind, Finding]:
+    return {finding.kind: finding for finding in find(analyse(capture))}
+
+
+def test_a_program_without_faults_has_no_findings(build: Build) -> None:
+    report = analyse(build(generate, **metadata()))
+    assert find(report) == []
+    assert findings_text([]) == ""
+    text = report_text(report)
+    assert "released in 6 of 6 computing calls" in text
+    assert "ctypes: _ctypes.so → libllama.so" in text
+
+
+def test_the_gil_held_in_decode(build: Build) -> None:
+    finding = kinds(build(lambda out: generate(out, flag=Flag.GIL_HELD), **metadata()))[FindingKind.GIL_HELD]
+    assert finding.figures["held"] == finding.figures["count"] == 6
+    assert finding.figures["longest_ns"] == 8_000_000
+    assert finding.cost_ns == 48_000_000
+    assert finding.place == ("/a/app.py", 9, "go")
+    assert "CDLL" in finding_text(finding)
+
+
+def test_threads_above_the_budget(build: Build) -> None:
+    def fill(out: Any) -> None:
+        generate(out)
+        out.add(Kind.CALL, 3500, nr=INIT, args=(512, 512, 8), duration=1000)
+
+    finding = kinds(build(fill, **metadata()))[FindingKind.THREADS_OVER_BUDGET]
+    assert finding.figures == {"threads": 8, "budget_threads": 2, "limited_by": "quota"}
+
+
+def test_python_between_the_calls(build: Build) -> None:
+    finding = kinds(build(lambda out: generate(out, python_us=4000), **metadata()))[
+        FindingKind.BINDING_OVERHEAD
+    ]
+    assert finding.figures["python_us_per_token"] == pytest.approx(4000)
+    assert finding.figures["share"] == pytest.approx(4000 / 12000)
+    assert "4000 of 12000 µs per token (33%)" in finding_text(finding)
+
+
+def test_a_load_mode_that_is_not_in_force(build: Build) -> None:
+    def fill(out: Any) -> None:
+        generate(out)
+        out.call("openat", 100, 0, 0, 0, text=b"/m/tiny.gguf", ret=4)
+        out.call("read", 200, 4, 0, 8 << 20, ret=8 << 20)
+
+    finding = kinds(build(fill, **metadata()))[FindingKind.LOAD_MODE]
+    assert finding.figures == {"asked": "mmap", "in_force": "none", "file": "/m/tiny.gguf"}
+
+
+def test_reads_from_the_disk_while_generating(build: Build) -> None:
+    def fill(out: Any) -> None:
+        generate(out)
+        out.add(Kind.COUNTER, 19_000, nr=1, ret=10 << 20)
+        out.add(Kind.COUNTER, 25_000, nr=1, ret=60 << 20)
+
+    finding = kinds(build(fill, **metadata()))[FindingKind.DISK_WHILE_GENERATING]
+    assert finding.figures["read_bytes"] == 50 << 20
+
+
+def test_memory_that_grows_with_every_request(build: Build) -> None:
+    def fill(out: Any, step: int) -> None:
+        for request in range(8):
+            at = request * 100_000
+            out.add(Kind.COUNTER, at, nr=0, ret=(100 << 20) + request * step)
+            out.add(Kind.CALL, at + 1000, nr=DECODE, args=(1, 6, 0), duration=5_000_000)
+            out.add(Kind.CALL, at + 10_000, nr=DECODE, args=(1, 1, 0), duration=5_000_000)
+
+    growing = kinds(build(lambda out: fill(out, 1 << 20), **metadata()))
+    assert growing[FindingKind.MEMORY_GROWS].figures["per_request_bytes"] == 1 << 20
+    assert FindingKind.MEMORY_GROWS not in kinds(build(lambda out: fill(out, 0), **metadata()))
+
+
+def test_copies_openmp_mlock_gpu_and_temporary_files(build: Build) -> None:
+    def fill(out: Any) -> None:
+        generate(out)
+        for fd, path in ((4, b"/usr/lib/libgomp.so.1"), (5, b"/usr/lib/libomp.so.5")):
+            out.call("openat", 100 * fd, 0, 0, 0, text=path, ret=fd)
+            out.call("mmap", 100 * fd + 50, 0, 4096, 5, 2, fd, 0, ret=0x7F0000000000 + fd * 0x10000)
+        out.call("mlock", 200, 0x7F0000000000, 4096, ret=-12)
+        out.call("openat", 700, 0, 0, 0o102, 0o600, text=b"/tmp/left.bin", ret=9)
+        out.call("write", 800, 9, 0, 100, ret=100)
+
+    more = metadata(gpu_nodes=["/dev/nvidia0"])
+    more["function_table"][LOGITS]["library"] = "/other/libllama.so"
+    found = kinds(build(fill, **more))
+    assert found[FindingKind.ENGINE_COPIES].figures["libraries"] == ["/l/libllama.so", "/other/libllama.so"]
+    assert found[FindingKind.OPENMP_RUNTIMES].figures["runtimes"] == ["libgomp", "libomp"]
+    assert found[FindingKind.MLOCK_FAILED].figures["failed_calls"] == 1
+    assert found[FindingKind.GPU_UNUSED].figures["device_nodes"] == ["/dev/nvidia0"]
+    assert found[FindingKind.TEMPORARY_FILES].figures["written_bytes"] == 100
+    assert all(len(line) <= 80 for line in findings_text(list(found.values())).splitlines())
+
+
+def test_every_kind_has_its_sentence() -> None:
+    assert set(SENTENCES) == set(FindingKind)
+
+
+def test_names_from_the_program_cannot_disturb_the_terminal(build: Build) -> None:
+    def fill(out: Any) -> None:
+        generate(out)
+        out.call("openat", 300, 0, 0, 0o102, 0o600, text=b"/tmp/\x1b[2Jleft", ret=9)
+
+    assert "\x1b" not in report_text(analyse(build(fill, **metadata())))
