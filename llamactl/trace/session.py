@@ -22,6 +22,7 @@ from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
+from llamactl.trace.session_signals import send, terminal_sends_it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,14 +212,14 @@ class _Session:
         if not self.ours:
             self._stop("interrupt")
         elif number != signal.SIGINT:
-            _send(pid, number)
+            send(pid, number)
         else:
             self.interrupts += 1
             if self.interrupts >= INTERRUPTS_TO_KILL:
                 self._ended = "interrupt"
                 self.engine.kill()
-            elif not _terminal_sends_it():
-                _send(pid, number)
+            elif not terminal_sends_it():
+                send(pid, number)
 
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
@@ -390,25 +391,3 @@ class _Signals:
 def _exit_code(wait_status: int) -> int:
     code = os.waitstatus_to_exitcode(wait_status)
     return 128 - code if code < 0 else code
-
-
-def _send(pid: int, number: int) -> None:
-    try:
-        if pid > 0:
-            os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _terminal_sends_it() -> bool:
-    """Whether a Ctrl-C went to the program, too, because it is in the terminal's foreground with us."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
