@@ -64,9 +64,19 @@ class RecordingOptions:
     ] = True  # fmt: skip
     calls: Annotated[
         bool,
-        Option("--calls/--no-calls", help="Calls into llama.cpp and the GIL, in a program that is started.",
+        Option("--calls/--no-calls", help="Calls into llama.cpp and the GIL.",
                rich_help_panel=RECORDING),
     ] = True  # fmt: skip
+    breakpoints: Annotated[
+        bool,
+        Option("--breakpoints", help="With -p: catch calls by breakpoints where uprobes are refused. If llamactl is"
+               " killed (SIGKILL) meanwhile, the program dies too.", rich_help_panel=RECORDING),
+    ] = False  # fmt: skip
+    watch: Annotated[
+        bool,
+        Option("--watch", help="With -p: find out by a hardware watchpoint who reads the logits.",
+               rich_help_panel=RECORDING),
+    ] = False  # fmt: skip
     compare_untraced: Annotated[
         bool,
         Option("--compare-untraced", help="Run the command again without tracing and state the ratio.",

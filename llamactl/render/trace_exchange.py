@@ -80,6 +80,9 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
     unit = "a batch" if facts.batched else "a token"
     calls = "calls" if facts.calls_inside else "crossings"
     between = "between the calls" if facts.calls_inside else "in Python"
+    if average.in_c_us is None:
+        yield f"{unit}: {average.crossings:.3g} {calls}; only entries were caught, times are unknown"
+        return
     text = f"{unit}: {average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp,"
     yield f"{text} {_us(average.python_us)} {between}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
-from llamactl.trace.session_signals import send, terminal_sends_it
+from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +49,7 @@ class SessionOptions:
         keep_argv: Whether the command line is kept in the capture.
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
+        calls_optional: Record without them, with a note, where they can't be caught in a running program.
         breakpoints: They may be caught by breakpoints where uprobes are refused.
         watch: Watch who reads the logits as well.
     """
@@ -64,6 +64,7 @@ class SessionOptions:
     marks: bool = False
     keep_argv: bool = True
     calls: bool = False
+    calls_optional: bool = False
     breakpoints: bool = False
     watch: bool = False
 
@@ -133,7 +134,7 @@ def record(
     )
     session = _Session(target, options, writer, choice, progress)
     try:
-        with _Signals(session):
+        with OwnSignals(session.interrupt):
             return session.run()
     finally:
         choice.engine.close()
@@ -243,14 +244,22 @@ class _Session:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
-                self._calls = catch_calls(
-                    self.target, self.engine, self.options.breakpoints, self.options.watch
-                )
+                self._calls = self._catch_calls(self.target)
             self.engine.attach(self.target)
             if self._calls is not None:
                 self._calls.attached()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
+
+    def _catch_calls(self, pid: int) -> AttachedCalls | None:
+        options = self.options
+        try:
+            return catch_calls(pid, self.engine, options.breakpoints, options.watch)
+        except LlamactlError as error:
+            if not options.calls_optional:
+                raise
+            self.agent.note = str(error)
+            return None
 
     def _with_marks(self, command: Command) -> Command:
         if not self.options.marks:
@@ -367,25 +376,6 @@ class _Session:
             )
         self.writer.close(complete)
         return result
-
-
-class _Signals:
-    """While a recording runs, llamactl's own SIGINT and SIGTERM are the session's business."""
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, session: _Session) -> None:
-        self._session = session
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in self.NUMBERS:
-                self._before[number] = signal.signal(number, lambda got, _: self._session.interrupt(got))
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def _exit_code(wait_status: int) -> int:

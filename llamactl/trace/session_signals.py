@@ -1,8 +1,12 @@
-"""Pass signals on to a traced program."""
+"""Signals to llamactl while it records: taken here, and passed on to the traced program."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
 
 
 def send(pid: int, number: int) -> None:
@@ -26,3 +30,26 @@ def terminal_sends_it() -> bool:
         return False
     finally:
         os.close(terminal)
+
+
+class OwnSignals:
+    """While a recording runs, llamactl's own SIGINT and SIGTERM are the session's business.
+
+    Args:
+        interrupt: Gets the number of each.
+    """
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, interrupt: Callable[[int], None]) -> None:
+        self._interrupt = interrupt
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in self.NUMBERS:
+                self._before[number] = signal.signal(number, lambda got, _: self._interrupt(got))
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -40,7 +40,7 @@ def choose(way: str, library: ctypes.CDLL, size: int) -> int:
     pointer = library.llama_get_logits_ith(None, -1)
     if way == "list":
         values = pointer[:size]
-        return values.index(max(values))
+        return int(values.index(max(values)))
     if way == "element":
         return int(pointer[0])
     view = np.ctypeslib.as_array(pointer, shape=(size,))

@@ -238,10 +238,19 @@ class PerToken:
     median_us: float | None
 
 
-def per_token(rows: Tokens) -> PerToken:
-    """Return what a token costs on average."""
+def times_known(exchange: Exchange, rows: Tokens) -> bool:
+    """Tell whether the tokens' decodes have an end; caught by entries alone they have none."""
+    return bool(finished(exchange.calls[rows.index]).all())
+
+
+def per_token(rows: Tokens, timed: bool = True) -> PerToken:
+    """Return what a token costs on average; without ``timed`` nothing is known of the time inside calls."""
     if not len(rows):
         return PerToken(0, None, None, None, None, None, None, None)
+    if not timed:
+        known = None if rows.bytes is None else float(rows.bytes.mean())
+        median = float(np.median(rows.length_ns)) / 1e3
+        return PerToken(len(rows), float(rows.crossings.mean()), known, None, None, None, None, median)
     return PerToken(
         tokens=len(rows),
         crossings=float(rows.crossings.mean()),

@@ -10,7 +10,15 @@ import numpy as np
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.binding import Binding, bindings, engine_copies
 from llamactl.trace.analysis.buffers import Buffer, logits_buffer
-from llamactl.trace.analysis.crossings import FunctionRow, PerToken, Tokens, function_rows, per_token, tokens
+from llamactl.trace.analysis.crossings import (
+    FunctionRow,
+    PerToken,
+    Tokens,
+    function_rows,
+    per_token,
+    times_known,
+    tokens,
+)
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.gil import GilReport, gil_report
 from llamactl.trace.capture.record import RECORD, Kind
@@ -72,7 +80,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         gil=gil_report(exchange),
         bindings=bindings(exchange),
         copies=engine_copies(exchange),
-        per_token=per_token(rows),
+        per_token=per_token(rows, times_known(exchange, rows)),
         tokens=rows,
         python=agent.get("python") or None,
         exchange=exchange,

@@ -136,6 +136,10 @@ def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count:
     is_prompt = (number == decode) & (token_count[nr] >= 0) & (n_tokens > 1)
     number = np.where(is_prompt, prefill, number)
     kept = number >= 0
+    # Calls of which only the entry was caught have no length; one in progress at the end is a thread's last.
+    unfinished = (records["flags"] & int(Flag.NO_EXIT)) != 0
+    if (kept & unfinished).sum() > len(np.unique(records["tid"])):
+        kept &= ~unfinished
     return _intervals(records[kept], number[kept])
 
 

@@ -225,7 +225,7 @@ def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:
 
 
 def _slow(exchange: ExchangeFacts | None, kernel: np.ndarray[Any, Any] | None) -> list[SlowToken]:
-    if exchange is None:
+    if exchange is None or exchange.per_token.in_c_us is None:
         return []
     calls = kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None
     return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, calls)
