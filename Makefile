@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -not -name '*.pyc' -not -name '*.so*')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons check format bench peers docs clean
+.PHONY: help demo test test-pythons check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -52,7 +52,12 @@ peers: $(VENV)/.installed-base  ## Build llama-bench, llama-completion and llama
 	build/peers-venv/bin/pip --disable-pip-version-check install --quiet numpy jinja2 diskcache typing-extensions
 
 bench: $(VENV)/.installed-test  ## Measure against peers (make peers first)
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in run_vs_llama_cpp bench_vs_llama_bench inspect_model inspect_process trace_overhead trace_report \
+	    agent_overhead; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+gate: $(VENV)/.installed-test  ## Check llamactl's own deterministic counters against their baseline
+	$(BIN)/llamactl bench -t 1 -p 32 -n 8 -r 3 -q --baseline benchmarks/baseline.json --allow-different machine \
+	    --fail-if 'crossings > 1' --fail-if 'kv_bytes > 1' --fail-if 'compute_bytes > 1'
 
 docs: $(VENV)/.installed-docs  ## Write the reference pages from the code
 	$(BIN)/python docs/generate.py

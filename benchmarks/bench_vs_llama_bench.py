@@ -3,7 +3,7 @@
 Short runs of both in turns, A B B A, each in a process of its own; the ratio of each pair, and a bootstrap
 interval of the median. A busy machine widens the interval but doesn't move it.
 
-    python benchmarks/bench_vs_llama_bench.py LLAMA_BENCH MODEL [--pairs 20] [--threads 1,2] [--tests pp64,tg16]
+    python benchmarks/bench_vs_llama_bench.py [--pairs 20] [--threads 1,2] [--tests pp64,tg16]
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 
+from _pairs import LLAMACTL, peer
+
 from llamactl.bench.statistics import speed_ratio
+from llamactl.models.default import default_model
 
 REPETITIONS = 5
 
@@ -24,8 +26,8 @@ REPETITIONS = 5
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("llama_bench", type=Path)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("--llama-bench", type=Path, default=None, help="as `make peers` built it")
+    parser.add_argument("--model", type=Path, default=None, help="the default model")
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--tests", default="pp64,tg16")
@@ -48,11 +50,12 @@ def median_ns(command: list[str]) -> int:
 def main() -> None:
     """Print a line for each test and number of threads."""
     given = arguments()
+    llama_bench, model = given.llama_bench or peer("llama-bench"), given.model or default_model()
     for test in given.tests.split(","):
         for threads in given.threads.split(","):
-            shared = [*options(test, threads, given.model), "-o", "jsonl"]
-            theirs = [str(given.llama_bench), *shared]
-            ours = [sys.executable, "-m", "llamactl", "bench", "-q", *shared]
+            shared = [*options(test, threads, model), "-o", "jsonl"]
+            theirs = [str(llama_bench), *shared]
+            ours = [LLAMACTL, "bench", "-q", *shared]
             pairs: list[tuple[int, int]] = []
             for index in range(given.pairs):
                 # Whoever goes second may find a warmer machine: take turns.

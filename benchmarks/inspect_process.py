@@ -16,7 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-TARGET = Path(__file__).with_name("many_mappings.py")
+from _pairs import LLAMACTL
+
+TARGET = Path(__file__).with_name("_many_mappings.py")
 SECTIONS = "files,mappings"
 
 
@@ -38,7 +40,7 @@ def main(rounds: int) -> None:
     assert target.stdout is not None
     counts = target.stdout.readline().strip()
     pid = str(target.pid)
-    inspect = [sys.executable, "-m", "llamactl", "inspect", pid]
+    inspect = [LLAMACTL, "inspect", pid]
     commands = {
         "llamactl inspect, all sections": inspect,
         f"llamactl inspect --only {SECTIONS}": [*inspect, "--only", SECTIONS],

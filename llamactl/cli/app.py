@@ -74,7 +74,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def llamactl(
     context: typer.Context,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show all versions and exit.")
     ] = False,
 ) -> None:

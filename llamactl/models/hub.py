@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -88,10 +89,8 @@ def _library() -> Any:
         raise LlamactlError(
             "-hf needs the package huggingface_hub", "Install it with `pip install 'llamactl[hub]'`."
         ) from error
-    from huggingface_hub.utils import logging
-
     # It warns of each attempt; what went wrong in the end is told once, by us.
-    logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     return huggingface_hub
 
 

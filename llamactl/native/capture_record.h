@@ -11,7 +11,9 @@ enum record_kind {
     RECORD_MAP = 3,
     RECORD_SIGNAL = 4,
     RECORD_TASK = 5,
+    RECORD_CALL = 6,
     RECORD_LOST = 10,
+    RECORD_WATCH = 12,
 };
 
 enum record_task {

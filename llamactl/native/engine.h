@@ -46,7 +46,8 @@ void llamactl_guard_install(const char * program, int exit_code);
 // What the line ends with: the remedy for what is being done at the moment.
 void llamactl_guard_set_suffix(const char * text);
 
-// As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to `said`.
+// As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to
+// `said`.
 struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
                                         const char * root, char * said, size_t size);
 

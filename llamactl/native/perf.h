@@ -24,6 +24,23 @@ struct perf_ring {
     bool hung_up;
 };
 
+#define SAMPLE                                                                                     \
+    (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |                \
+     PERF_SAMPLE_ADDR | PERF_SAMPLE_CPU | PERF_SAMPLE_RAW)
+
+/* PERF_RECORD_SAMPLE with this sample_type. */
+struct sample {
+    struct perf_event_header header;
+    uint64_t identifier;
+    uint64_t ip;
+    uint32_t pid, tid;
+    uint64_t time;
+    uint64_t address;
+    uint32_t cpu, reserved;
+    uint32_t raw_size;
+    uint8_t raw[];
+};
+
 struct perf_settings {
     int enter_id; /* tracepoints' ids; 0: no system calls */
     int exit_id;
@@ -32,6 +49,16 @@ struct perf_settings {
     int faults;
     int tasks;           /* record births and deaths */
     uint32_t ring_bytes; /* a power of two */
+    int probe_enter_id;  /* tracepoints of our uprobes; 0: none */
+    int probe_leave_id;
+    bool boundary; /* calls and reads of buffers alone */
+};
+
+/* One watched address on one thread and CPU. */
+struct watch {
+    int fd;
+    int which;
+    uint64_t id;
 };
 
 struct perf {
@@ -56,10 +83,22 @@ struct perf {
     atomic_ullong lost;
     atomic_ullong drained; /* every event before this time has been taken from the rings */
     int stage;
+    struct points * points;
+    struct watch * watches; /* changed under watch_lock: Python adds, the thread looks up */
+    uint32_t watch_count;
+    uint32_t watch_room;
+    pthread_mutex_t watch_lock;
+    atomic_ullong inner; /* llama.cpp's calls to itself */
 };
 
 /* Opens one thread's events on all CPUs; 0, or -errno with perf->stage set. */
 int perf_open_task(struct perf * perf, pid_t tid, bool on_exec);
+void perf_describe(const struct perf * perf, uint64_t sample_type, struct perf_event_attr * attr);
+/* True when the sample was of a uprobe or a watched address. */
+bool perf_on_boundary(struct perf * perf, const struct sample * sample);
+/* Reports the calls that a task never returned from. */
+void perf_calls_lost(struct perf * perf, struct task * task);
+void perf_watch_close(struct perf * perf);
 bool perf_is_major(const struct perf * perf, uint64_t id);
 void perf_drain(struct perf * perf);
 /* Records the calls that never returned. */

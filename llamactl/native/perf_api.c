@@ -41,7 +41,14 @@ struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int e
     if (!perf) {
         return NULL;
     }
-    perf->settings = (struct perf_settings) {enter_id, exit_id, "", "", faults, tasks, ring_bytes};
+    perf->settings = (struct perf_settings) {.enter_id = enter_id,
+                                             .exit_id = exit_id,
+                                             .enter_filter = "",
+                                             .exit_filter = "",
+                                             .faults = faults,
+                                             .tasks = tasks,
+                                             .ring_bytes = ring_bytes};
+    pthread_mutex_init(&perf->watch_lock, NULL);
     perf->everything = !selected;
     if (selected) {
         memcpy(perf->selected, selected, sizeof perf->selected);
@@ -178,6 +185,8 @@ void perf_free(struct perf * perf) {
     for (uint32_t i = 0; i < perf->fd_count; i++) {
         close(perf->fds[i]);
     }
+    perf_watch_close(perf);
+    points_free(perf->points);
     task_clear(&perf->tasks);
     sink_close(&perf->sink);
     free(perf->rings);

@@ -6,19 +6,6 @@
 #include "perf.h"
 #include "tracer_arch.h"
 
-/* PERF_RECORD_SAMPLE with the sample_type of perf_open.c. */
-struct sample {
-    struct perf_event_header header;
-    uint64_t identifier;
-    uint64_t ip;
-    uint32_t pid, tid;
-    uint64_t time;
-    uint64_t address;
-    uint32_t cpu, reserved;
-    uint32_t raw_size;
-    uint8_t raw[];
-};
-
 /* What sample_id_all puts at the end of every other event. */
 struct trailer {
     uint32_t pid, tid;
@@ -150,6 +137,9 @@ static void leave(struct perf * perf, struct task * task, const struct sample * 
 
 static void on_sample(struct perf * perf, const struct sample * sample) {
     const struct raw_call * raw = (const void *) sample->raw;
+    if (perf_on_boundary(perf, sample)) {
+        return;
+    }
     if (sample->raw_size < 24) { /* A software event has no raw data. */
         struct record record =
             blank(RECORD_FAULT, sample->tid, sample->pid, sample->time, sample->cpu);
@@ -216,6 +206,7 @@ static void on_birth(struct perf * perf, const struct task_event * birth) {
 static void on_death(struct perf * perf, const struct task_event * death) {
     struct task * task = task_find(&perf->tasks, (pid_t) death->tid);
     if (task) {
+        perf_calls_lost(perf, task);
         if (task->in_call) {
             task->flags |= FLAG_NO_EXIT;
             put_call(perf, task, 0, task->start);
@@ -270,6 +261,7 @@ static void flush_task(struct task * task, void * data) {
         task->flags |= FLAG_NO_EXIT;
         put_call(perf, task, 0, task->start);
     }
+    perf_calls_lost(perf, task);
     task_remove(&perf->tasks, task->tid);
 }
 

@@ -9,30 +9,52 @@
 #include <unistd.h>
 
 #include "perf.h"
+#include "perf_user.h"
 #include "tracer.h"
 
 #define SMALLEST_RING (32u << 10)
-#define SAMPLE                                                                                     \
-    (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |                \
-     PERF_SAMPLE_ADDR | PERF_SAMPLE_CPU | PERF_SAMPLE_RAW)
 
-enum event { EVENT_SIDE, EVENT_ENTER, EVENT_EXIT, EVENT_MINOR, EVENT_MAJOR, EVENT_COUNT };
+enum event {
+    EVENT_SIDE,
+    EVENT_ENTER,
+    EVENT_EXIT,
+    EVENT_MINOR,
+    EVENT_MAJOR,
+    EVENT_PROBE_ENTER,
+    EVENT_PROBE_LEAVE,
+    EVENT_COUNT
+};
 
-static void describe(const struct perf * perf, enum event event, bool on_exec,
-                     struct perf_event_attr * attr) {
+void perf_describe(const struct perf * perf, uint64_t sample_type, struct perf_event_attr * attr) {
     memset(attr, 0, sizeof *attr);
     attr->size = sizeof *attr;
-    attr->type = PERF_TYPE_SOFTWARE;
-    attr->sample_type = SAMPLE;
+    attr->sample_type = sample_type;
     attr->sample_period = 1;
-    attr->disabled = 1;
     attr->inherit = 1;
-    attr->enable_on_exec = on_exec;
     attr->sample_id_all = 1;
     attr->use_clockid = 1;
     attr->clockid = CLOCK_MONOTONIC;
     attr->watermark = 1;
     attr->wakeup_watermark = perf->settings.ring_bytes / 4;
+}
+
+static void describe_probe(const struct perf * perf, enum event event,
+                           struct perf_event_attr * attr) {
+    bool enter = event == EVENT_PROBE_ENTER;
+    attr->type = PERF_TYPE_TRACEPOINT;
+    attr->config =
+        (uint64_t) (enter ? perf->settings.probe_enter_id : perf->settings.probe_leave_id);
+    attr->sample_type |= PERF_SAMPLE_REGS_USER | (enter ? PERF_SAMPLE_STACK_USER : 0);
+    attr->sample_regs_user = USER_REGISTERS;
+    attr->sample_stack_user = enter ? USER_STACK_BYTES : 0;
+}
+
+static void describe(const struct perf * perf, enum event event, bool on_exec,
+                     struct perf_event_attr * attr) {
+    perf_describe(perf, SAMPLE, attr);
+    attr->type = PERF_TYPE_SOFTWARE;
+    attr->disabled = 1;
+    attr->enable_on_exec = on_exec;
     switch (event) {
     case EVENT_ENTER:
     case EVENT_EXIT:
@@ -46,13 +68,17 @@ static void describe(const struct perf * perf, enum event event, bool on_exec,
     case EVENT_MAJOR:
         attr->config = PERF_COUNT_SW_PAGE_FAULTS_MAJ;
         break;
+    case EVENT_PROBE_ENTER:
+    case EVENT_PROBE_LEAVE:
+        describe_probe(perf, event, attr);
+        break;
     default:
         attr->config = PERF_COUNT_SW_DUMMY;
-        attr->mmap = 1;
-        attr->mmap2 = 1;
-        attr->mmap_data = 1;
-        attr->comm = 1;
-        attr->comm_exec = 1;
+        attr->mmap = !perf->settings.boundary;
+        attr->mmap2 = !perf->settings.boundary;
+        attr->mmap_data = !perf->settings.boundary;
+        attr->comm = !perf->settings.boundary;
+        attr->comm_exec = !perf->settings.boundary;
         attr->task = 1;
         break;
     }
@@ -66,6 +92,10 @@ static bool is_asked_for(const struct perf * perf, enum event event) {
     case EVENT_MINOR:
     case EVENT_MAJOR:
         return perf->settings.faults;
+    case EVENT_PROBE_ENTER:
+        return perf->settings.probe_enter_id > 0;
+    case EVENT_PROBE_LEAVE:
+        return perf->settings.probe_leave_id > 0;
     default:
         return true;
     }

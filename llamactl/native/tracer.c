@@ -1,5 +1,6 @@
 /* What Python calls: start, attach, take records, ask for an end. See tracer.cdef.h. */
 #define _GNU_SOURCE
+#include "breakpoint.h"
 #include "tracer.h"
 
 #include <errno.h>
@@ -80,8 +81,14 @@ static bool begin_attach(struct tracer * tracer) {
         return fail(tracer, STAGE_SEIZE, tracer->error);
     }
     tracer->recording = true;
+    tracer->boundary_error = breakpoints_arm(tracer);
     atomic_store(&tracer->started, 1);
     return true;
+}
+
+/* Tasks are left when someone else in this process, as their parent, has waited for them. */
+static void end_calls(struct task * task, void * data) {
+    breakpoint_ended(data, task);
 }
 
 void * tracer_thread(void * data) {
@@ -100,6 +107,7 @@ void * tracer_thread(void * data) {
         }
         launch_close(&tracer->child);
     }
+    task_each(&tracer->tasks, end_calls, tracer);
     task_clear(&tracer->tasks);
     atomic_store(&tracer->done, 1);
     sink_finish(&tracer->sink);
@@ -114,7 +122,9 @@ struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected) {
     tracer->child = (struct launched) {-1, -1, -1};
     tracer->everything = !selected;
     if (selected) {
+        static const uint8_t nothing[SELECT_BYTES];
         memcpy(tracer->selected, selected, SELECT_BYTES);
+        tracer->no_calls = memcmp(selected, nothing, SELECT_BYTES) == 0;
     }
     if (!sink_open(&tracer->sink, blocks)) {
         tracer_free(tracer);
@@ -220,6 +230,7 @@ void tracer_free(struct tracer * tracer) {
         }
         pthread_join(tracer->thread, NULL);
     }
+    breakpoints_free(tracer->breakpoints);
     sink_close(&tracer->sink);
     free(tracer);
 }

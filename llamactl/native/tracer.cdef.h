@@ -6,6 +6,50 @@ struct sink_block {
 };
 typedef struct tracer tracer_t;
 
+/* Functions whose calls are caught from outside (boundary_api.h). */
+struct point {
+    uint64_t address;
+    uint16_t nr;
+    char returns;
+    uint8_t unwinds;
+    uint8_t always;
+    uint8_t endless;
+    uint8_t count;
+    uint8_t source[4];
+    uint8_t index[4];
+    ...;
+};
+struct address_range {
+    uint64_t start;
+    uint64_t end;
+};
+struct point_row {
+    char returns;
+    uint8_t count;
+    uint8_t source[4];
+    uint8_t index[4];
+    const char *label[4];
+};
+typedef struct points points_t;
+points_t *points_new(const struct point *rows, uint32_t count, const struct address_range *ranges,
+                     uint32_t range_count);
+void points_free(points_t *points);
+int points_row(const char *name, const char *const *exports, struct point_row *row);
+struct breakpoint_state {
+    int armed;
+    int error;
+    uint32_t functions;
+    uint32_t refused;
+    uint64_t hits;
+    uint64_t inner;
+    uint64_t unrecorded;
+};
+/* The points become the recorder's; 0 or an errno. Before tracer_attach, or before tracer_ask(tracer, 4). */
+int tracer_breakpoints(tracer_t *tracer, points_t *points, uint64_t scratch, uint32_t bytes);
+/* Watch a float from each thread's next breakpoint on; which is 0 or 1; 0 when it was refused. */
+int tracer_watch(tracer_t *tracer, int which, uint64_t address);
+void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);
+
 struct tracer_state {
     int started;
     int done;
@@ -68,6 +112,13 @@ uint64_t perf_drained(perf_t *perf);
 int perf_stage(perf_t *perf);
 uint64_t perf_ring_bytes(perf_t *perf);
 void perf_free(perf_t *perf);
+/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints of our
+ * uprobes (0: none), and nothing else. */
+void perf_boundary(perf_t *perf, points_t *points, int enter_id, int leave_id);
+uint64_t perf_inner(perf_t *perf);
+/* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
+int perf_watch(perf_t *perf, int tid, int which, uint64_t address);
+int perf_watch_move(perf_t *perf, int which, uint64_t address);
 
 /* A child that waits before its exec until the gate is opened. */
 struct launched {

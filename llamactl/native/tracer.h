@@ -19,6 +19,8 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
+#define WATCHES 2 /* the first and the last float of a row */
+
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
     STAGE_NONE = 0,
@@ -39,6 +41,7 @@ enum tracer_request {
                    */
     REQUEST_DETACH, /* let every thread go */
     REQUEST_KILL,   /* end the program that was started */
+    REQUEST_ARM,    /* put the breakpoints in, when the functions are there */
 };
 
 struct launch {
@@ -52,6 +55,8 @@ struct launch {
     uint32_t loops;
 };
 
+struct breakpoints;
+
 struct tracer {
     struct sink sink;
     struct task_table tasks;
@@ -64,6 +69,12 @@ struct tracer {
     bool attached;
     bool seccomp;
     bool everything;
+    bool no_calls; /* no system call is selected */
+    struct breakpoints * breakpoints;
+    atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
+    atomic_uint watch_version;      /* 0: nothing was ever watched */
+    atomic_int watch_refused;
+    int boundary_error; /* why they couldn't be armed */
     uint8_t selected[SELECT_BYTES];
     bool recording;
     bool detaching;

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "boundary_api.h"
 #include "tracer_sink.h"
 
 struct tracer;
@@ -23,6 +24,17 @@ struct tracer_state {
     uint64_t loop_ns;
 };
 
+/* How the breakpoints stand. */
+struct breakpoint_state {
+    int armed;
+    int error;
+    uint32_t functions;
+    uint32_t refused;
+    uint64_t hits;
+    uint64_t inner;
+    uint64_t unrecorded;
+};
+
 struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected);
 int tracer_launch(struct tracer * tracer, const char * path, char * const * argv,
                   char * const * envp, const char * cwd, const void * filter,
@@ -38,6 +50,15 @@ void tracer_give_back(struct tracer * tracer, struct sink_block * block);
 void tracer_ask(struct tracer * tracer, int request);
 void tracer_state_of(struct tracer * tracer, struct tracer_state * state);
 void tracer_free(struct tracer * tracer);
+/* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points
+ * become the recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an
+ * errno. */
+int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
+                       uint32_t bytes);
+/* Watch the float at an address from each thread's next breakpoint on; which is 0 or 1. 0 when the
+ * debug registers were refused. */
+int tracer_watch(struct tracer * tracer, int which, uint64_t address);
+void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
 int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);
 void * tracer_block_records(struct sink_block * block);
@@ -71,7 +92,14 @@ uint64_t perf_lost(struct perf * perf);
 uint64_t perf_drained(struct perf * perf);
 int perf_stage(struct perf * perf);
 uint64_t perf_ring_bytes(struct perf * perf);
-void perf_free(struct perf * perf);
+void perf_free(perf_t * perf);
+/* Before perf_open: record calls of these points, which become the recorder's, by the tracepoints
+ * of our uprobes (0: none), and nothing else. */
+void perf_boundary(perf_t * perf, points_t * points, int enter_id, int leave_id);
+uint64_t perf_inner(perf_t * perf);
+/* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
+int perf_watch(perf_t * perf, int tid, int which, uint64_t address);
+int perf_watch_move(perf_t * perf, int which, uint64_t address);
 
 int launch_start(struct launched * child, const char * path, char * const * argv,
                  char * const * envp, const char * cwd, const void * filter, uint32_t filter_length,

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "breakpoint.h"
 #include "tracer.h"
 
 #define FOLLOW                                                                                     \
@@ -117,11 +118,33 @@ void tracer_interrupt_all(struct tracer * tracer) {
     task_each(&tracer->tasks, interrupt_one, NULL);
 }
 
+/* A child that is being born takes a copy of its parent's stack along, so it is looked after first.
+ */
+static void look_at_newcomers(struct tracer * tracer, struct task * task, int event) {
+    unsigned long child = 0;
+    if (task) {
+        breakpoint_newcomer(tracer, task);
+    }
+    bool birth =
+        event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
+    if (birth && syscall(SYS_ptrace, PTRACE_GETEVENTMSG, task ? task->tid : 0, 0, &child) == 0) {
+        /* Not into the table: it may have been let go before. */
+        struct task born = {.tid = (pid_t) child};
+        breakpoint_newcomer(tracer, &born);
+    }
+}
+
 void tracer_let_go(struct tracer * tracer, pid_t tid, int status) {
     int signal = WSTOPSIG(status);
-    /* A signal about to be delivered goes on its way; every other stop is our own doing. */
-    bool deliver = status >> 16 == 0 && signal != (SIGTRAP | 0x80);
     struct task * task = task_find(&tracer->tasks, tid);
+    look_at_newcomers(tracer, task, status >> 16);
+    bool ours = status >> 16 == 0 && signal == SIGTRAP && task && breakpoint_trap(tracer, task);
+    /* A signal about to be delivered goes on its way; every other stop is our own doing. */
+    bool deliver = status >> 16 == 0 && signal != (SIGTRAP | 0x80) && !ours;
+    if (task && !breakpoint_release(tracer, task)) {
+        request(PTRACE_CONT, tid, 0, deliver ? signal : 0);
+        return;
+    }
     if (task && task->in_call) {
         task->flags |= FLAG_NO_EXIT;
         record_call(tracer, task, 0, task->start);

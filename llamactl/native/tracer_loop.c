@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "breakpoint.h"
 #include "tracer.h"
 #include "tracer_texts.h"
 
@@ -20,7 +21,7 @@ static long request(int what, pid_t tid, long address, void * data) {
 
 /* With a filter a thread runs freely between selected calls; without one it stops at each call. */
 static void resume(const struct tracer * tracer, const struct task * task, long signal) {
-    bool freely = tracer->passing || (tracer->seccomp && !task->in_call);
+    bool freely = tracer->passing || tracer->no_calls || (tracer->seccomp && !task->in_call);
     int how = freely ? PTRACE_CONT : PTRACE_SYSCALL;
     request(how, task->tid, 0, (void *) signal);
 }
@@ -126,6 +127,7 @@ static void new_task(struct tracer * tracer, struct task * task, int event) {
     int what = event == PTRACE_EVENT_FORK    ? TASK_FORK
                : event == PTRACE_EVENT_VFORK ? TASK_VFORK
                                              : TASK_CLONE;
+    breakpoint_newcomer(tracer, child);
     record_task(tracer, task, what, tid, child->pid, 0);
 }
 
@@ -134,6 +136,7 @@ static struct task * exec_event(struct tracer * tracer, struct task * task) {
     pid_t former = event_message(task->tid);
     struct task * caller = former != task->tid ? task_find(&tracer->tasks, former) : NULL;
     if (caller) {
+        breakpoint_ended(tracer, task);
         if (task->in_call) {
             task->flags |= FLAG_NO_EXIT;
             record_call(tracer, task, 0, task->start);
@@ -145,10 +148,12 @@ static struct task * exec_event(struct tracer * tracer, struct task * task) {
         task->next = next;
         task->tid = tid;
         task->pid = pid;
+        caller->frames = NULL;
         caller->text[0] = kept.text[0];
         caller->text[1] = kept.text[1];
         task_remove(&tracer->tasks, former);
     }
+    breakpoint_exec(tracer, task);
     if (task->tid == tracer->root && !tracer->attached && !atomic_load(&tracer->started)) {
         tracer->recording = true;
         atomic_store(&tracer->started, 1);
@@ -158,6 +163,10 @@ static struct task * exec_event(struct tracer * tracer, struct task * task) {
 }
 
 static void signal_stop(struct tracer * tracer, struct task * task, int signal) {
+    if (signal == SIGTRAP && breakpoint_trap(tracer, task)) {
+        resume(tracer, task, 0);
+        return;
+    }
     siginfo_t info;
     memset(&info, 0, sizeof info);
     bool known = request(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0;
@@ -215,6 +224,7 @@ static void task_ended(struct tracer * tracer, struct task * task, int status) {
         task->flags |= FLAG_NO_EXIT;
         record_call(tracer, task, 0, task->start);
     }
+    breakpoint_gone(tracer, task);
     record_task(tracer, task, TASK_EXIT, 0, 0, status);
     if (task->tid == tracer->root) {
         tracer->wait_status = status;
@@ -237,6 +247,7 @@ static void obey(struct tracer * tracer) {
     case REQUEST_DETACH:
         if (!tracer->detaching) {
             tracer->detaching = true;
+            breakpoints_disarm(tracer);
             tracer_interrupt_all(tracer);
         }
         break;
@@ -244,6 +255,9 @@ static void obey(struct tracer * tracer) {
         tracer->recording = false;
         tracer->killing = true;
         task_each(&tracer->tasks, kill_one, NULL);
+        break;
+    case REQUEST_ARM:
+        tracer->boundary_error = breakpoints_arm(tracer);
         break;
     default:
         break;
@@ -287,6 +301,7 @@ void tracer_loop(struct tracer * tracer) {
             if (!task->pid) {
                 task->pid = task_process_of(tid);
             }
+            breakpoint_newcomer(tracer, task);
             handle_stop(tracer, task, status);
             if (!atomic_load_explicit(&tracer->started, memory_order_relaxed)) {
                 await_exec(tracer, task);

@@ -1,5 +1,6 @@
 /* A hash table of the traced threads, and what /proc says about them. */
 #define _GNU_SOURCE
+#include "boundary.h"
 #include "tracer_tasks.h"
 
 #include <fcntl.h>
@@ -35,6 +36,7 @@ struct task * task_get(struct task_table * table, pid_t tid) {
 }
 
 static void task_free(struct task * task) {
+    frames_free(task->frames);
     free(task->text[0].bytes);
     free(task->text[1].bytes);
     free(task);

@@ -12,6 +12,7 @@
 #define SELECT_BYTES 128 /* one bit for each of 1024 system calls */
 
 struct text_rule;
+struct frames;
 
 /* One thread, and the system call it is in. */
 struct task {
@@ -28,6 +29,10 @@ struct task {
     uint64_t start;
     uint64_t args[6];
     const struct text_rule * rule;
+    struct frames * frames; /* calls caught by breakpoints or uprobes (boundary.h) */
+    unsigned watch_version; /* what its debug registers hold (breakpoint_watch.c); 0: nothing */
+    bool known;             /* its memory has been looked at (breakpoint_newcomer) */
+    bool foreign;           /* a process with memory of its own, without breakpoints */
     struct sink_text text[2];
 };
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
+from llamactl.trace.boundary.attached import AttachedCalls, catch_calls
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -21,6 +22,7 @@ from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
+from llamactl.trace.session_signals import send, terminal_sends_it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +48,10 @@ class SessionOptions:
         sample_s: How often memory, threads and bytes read are sampled; 0 for never.
         marks: Pass the program a pipe for phase marks (see ``marks``).
         keep_argv: Whether the command line is kept in the capture.
-        calls: Load the agent into a program that is started, for calls into llama.cpp and the GIL.
+        calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
+            (uprobes, breakpoints) in one that runs already.
+        breakpoints: They may be caught by breakpoints where uprobes are refused.
+        watch: Watch who reads the logits as well.
     """
 
     engine: str | None = None
@@ -59,6 +64,8 @@ class SessionOptions:
     marks: bool = False
     keep_argv: bool = True
     calls: bool = False
+    breakpoints: bool = False
+    watch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ def record(
     finally:
         choice.engine.close()
         session.close_marks()
+        session.close_calls()
         session.agent.close()
 
 
@@ -168,6 +176,7 @@ class _Session:
     _looks: int = 0
     _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _marks: PhasePipe | None = field(default=None)
+    _calls: AttachedCalls | None = field(default=None)
     agent: AgentPart = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,14 +212,22 @@ class _Session:
         if not self.ours:
             self._stop("interrupt")
         elif number != signal.SIGINT:
-            _send(pid, number)
+            send(pid, number)
         else:
             self.interrupts += 1
             if self.interrupts >= INTERRUPTS_TO_KILL:
                 self._ended = "interrupt"
                 self.engine.kill()
-            elif not _terminal_sends_it():
-                _send(pid, number)
+            elif not terminal_sends_it():
+                send(pid, number)
+
+    def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
+        agent = (self.agent.note,) if self.agent.note else ()
+        return (*engine, *agent, *(self._calls.notes if self._calls is not None else ()))
+
+    def close_calls(self) -> None:
+        if self._calls is not None:
+            self._calls.close()
 
     def close_marks(self) -> None:
         if self._marks is not None:
@@ -225,7 +242,13 @@ class _Session:
         else:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
+            if self.options.calls:
+                self._calls = catch_calls(
+                    self.target, self.engine, self.options.breakpoints, self.options.watch
+                )
             self.engine.attach(self.target)
+            if self._calls is not None:
+                self._calls.attached()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
 
@@ -251,7 +274,9 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self._write(batch.records)
+        self._write(
+            batch.records if self._calls is None else self._calls.translate(batch.records, self.writer)
+        )
 
     def _write(self, records: Any) -> None:
         if self._error is None:
@@ -273,6 +298,8 @@ class _Session:
                 self._looks += 1
                 self._regions = find_regions(self.engine.state().pid)
         self._read_marks()
+        if self._calls is not None and self._error is None and not self._stopping:
+            self._calls.drain(self.writer)
         if not self._stopping:
             self._from_agent(self.agent.drain)
         options = self.options
@@ -321,7 +348,7 @@ class _Session:
             engine=self.engine.name,
             reasons=self.choice.reasons,
             blind=self.engine.blind,
-            notes=(*state.notes, *([self.agent.note] if self.agent.note else [])),
+            notes=self._notes(state.notes),
             pid=state.pid,
             exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
             ended=self._ended,
@@ -333,6 +360,8 @@ class _Session:
             error=self._error,
         )
         if self._error is None:
+            if self._calls is not None:
+                self._calls.finish(self.writer)
             self.writer.metadata(
                 closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
             )
@@ -362,25 +391,3 @@ class _Signals:
 def _exit_code(wait_status: int) -> int:
     code = os.waitstatus_to_exitcode(wait_status)
     return 128 - code if code < 0 else code
-
-
-def _send(pid: int, number: int) -> None:
-    try:
-        if pid > 0:
-            os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _terminal_sends_it() -> bool:
-    """Whether a Ctrl-C went to the program, too, because it is in the terminal's foreground with us."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)

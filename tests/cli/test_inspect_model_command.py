@@ -25,7 +25,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCES), "COLUMNS": "80"}
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, cwd=ROOT / "tests")
+    return subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT, check=False, cwd=ROOT / "tests"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -80,9 +80,7 @@ def test_help_costs_no_numpy() -> None:
         "import sys; from llamactl.cli import trace;"
         " print(sorted({'numpy', 'ptrace', 'sqlite3'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS)
     assert done.stdout.strip() == "[]"
 
 

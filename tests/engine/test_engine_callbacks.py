@@ -18,7 +18,7 @@ class OwnError(Exception):
 
 def test_progress_goes_from_nothing_to_all(model_path: Path) -> None:
     shares: list[float] = []
-    with Model(model_path, progress=shares.append):  # type: ignore[arg-type]
+    with Model(model_path, progress=shares.append):
         pass
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)

@@ -138,7 +138,9 @@ def test_sampling_where_there_is_no_output(context: Context, loaded_model: Model
 
 
 def test_finish_reasons(make_context: Make, loaded_model: Model) -> None:
-    run = lambda *a, **k: tokens_of(make_context, loaded_model, *a, **k)  # noqa: E731
+    def run(text: str, n: int, **options: Any) -> Any:
+        return tokens_of(make_context, loaded_model, text, n, **options)
+
     assert run("Hello", 3).finish_reason == "length"
     assert run("Hello", 0).tokens == []
     full = run("a b " * 120, -1, ignore_end=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -17,7 +18,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 def pieces(data: bytes, chosen: random.Random) -> list[bytes]:
     """Cut bytes anywhere."""
     cuts = sorted({0, len(data), *(chosen.randrange(len(data) + 1) for _ in range(chosen.randrange(8)))})
-    return [data[low:high] for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [data[low:high] for low, high in itertools.pairwise(cuts)]
 
 
 @pytest.mark.parametrize("seed", range(60))

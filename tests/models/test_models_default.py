@@ -18,7 +18,8 @@ from support import Run, clean_environment
 
 from llamactl.errors import LlamactlError
 from llamactl.models.cache import hub_cache, own_cache
-from llamactl.models.default import Packaged, default_model
+from llamactl.models.default import default_model
+from llamactl.models.packaged import Packaged
 
 MEMBER = "tiny_model/tiny.gguf"
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
@@ -159,7 +160,8 @@ def test_a_cache_that_is_a_file(wheel: Packaged, tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
-from llamactl.models.default import Packaged, default_model
+from llamactl.models.default import default_model
+from llamactl.models.packaged import Packaged
 from llamactl.errors import LlamactlError
 sys.stdin.read(1)
 try:

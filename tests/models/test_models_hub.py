@@ -167,7 +167,7 @@ def test_no_hub_there(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("[Errno 111] Connection refused\nand more")
 
     monkeypatch.setattr(hub.HfApi, "list_repo_files", refuse)
-    with pytest.raises(LlamactlError, match="can't fetch user/several: .* refused") as caught:
+    with pytest.raises(LlamactlError, match=r"can't fetch user/several: .* refused") as caught:
         hub_model("user/several")
     assert "network" in caught.value.hint
     assert "\n" not in str(caught.value)

@@ -152,7 +152,7 @@ def main() -> None:
     for part in (start, load, generate, finish):
         part(out)
     out.close()
-    os.chmod(path, 0o644)  # noqa: PTH101
+    os.chmod(path, 0o644)
 
 
 if __name__ == "__main__":

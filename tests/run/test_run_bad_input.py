@@ -173,7 +173,7 @@ def test_a_prompt_longer_than_the_context(llamactl: Run, model_path: Path) -> No
 def test_prompts_that_are_none(
     llamactl: Run, model_path: Path, arguments: tuple[str, ...], given: bytes, shown: str
 ) -> None:
-    result = llamactl(*QUICK, *arguments, input=given, text=False)
+    result: Any = llamactl(*QUICK, *arguments, input=given, text=False)
     assert (result.returncode, result.stdout) == (2, b"")
     assert shown in result.stderr.decode()
     assert result.stderr.count(b"\n") == 1

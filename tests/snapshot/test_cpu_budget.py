@@ -155,7 +155,7 @@ def test_the_affinity_of_a_real_process() -> None:
 
 def test_a_real_control_group() -> None:
     """Half a CPU, asked of the kernel itself."""
-    for mount, file, quota in (
+    for mount, file, quota in (  # noqa: B007 - used after the loop
         (Path("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us", "50000"),
         (Path("/sys/fs/cgroup"), "cpu.max", "50000 100000"),
     ):

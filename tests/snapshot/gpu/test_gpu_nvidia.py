@@ -137,7 +137,7 @@ def test_the_real_device_has_memory() -> None:
     devices = [device for device in gpus().devices if device.vendor == "NVIDIA"]
     assert devices
     assert all(device.total_bytes and device.used_bytes is not None for device in devices)
-    assert os.path.exists("/dev/nvidia0")  # noqa: PTH110
+    assert os.path.exists("/dev/nvidia0")
 
 
 def test_the_real_package_has_what_is_asked_of_it() -> None:

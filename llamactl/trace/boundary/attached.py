@@ -1,0 +1,115 @@
+"""Calls of a program that a session attaches to: by uprobes where they are allowed, by breakpoints on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.boundary.breakpoints import WARNING, Breakpoints, BreakpointSource
+from llamactl.trace.boundary.end_guard import EndGuard
+from llamactl.trace.boundary.uprobes import UprobeSource
+from llamactl.trace.engines.ptrace import PtraceEngine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.engines.base import Engine
+
+
+class AttachedCalls(Protocol):
+    """What a session does for the calls of a program, whichever way they are caught."""
+
+    notes: tuple[str, ...]
+
+    def attached(self) -> None:
+        """The engine has attached. Raises LlamactlError when the calls can't be caught after all."""
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
+        """Return a batch of the engine's as it goes into the capture."""
+
+    def drain(self, writer: CaptureWriter) -> int:
+        """Write what didn't come through the engine."""
+
+    def finish(self, writer: CaptureWriter) -> int:
+        """Write what is left and the metadata, when the engine has let the program go."""
+
+    def close(self) -> None:
+        """Leave nothing behind in the program."""
+
+
+class _Beside:
+    """A source that doesn't need the engine."""
+
+    def __init__(self, source: UprobeSource | BreakpointSource, notes: tuple[str, ...]) -> None:
+        self._source = source
+        self.notes = notes
+
+    def attached(self) -> None:
+        pass
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:  # noqa: ARG002
+        return records
+
+    def drain(self, writer: CaptureWriter) -> int:
+        return self._source.drain(writer)
+
+    def finish(self, writer: CaptureWriter) -> int:
+        return self._source.finish(writer)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _InEngine:
+    """Breakpoints in the engine that records system calls: a program can have one tracer only."""
+
+    def __init__(self, pid: int, engine: PtraceEngine, watch: bool) -> None:
+        self._breakpoints = Breakpoints(pid, watch=watch)
+        self._breakpoints.arm(engine, attached=False)
+        self._guard = EndGuard(engine.close)
+        self.notes: tuple[str, ...] = (WARNING,)
+
+    def attached(self) -> None:
+        self._breakpoints.check()
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
+        return self._breakpoints.translate(records, writer.add_string)
+
+    def drain(self, writer: CaptureWriter) -> int:  # noqa: ARG002
+        return 0
+
+    def finish(self, writer: CaptureWriter) -> int:
+        writer.metadata(self._breakpoints.metadata())
+        return 0
+
+    def close(self) -> None:
+        self._guard.remove()
+
+
+def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> AttachedCalls:
+    """Return the way in which calls are caught; to be used before the engine attaches.
+
+    Args:
+        pid: The program.
+        engine: The session's engine, not attached yet.
+        breakpoints: Whether breakpoints may be used where uprobes are refused.
+        watch: Whether to watch who reads the logits.
+
+    Raises:
+        LlamactlError: Neither way is open; the message says why and what helps.
+    """
+    try:
+        source = UprobeSource(pid, watch=watch)
+        return _Beside(source, source.notes)
+    except LlamactlError as error:
+        if not breakpoints:
+            hint = "--breakpoints catches calls without uprobes. " + error.hint
+            raise LlamactlError(f"calls can't be caught: {error}", hint.strip()) from error
+        reason = f"breakpoints instead of uprobes: {error}"
+    if isinstance(engine, PtraceEngine):
+        calls = _InEngine(pid, engine, watch)
+        calls.notes = (reason, *calls.notes)
+        return calls
+    return _Beside(BreakpointSource(pid, watch=watch), (reason, WARNING))

@@ -1,0 +1,63 @@
+"""Which object lies where in a process: executable mappings, load addresses, unused bytes."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from pathlib import Path
+
+from llamactl.errors import LlamactlError
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One mapping of a file; ``path`` is as the process sees it."""
+
+    start: int
+    end: int
+    offset: int
+    executable: bool
+    path: str
+
+
+class ProcessMaps:
+    """The file mappings of a process at one moment.
+
+    Raises:
+        LlamactlError: The process is gone, or may not be looked at.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            text = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise LlamactlError(f"can't read the mappings of process {pid}: {error.strerror}") from error
+        self.pieces = [piece for line in text.splitlines() if (piece := _piece(line)) is not None]
+        self._starts = [piece.start for piece in self.pieces]
+
+    def find(self, address: int) -> Piece | None:
+        """Return the file mapping that holds an address; None for anonymous memory and nothing."""
+        index = bisect.bisect_right(self._starts, address) - 1
+        piece = self.pieces[index] if index >= 0 else None
+        return piece if piece is not None and address < piece.end else None
+
+    def objects(self) -> list[str]:
+        """Return the paths with executable mappings, each once, in the order of addresses."""
+        return list(dict.fromkeys(piece.path for piece in self.pieces if piece.executable))
+
+    def executable(self, path: str) -> list[Piece]:
+        """Return the executable mappings of an object."""
+        return [piece for piece in self.pieces if piece.executable and piece.path == path]
+
+    def readable(self, path: str) -> Path:
+        """Return where we can read the process's file: it may live in a mount namespace of its own."""
+        return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+
+
+def _piece(line: str) -> Piece | None:
+    fields = line.split(maxsplit=5)
+    if len(fields) < 6 or not fields[5].startswith("/"):
+        return None
+    start, end = (int(part, 16) for part in fields[0].split("-"))
+    return Piece(start, end, int(fields[2], 16), fields[1][2] == "x", fields[5])

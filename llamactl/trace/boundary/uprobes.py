@@ -1,0 +1,142 @@
+"""Uprobes: the kernel catches the calls of a running program; nothing is left in it whatever happens to us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.boundary.calls import CallTable
+from llamactl.trace.boundary.points import new_points, point_of
+from llamactl.trace.boundary.rings import Rings
+from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
+from llamactl.trace.boundary.uprobe_events import UprobeEvents
+from llamactl.trace.boundary.watch import LOGITS, Watch
+from llamactl.trace.capture.record import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llamactl.trace.capture.writer import CaptureWriter
+
+UNSEEN = frozenset({FLOAT, STRING})
+"""A sample has no vector registers, and no memory but the stack's top: such arguments aren't kept."""
+GREENLETS = "the program uses greenlets, which move stacks about: uprobes can't wait for returns"
+NO_ENDS = (
+    "{} calls llama.cpp from C++: an exception that it catches would end the program if uprobes waited for the"
+    " call's return, so calls have no end; breakpoints let exceptions pass"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UprobeLosses:
+    """What wasn't recorded: records that found a ring full; ``inner`` calls of llama.cpp are left out."""
+
+    records: int
+    inner: int
+
+
+class UprobeSource:
+    """Records the calls of a running program, and who reads its logits.
+
+    Offers the same as the agent's source: ``drain``, ``finish``, ``losses``, ``metadata``, ``close``.
+
+    Args:
+        pid: The program.
+        names: The functions; None for what ``find_targets`` chooses.
+        gil: Whether to catch the GIL's functions.
+        watch: Whether to watch the logits.
+
+    Where llama.cpp's caller is C++, calls are recorded without an end (see ``NO_ENDS``).
+
+    Raises:
+        LlamactlError: Uprobes are refused (they need root), or there is no llama.cpp.
+    """
+
+    def __init__(
+        self, pid: int, names: frozenset[str] | None = None, gil: bool = True, watch: bool = False
+    ) -> None:
+        self._found = _distinct(find_targets(pid, names, gil))
+        if not any(target.name.startswith("llama_") for target in self._found.targets):
+            raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
+        exports = self._found.exports
+        kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
+        self._calls = CallTable(self._found, kept)
+        maps = self._found.maps
+        places = [(str(maps.readable(target.library)), target.offset) for target in self._found.targets]
+        rows = [
+            point_of(nr, target, item, watch and target.name in LOGITS)
+            for nr, (target, item) in enumerate(zip(self._found.targets, kept, strict=True))
+        ]
+        for row, target in zip(rows, self._found.targets, strict=True):
+            row["endless"] = bool(self.notes) and target.name not in GIL_FUNCTIONS
+        leave = {place for place, row in zip(places, rows, strict=True) if not row["endless"]}
+        self._events = UprobeEvents(set(places), leave)
+        try:
+            self._rings = Rings(pid, new_points(rows, self._found.ranges), self._events.ids)
+        except LlamactlError:
+            self._events.close()
+            raise
+        self._watch = Watch(self._rings) if watch else None
+
+    def drain(self, writer: CaptureWriter) -> int:
+        """Write what has come in; to be called every few ms. Returns how many records that was."""
+        return self._keep(self._rings.take(), writer)
+
+    def finish(self, writer: CaptureWriter) -> int:
+        """Record no more; write what is left, calls in progress included, and the metadata."""
+        count = self._keep(self._rings.stop(), writer)
+        writer.metadata(self.metadata())
+        return count
+
+    def _keep(self, records: NDArray[np.void], writer: CaptureWriter) -> int:
+        records = self._calls.translate(records)
+        if self._watch is not None:
+            self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
+            self._watch.resolve(records, writer.add_string)
+            records = self._watch.without_own(records, self._calls.functions)
+        writer.records(records)
+        return len(records)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What turned out to be different from the plan, as sentences."""
+        catching = self._found.catching
+        if any(PurePosixPath(path).name.startswith("_greenlet.") for path in self._found.maps.objects()):
+            return (GREENLETS,)
+        return (NO_ENDS.format(PurePosixPath(catching[0]).name),) if catching else ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the program has ended."""
+        return self._rings.finished
+
+    def losses(self) -> UprobeLosses:
+        """Return what wasn't recorded."""
+        return UprobeLosses(self._rings.lost, self._rings.inner)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return "functions", "function_table", "boundary" with how it was done, and "watch"."""
+        about = {
+            "way": "uprobes",
+            "armed": len(self._found.targets),
+            "inner": self._rings.inner,
+            "lost": self._rings.lost,
+            "no_ends": next(iter(self.notes), None),
+        }
+        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
+        return {**self._calls.metadata(), "boundary": about, **more}
+
+    def close(self) -> None:
+        """Remove the uprobes."""
+        self._rings.close()
+        self._events.close()
+
+
+def _distinct(found: Found) -> Found:
+    """Several names may mean one address: the first is kept."""
+    first = {target.address: target for target in reversed(found.targets)}
+    kept = tuple(target for target in found.targets if first[target.address] is target)
+    return replace(found, targets=kept)

@@ -1,0 +1,68 @@
+"""The real llama.cpp through llamactl's own CFFI module and llama-cpp-python, attached to."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from boundary_support import PROGRAMS, attach, start
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.analysis.binding import BindingKind, bindings
+
+ROOT = Path(__file__).resolve().parents[3]
+LIBRARIES = ROOT / "llamactl" / "lib"
+COUNT = 8
+KINDS = {"engine": BindingKind.CFFI_API, "llama_cpp": BindingKind.CTYPES}
+
+
+@pytest.fixture(scope="session")
+def model_file() -> str:
+    """The default model, or the one that LLAMACTL_TEST_MODEL names."""
+    named = os.environ.get("LLAMACTL_TEST_MODEL")
+    if named:
+        return named
+    from llamactl.models.default import default_model
+
+    try:
+        return str(default_model(quiet=True))
+    except LlamactlError as error:
+        pytest.skip(f"no model: {error}")
+
+
+def python_with(which: str) -> str:
+    if which == "engine" or importlib.util.find_spec("llama_cpp"):
+        return sys.executable
+    named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
+    return named or pytest.skip(
+        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
+    )
+
+
+@pytest.mark.parametrize("which", KINDS)
+def test_generation(
+    monkeypatch: pytest.MonkeyPatch, model_file: str, way: str, which: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(LIBRARIES))
+    command = (python_with(which), PROGRAMS / "boundary_generate.py", which, model_file, str(COUNT))
+    plain, _ = start(*command).communicate("\n")
+    traced = attach(way, start(*command), gil=True)
+    traced.say()
+    out, status = traced.end()
+    traced.detach()
+    assert (out, status) == (plain, 0)
+    counts = traced.writer.counts()
+    for name, called in json.loads(out)["counts"].items():
+        assert counts[name] == called, name
+    assert counts["llama_decode"] == COUNT
+    about = traced.writer.facts["boundary"]
+    assert about["refused" if way == "breakpoints" else "lost"] == 0
+    found = bindings(traced.writer.exchange())[0]
+    assert found.kind is KINDS[which]
+    assert b"Paris" not in bytes(traced.writer.arena)
+    assert b"capital" not in bytes(traced.writer.arena)
