@@ -67,6 +67,16 @@ class RecordingOptions:
         Option("--calls/--no-calls", help="Calls into llama.cpp and the GIL, in a program that is started.",
                rich_help_panel=RECORDING),
     ] = True  # fmt: skip
+    breakpoints: Annotated[
+        bool,
+        Option("--breakpoints", help="With -p: catch calls by breakpoints where uprobes are refused.",
+               rich_help_panel=RECORDING),
+    ] = False  # fmt: skip
+    watch: Annotated[
+        bool,
+        Option("--watch", help="With -p: watch who reads the logits, and whether they are copied.",
+               rich_help_panel=RECORDING),
+    ] = False  # fmt: skip
     compare_untraced: Annotated[
         bool,
         Option("--compare-untraced", help="Run the command again without tracing and state the ratio.",

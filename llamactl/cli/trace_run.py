@@ -79,6 +79,8 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
         marks=own,
         keep_argv=not recording.no_argv,
         calls=recording.calls,
+        breakpoints=recording.breakpoints,
+        watch=recording.watch,
     )
 
 

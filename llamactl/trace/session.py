@@ -14,7 +14,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
-from llamactl.trace.boundary.attached import AttachedCalls, catch_calls
+from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -177,6 +177,7 @@ class _Session:
     _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _marks: PhasePipe | None = field(default=None)
     _calls: AttachedCalls | None = field(default=None)
+    _uncaught: str = ""
     agent: AgentPart = field(init=False)
 
     def __post_init__(self) -> None:
@@ -223,7 +224,8 @@ class _Session:
 
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
-        return (*engine, *agent, *(self._calls.notes if self._calls is not None else ()))
+        uncaught = (self._uncaught,) if self._uncaught else ()
+        return (*engine, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
 
     def close_calls(self) -> None:
         if self._calls is not None:
@@ -243,7 +245,7 @@ class _Session:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
-                self._calls = catch_calls(
+                self._calls, self._uncaught = catch_if_possible(
                     self.target, self.engine, self.options.breakpoints, self.options.watch
                 )
             self.engine.attach(self.target)
