@@ -79,7 +79,6 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
         marks=own,
         keep_argv=not recording.no_argv,
         calls=recording.calls,
-        calls_optional=not (recording.breakpoints or recording.watch),
         breakpoints=recording.breakpoints,
         watch=recording.watch,
     )

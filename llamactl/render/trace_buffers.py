@@ -40,7 +40,7 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
     if facts.buffer is not None:
         yield from _watched(facts.buffer)
     elif asked:
-        yield "who reads or copies them wasn't watched"
+        yield "who reads them wasn't watched (-p PID --watch does)"
 
 
 def _watched(buffer: Buffer) -> Iterator[str]:

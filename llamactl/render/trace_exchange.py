@@ -43,7 +43,7 @@ def interface(report: TraceReport) -> Mechanism:
 
 def _why_no_calls(report: TraceReport) -> str:
     if report.metadata.get("attached"):
-        return f"{NOT_SEEN}: the agent can't be loaded into a running program"
+        return f"{NOT_SEEN} in the running program"
     if not report.metadata.get("agent"):
         return "calls weren't recorded"
     return NOT_SEEN

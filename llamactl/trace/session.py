@@ -13,7 +13,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
-from llamactl.trace.boundary.attached import AttachedCalls, catch_calls
+from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -49,7 +49,6 @@ class SessionOptions:
         keep_argv: Whether the command line is kept in the capture.
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
-        calls_optional: Record without them, with a note, where they can't be caught in a running program.
         breakpoints: They may be caught by breakpoints where uprobes are refused.
         watch: Watch who reads the logits as well.
     """
@@ -64,7 +63,6 @@ class SessionOptions:
     marks: bool = False
     keep_argv: bool = True
     calls: bool = False
-    calls_optional: bool = False
     breakpoints: bool = False
     watch: bool = False
 
@@ -178,6 +176,7 @@ class _Session:
     _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _marks: PhasePipe | None = field(default=None)
     _calls: AttachedCalls | None = field(default=None)
+    _uncaught: str = ""
     agent: AgentPart = field(init=False)
 
     def __post_init__(self) -> None:
@@ -224,7 +223,8 @@ class _Session:
 
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
-        return (*engine, *agent, *(self._calls.notes if self._calls is not None else ()))
+        uncaught = (self._uncaught,) if self._uncaught else ()
+        return (*engine, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
 
     def close_calls(self) -> None:
         if self._calls is not None:
@@ -244,22 +244,14 @@ class _Session:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
-                self._calls = self._catch_calls(self.target)
+                self._calls, self._uncaught = catch_if_possible(
+                    self.target, self.engine, self.options.breakpoints, self.options.watch
+                )
             self.engine.attach(self.target)
             if self._calls is not None:
                 self._calls.attached()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
-
-    def _catch_calls(self, pid: int) -> AttachedCalls | None:
-        options = self.options
-        try:
-            return catch_calls(pid, self.engine, options.breakpoints, options.watch)
-        except LlamactlError as error:
-            if not options.calls_optional:
-                raise
-            self.agent.note = str(error)
-            return None
 
     def _with_marks(self, command: Command) -> Command:
         if not self.options.marks:

@@ -113,3 +113,19 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
         calls.notes = (reason, *calls.notes)
         return calls
     return _Beside(BreakpointSource(pid, watch=watch), (reason, WARNING))
+
+
+def catch_if_possible(
+    pid: int, engine: Engine, breakpoints: bool, watch: bool
+) -> tuple[AttachedCalls | None, str]:
+    """Return the way in which calls are caught, or None and why not; see :func:`catch_calls`.
+
+    Raises:
+        LlamactlError: They can't be caught although breakpoints or watching were asked for.
+    """
+    try:
+        return catch_calls(pid, engine, breakpoints, watch), ""
+    except LlamactlError as error:
+        if breakpoints or watch:
+            raise
+        return None, str(error)

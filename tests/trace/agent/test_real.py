@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from agent_support import PROGRAMS, Traced, exchange_of, run_traced
 
+import llamactl
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.library import agent_environment, find_agent
 from llamactl.trace.agent.ring import Ring
@@ -21,7 +22,7 @@ from llamactl.trace.analysis.crossings import per_token, tokens
 from llamactl.trace.analysis.gil import GilVerdict, gil_report
 
 PROGRAM = PROGRAMS / "agent_generate.py"
-ROOT = Path(__file__).resolve().parents[3]
+SOURCES = Path(llamactl.__file__).resolve().parents[1]
 COUNT = 16
 SECRETS = (b"The capital of France", b"Paris", b"United States")
 
@@ -41,7 +42,7 @@ def model_file() -> str:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "LLAMA_CPP_LIB_PATH": str(find_agent().parent)}
+    return {**os.environ, "PYTHONPATH": str(SOURCES), "LLAMA_CPP_LIB_PATH": str(find_agent().parent)}
 
 
 def python_with(which: str) -> str:

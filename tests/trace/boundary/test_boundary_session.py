@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,11 @@ def test_breakpoints_are_only_used_on_request(
 ) -> None:
     monkeypatch.setattr(attached, "UprobeSource", _refused)
     process = start(built / "boundary_loop", "1", "1")
+    options = SessionOptions(engine="ptrace", calls=True, duration_s=0.05)
+    result = record(process.pid, options, CaptureWriter(tmp_path / "trace.cap"))
+    assert any("--breakpoints" in note for note in result.notes)
     with pytest.raises(LlamactlError, match="--breakpoints"):
-        record(
-            process.pid, SessionOptions(engine="ptrace", calls=True), CaptureWriter(tmp_path / "trace.cap")
-        )
+        record(process.pid, replace(options, watch=True), CaptureWriter(tmp_path / "watched.cap"))
     assert_untouched(process.pid)
     assert process.communicate("go\n")[0] == "done 1 43\n"
     assert process.returncode == 7
