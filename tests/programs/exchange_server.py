@@ -20,7 +20,7 @@ started = threading.Event()
 counts: list[int] = []
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.Server):  # type: ignore[misc]
     """Says when it listens."""
 
     async def startup(self, sockets: list[object] | None = None) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from boundary_support import PROGRAMS, attach, start
 
+import llamactl
 from llamactl.errors import LlamactlError
 from llamactl.trace.analysis.binding import BindingKind, bindings
 
-ROOT = Path(__file__).resolve().parents[3]
-LIBRARIES = ROOT / "llamactl" / "lib"
+SOURCES = Path(llamactl.__file__).resolve().parents[1]
+LIBRARIES = SOURCES / "llamactl" / "lib"
 COUNT = 8
 KINDS = {"engine": BindingKind.CFFI_API, "llama_cpp": BindingKind.CTYPES}
 
@@ -47,7 +48,7 @@ def python_with(which: str) -> str:
 def test_generation(
     monkeypatch: pytest.MonkeyPatch, model_file: str, way: str, which: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(SOURCES))
     monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(LIBRARIES))
     command = (python_with(which), PROGRAMS / "boundary_generate.py", which, model_file, str(COUNT))
     plain, _ = start(*command).communicate("\n")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from boundary_support import PROGRAMS, assert_untouched, attach, compile_program, start, text_of
 
+import llamactl
 from llamactl.trace.capture.record import Flag
 
-ROOT = Path(__file__).resolve().parents[3]
+SOURCES = Path(llamactl.__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -23,7 +24,7 @@ def test_breakpoints_are_taken_out_when_we_are_ended(built: Path, number: int) -
     before = text_of(process.pid)
     tracer = subprocess.Popen(
         [sys.executable, PROGRAMS / "boundary_attach.py", str(process.pid)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={"PYTHONPATH": str(SOURCES)}, text=True,
     )  # fmt: skip
     assert tracer.stdout is not None and process.stdin is not None and process.stdout is not None
     assert tracer.stdout.readline() == "armed\n"
@@ -49,7 +50,7 @@ def test_a_killed_tracer_leaves_no_uprobe(built: Path) -> None:
     )
     tracer = subprocess.Popen(
         [sys.executable, "-c", code, str(process.pid)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PYTHONPATH": str(SOURCES)}, text=True,
     )  # fmt: skip
     assert tracer.stdout is not None
     assert tracer.stdout.readline() == "armed\n"
