@@ -44,12 +44,13 @@ format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
 
-peers: $(VENV)/.installed-base  ## Build llama-bench, llama-completion and llama-cpp-python on the same engine
+peers: $(VENV)/.installed-base  ## Build llama.cpp's programs and other bindings on the same engine, to compare with
 	$(PIP) install --quiet --no-deps . -C cmake.define.LLAMACTL_PEERS=ON -C "build.targets=all;peers"
 	$(PYTHON) -m venv build/peers-venv
 	CMAKE_ARGS=-DLLAMA_BUILD=OFF build/peers-venv/bin/pip --disable-pip-version-check install --quiet \
 	    --no-binary llama-cpp-python -r llama.cpp/requirements.txt --no-deps
-	build/peers-venv/bin/pip --disable-pip-version-check install --quiet numpy jinja2 diskcache typing-extensions
+	build/peers-venv/bin/pip --disable-pip-version-check install --quiet numpy jinja2 diskcache typing-extensions \
+	    uvicorn fastapi pydantic-settings sse-starlette starlette-context PyYAML xllamacpp
 
 bench: $(VENV)/.installed-test  ## Measure against peers (make peers first)
 	@for name in run_vs_llama_cpp bench_vs_llama_bench inspect_model inspect_process trace_overhead trace_report \

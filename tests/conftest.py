@@ -13,6 +13,12 @@ import pytest
 from support import REPOSITORY, SOURCES, Run, clean_environment
 
 TIMEOUT_S = 120
+PEERS = REPOSITORY / "build" / "peers-venv" / "bin" / "python"
+
+# `make peers` makes an interpreter with other bindings; the variables name another one.
+if PEERS.exists():
+    os.environ.setdefault("LLAMACTL_TEST_LLAMA_CPP_PYTHON", str(PEERS))
+    os.environ.setdefault("LLAMACTL_TEST_XLLAMACPP", str(PEERS))
 
 
 @pytest.fixture(scope="session", autouse=True)
