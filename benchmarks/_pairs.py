@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# A child Python looks into its current directory first; here it finds the installed package.
+os.chdir(Path(__file__).parent)
 LLAMACTL = str(Path(sys.executable).parent / "llamactl")
 
 

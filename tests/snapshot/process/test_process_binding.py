@@ -109,11 +109,9 @@ def test_a_library_opened_by_its_path(start: Start, lib: Path) -> None:
         assert found.abi is not None and found.abi.status == "unknown"
 
 
-def test_llama_cpp_python_generating(start: Start, lib: Path) -> None:
+def test_llama_cpp_python_generating(start: Start, lib: Path, model_path: Path) -> None:
     python = peer("LLAMACTL_TEST_LLAMA_CPP_PYTHON", "llama-cpp-python")
-    model = os.environ.get("LLAMACTL_TEST_MODEL")
-    if not model:
-        pytest.skip("LLAMACTL_TEST_MODEL names no GGUF file")
+    model = str(model_path)
     target = start("generate_with_llama_cpp.py", model, python=python, LLAMA_CPP_LIB_PATH=str(lib))
     found = look(target)
     assert found.binding is not None
