@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from _pairs import LLAMACTL, interleaved, peer, wall_ms
 from llamactl.models.default import default_model
 
 N_PROMPT, N_GENERATE = 256, 64
+REPETITIONS = 3
+"""Of which the median counts, in each process of either program."""
 PROMPT = "Once upon a time there was a small operating system that"
 BARE_APP = """
 import typer
@@ -28,27 +31,32 @@ def two(): pass
 app()
 """
 RATES = """
-import random, sys, time
+import random, statistics, sys, time
 from llamactl.engine import Context, ContextParameters, Model
-model, threads, n_prompt, n_generate = sys.argv[1], *map(int, sys.argv[2:])
+model, threads, n_prompt, n_generate, repetitions = sys.argv[1], *map(int, sys.argv[2:])
 with Model(model) as m, Context(m, ContextParameters(n_ctx=n_prompt + n_generate, n_threads=threads,
         n_threads_batch=threads)) as c:
     tokens = [random.randrange(m.vocabulary.size) for _ in range(n_prompt)]
-    c.decode_tokens(tokens); c.synchronize(); c.kv.clear()
-    start = time.perf_counter(); c.decode_tokens(tokens); c.synchronize()
-    prompt = time.perf_counter() - start
-    c.kv.clear()
-    c.decode_token(tokens[0]); c.synchronize(); c.kv.clear()
-    start = time.perf_counter()
-    for token in tokens[:n_generate]:
-        c.decode_token(token); c.synchronize()
-    print(n_prompt / prompt, n_generate / (time.perf_counter() - start))
+    def prompt():
+        c.decode_tokens(tokens); c.synchronize()
+    def generate():
+        for token in tokens[:n_generate]:
+            c.decode_token(token); c.synchronize()
+    def seconds(work):
+        c.kv.clear()
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+    for work, count in (prompt, n_prompt), (generate, n_generate):
+        seconds(work)
+        print(count / statistics.median(seconds(work) for _ in range(repetitions)))
 """
 
 
 def own_rates(model: str, threads: int) -> tuple[float, float]:
     """Return tokens per second of prompt and generation through llamactl.engine."""
     command = [sys.executable, "-c", RATES, model, str(threads), str(N_PROMPT), str(N_GENERATE)]
+    command.append(str(REPETITIONS))
     prompt, generate = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return float(prompt), float(generate)
 
@@ -67,10 +75,10 @@ def llama_bench_rates(model: str, threads: int) -> tuple[float, float]:
         str(N_GENERATE),
     ]
     output = subprocess.run(
-        [*command, "-r", "1", "-o", "json"], capture_output=True, text=True, check=True
+        [*command, "-r", str(REPETITIONS), "-o", "json"], capture_output=True, text=True, check=True
     ).stdout
     prompt, generate = json.loads(output)
-    return float(prompt["avg_ts"]), float(generate["avg_ts"])
+    return statistics.median(prompt["samples_ts"]), statistics.median(generate["samples_ts"])
 
 
 def rates(model: str, threads: int, pairs: int) -> None:
