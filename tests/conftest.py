@@ -72,3 +72,19 @@ def llamactl(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+_tracing = {"passed": 0, "skipped": 0}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what became of the tests that trace."""
+    if "tests/trace/" in report.nodeid and (report.when == "call" or report.skipped):
+        _tracing[report.outcome] = _tracing.get(report.outcome, 0) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which everything that traces was skipped: it would say nothing about tracing."""
+    if _tracing["skipped"] and not _tracing["passed"] and not _tracing.get("failed"):
+        print(f"\nAll {_tracing['skipped']} tests that trace were skipped: that is a failure.")
+        session.exitstatus = 1
