@@ -47,7 +47,7 @@ def run_tests(python: str, version: str, package: Path) -> int:
     pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"{package}[test]"], check=True)
     subprocess.run([*pip, "--force-reinstall", "--no-deps", str(package)], check=True)
-    command = [str(environment / "bin/pytest"), "-q", *QUICK]
+    command = [str(environment / "bin/pytest"), "-q", "-m", "not slow", *QUICK]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
