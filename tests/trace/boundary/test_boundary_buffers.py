@@ -52,8 +52,11 @@ def test_who_reads_the_logits(built: Path, way: str, reads: str) -> None:
     assert buffer.verdict is verdict
     assert (buffer.tokens, buffer.row_bytes) == (TOKENS, ROW_BYTES)
     reader = next(item for item in buffer.readers if item.how is how)
-    if how in (How.LIST, How.NUMPY_COPY, How.ELEMENTS, How.SAMPLER):
+    if how in (How.LIST, How.ELEMENTS, How.SAMPLER):
         assert reader.touches == TOKENS
+    if how is How.NUMPY_COPY:
+        # libc's memcpy loads the first bytes twice or not, as the row happens to be aligned.
+        assert reader.touches in {TOKENS, 2 * TOKENS}
     assert reader.whole_row is (how is not How.ELEMENTS)
     copies = how in (How.LIST, How.NUMPY_COPY)
     assert buffer.copied_bytes_per_token == (ROW_BYTES if copies else 0)
