@@ -29,6 +29,7 @@ enum record_flag {
     FLAG_NO_EXIT = 1,
     FLAG_NO_ENTRY = 2,
     FLAG_TEXT_CUT = 4,
+    FLAG_ENTRY_ONLY = 128, /* never in a capture: the strings of a call that perf records */
 };
 
 enum record_arch { ARCH_X86_64 = 0, ARCH_AARCH64 = 1, ARCH_I386 = 2, ARCH_OTHER = 255 };

@@ -166,6 +166,10 @@ void tracer_hold(struct tracer * tracer) {
     atomic_store(&tracer->hold, 1);
 }
 
+void tracer_entry_only(struct tracer * tracer) {
+    tracer->entry_only = true;
+}
+
 int tracer_held(struct tracer * tracer) {
     return atomic_load(&tracer->hold) == 2;
 }

@@ -74,6 +74,9 @@ int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *c
 int tracer_attach(tracer_t *tracer, int pid);
 /* 0 not yet, 1 recording, 2 failed (see the state). */
 int tracer_started(tracer_t *tracer);
+/* Before the launch: where a call's strings can be read on entry, record only those (with
+ * FLAG_ENTRY_ONLY); another recorder sees the call. */
+void tracer_entry_only(tracer_t *tracer);
 /* Before the launch: let the child wait, seized, until it is released. */
 void tracer_hold(tracer_t *tracer);
 int tracer_held(tracer_t *tracer);

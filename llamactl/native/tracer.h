@@ -16,6 +16,7 @@
 
 #include "tracer_api.h"
 #include "tracer_arch.h"
+#include "tracer_awake.h"
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
@@ -70,6 +71,7 @@ struct tracer {
     bool seccomp;
     bool everything;
     bool no_calls; /* no system call is selected */
+    bool entry_only; /* another recorder sees the calls: only their strings are wanted */
     struct breakpoints * breakpoints;
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
     atomic_uint watch_version;      /* 0: nothing was ever watched */
@@ -90,6 +92,7 @@ struct tracer {
     int stage;
     int error;
     atomic_ullong stops;
+    struct awake awake;
 };
 
 uint64_t now_ns(void);

@@ -41,6 +41,9 @@ int tracer_launch(struct tracer * tracer, const char * path, char * const * argv
                   uint32_t filter_length, int no_new_privs, uint32_t loops);
 int tracer_attach(struct tracer * tracer, int pid);
 int tracer_started(struct tracer * tracer);
+/* Before the launch: where a call's strings can be read on entry, record only those (with
+ * FLAG_ENTRY_ONLY); another recorder sees the call. */
+void tracer_entry_only(struct tracer * tracer);
 /* Before the launch: let the child wait, seized, until it is released. */
 void tracer_hold(struct tracer * tracer);
 int tracer_held(struct tracer * tracer);

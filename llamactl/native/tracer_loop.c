@@ -55,6 +55,10 @@ static void enter_call(struct tracer * tracer, struct task * task, uint32_t audi
         }
     }
     task->start = now_ns();
+    if (tracer->entry_only && task->rule && text_on_entry(task->rule)) {
+        task->flags |= FLAG_ENTRY_ONLY;
+        record_call(tracer, task, 0, task->start);
+    }
 }
 
 /* A return whose entry wasn't seen: the thread was inside the call when it was seized. */
@@ -271,11 +275,12 @@ static void await_exec(struct tracer * tracer, const struct task * task) {
 }
 
 void tracer_loop(struct tracer * tracer) {
+    awake_begin(&tracer->awake);
     while (tracer->tasks.count) {
         int status;
         /* Only this thread's children: other threads of this process may have children of their
          * own. */
-        pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD);
+        pid_t tid = awake_wait(&tracer->awake, &status, &tracer->request);
         if (atomic_load_explicit(&tracer->request, memory_order_relaxed)) {
             obey(tracer);
         }
@@ -308,4 +313,5 @@ void tracer_loop(struct tracer * tracer) {
             }
         }
     }
+    awake_end(&tracer->awake);
 }

@@ -130,3 +130,13 @@ __attribute__((constructor)) static void index_rules(void) {
 const struct text_rule * text_rule_of(uint32_t nr) {
     return nr < NUMBER_LIMIT ? by_number[nr] : NULL;
 }
+
+bool text_on_entry(const struct text_rule * rule) {
+    for (int i = 0; i < 2; i++) {
+        uint8_t kind = rule->part[i].kind;
+        if (kind == TEXT_OUT_BYTES || kind == TEXT_OUT_SIZED || kind == TEXT_VECTOR) {
+            return false;
+        }
+    }
+    return true;
+}

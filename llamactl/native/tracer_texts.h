@@ -33,6 +33,8 @@ struct text_rule {
 
 /* The rule of a native system call; NULL when nothing is kept. */
 const struct text_rule * text_rule_of(uint32_t nr);
+/* Whether all that is kept can be read on entry, and the call returns to the same program. */
+bool text_on_entry(const struct text_rule * rule);
 /* Reads what is to be read on entry, or (exit true) when the call has returned. */
 void text_read(struct task * task, bool exit);
 /* Reads memory of a stopped thread; returns how many bytes could be read. */

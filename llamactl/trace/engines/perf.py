@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
+from llamactl.trace.engines.entry_texts import EntryTexts
 from llamactl.trace.engines.held import Held
 from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
 from llamactl.trace.engines.ptrace import PtraceEngine
-from llamactl.trace.engines.texts import numbers_with_paths
+from llamactl.trace.engines.texts import numbers_told_on_entry, numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ SIGRETURN_LEAVES = "id==-1"
 class PerfEngine(Engine):
     """Reads tracepoints and page faults from one ring per CPU: 1.5 to 2.5 µs a call.
 
-    The rings hold no strings. So the few calls that take a path are left to the engine ``ptrace``, which
-    stops the program at them through a seccomp filter; each call is recorded by exactly one of the two.
+    The rings hold no strings. So at the few calls that take a path the engine ``ptrace`` stops the program
+    once, before the call, and reads them. Calls whose strings are known only when they return, such as
+    ``accept``, and ``execve`` are left to it altogether: each call is recorded by exactly one of the two.
 
     Args:
         options: What to record.
-        with_strings: Whether to record path calls by ptrace; not possible when attaching.
+        with_strings: Whether to read strings by ptrace; not possible when attaching.
 
     Raises:
         LlamactlError: The tracepoints can't be had, with the remedy.
@@ -62,6 +64,7 @@ class PerfEngine(Engine):
         self._loop_ns = 0
         self._restore: tuple[int, int] | None = None
         self._held = Held()
+        self._texts = EntryTexts()
         self._strings: PtraceEngine | None = None
         self._by_ptrace: frozenset[int] = frozenset()
         if with_strings and not options.loops:
@@ -123,9 +126,9 @@ class PerfEngine(Engine):
         if self._strings is None:
             return batch
         while (more := self._strings.poll(0)) is not None:
-            self._held.add(more)
+            self._held.add(self._texts.take_out(more))
         if batch is not None:
-            return self._held.merge_into(batch)
+            return self._held.merge_into(self._texts.join(batch))
         return self._held.before(None if finished else drained)
 
     def pass_through(self) -> None:
@@ -190,9 +193,11 @@ class PerfEngine(Engine):
     def _plan_strings(self) -> None:
         wanted = self._options.selection
         paths = numbers_with_paths()
-        self._by_ptrace = paths if wanted is None else paths & wanted
-        if self._by_ptrace:
-            self._strings = PtraceEngine(Options(selection=self._by_ptrace))
+        stopped = paths if wanted is None else paths & wanted
+        if stopped:
+            self._by_ptrace = stopped - numbers_told_on_entry()
+            self._strings = PtraceEngine(Options(selection=stopped))
+            lib.tracer_entry_only(self._strings.tracer)
 
     def _drop_strings(self) -> None:
         if self._strings is not None:

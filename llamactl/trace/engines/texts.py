@@ -53,3 +53,12 @@ def numbers_with_paths() -> frozenset[int]:
         for number, rule in rules.items()
         if rule and (rule[0].kind in names or rule[0] in addresses | pairs)
     )
+
+
+@cache
+def numbers_told_on_entry() -> frozenset[int]:
+    """Those of :func:`numbers_with_paths` whose strings can all be read before the call is made."""
+    later = {TextKind.VECTOR, TextKind.OUT_BYTES, TextKind.OUT_SIZED}
+    return frozenset(
+        number for number in numbers_with_paths() if not later & {part.kind for part in rule_of(number) or ()}
+    )

@@ -1,0 +1,117 @@
+/* Wait for the next stop without letting the CPUs fall asleep (tracer_awake.h). */
+#define _GNU_SOURCE
+#include "tracer_awake.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tracer.h"
+
+#define KEEP_NS 3000000u
+#define LOOK_NS 50000u
+#define PAUSES 16
+#define HIGHEST_SCORE 16
+#define HIT_SCORE 2
+#define RARELY 32
+
+static void pause_briefly(void) {
+    for (int i = 0; i < PAUSES; i++) {
+#if defined(__x86_64__)
+        __asm__ volatile("pause");
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+    }
+}
+
+static void * keep(void * data) {
+    struct awake * awake = data;
+    struct sched_param none = {0};
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
+        return NULL; /* With any other policy it would be in the program's way. */
+    }
+    while (!atomic_load_explicit(&awake->ending, memory_order_relaxed)) {
+        if (now_ns() < atomic_load_explicit(&awake->until, memory_order_relaxed)) {
+            pause_briefly();
+            continue;
+        }
+        atomic_store(&awake->asleep, 1);
+        if (!atomic_load(&awake->ending)) {
+            syscall(SYS_futex, &awake->asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+        }
+    }
+    return NULL;
+}
+
+static void wake_keeper(struct awake * awake) {
+    atomic_store(&awake->asleep, 0);
+    syscall(SYS_futex, &awake->asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void awake_begin(struct awake * awake) {
+    cpu_set_t allowed;
+    sigset_t all, before;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) {
+        return;
+    }
+    awake->score = HIGHEST_SCORE;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    awake->running = pthread_create(&awake->keeper, NULL, keep, awake) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void awake_end(struct awake * awake) {
+    if (awake->running) {
+        atomic_store(&awake->ending, 1);
+        wake_keeper(awake);
+        pthread_join(awake->keeper, NULL);
+        awake->running = false;
+    }
+}
+
+void awake_stopped(struct awake * awake) {
+    uint64_t now = now_ns();
+    uint64_t gap = now - awake->last;
+    awake->last = now;
+    if (!awake->running || gap > KEEP_NS) {
+        return;
+    }
+    atomic_store_explicit(&awake->until, now + KEEP_NS, memory_order_relaxed);
+    if (atomic_load_explicit(&awake->asleep, memory_order_relaxed)) {
+        wake_keeper(awake);
+    }
+}
+
+/* Looks for a stop; 0 when none came, or a request did. Where all CPUs are busy, the program may be
+ * waiting for this one: unless a third of the looks find something, it is tried rarely. */
+static pid_t look(struct awake * awake, int * status, const atomic_int * request) {
+    if (!awake->score && ++awake->passed % RARELY) {
+        return 0;
+    }
+    uint64_t end = now_ns() + LOOK_NS;
+    do {
+        pid_t tid = waitpid(-1, status, __WALL | __WNOTHREAD | WNOHANG);
+        if (tid) {
+            awake->score += HIT_SCORE;
+            awake->score = awake->score < HIGHEST_SCORE ? awake->score : HIGHEST_SCORE;
+            return tid;
+        }
+        pause_briefly();
+    } while (now_ns() < end && !atomic_load_explicit(request, memory_order_relaxed));
+    awake->score -= awake->score > 0;
+    return 0;
+}
+
+pid_t awake_wait(struct awake * awake, int * status, const atomic_int * request) {
+    pid_t tid = awake->running ? look(awake, status, request) : 0;
+    if (!tid) {
+        tid = waitpid(-1, status, __WALL | __WNOTHREAD);
+    }
+    awake_stopped(awake);
+    return tid;
+}
