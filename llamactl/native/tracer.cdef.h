@@ -66,6 +66,7 @@ struct tracer_state {
 };
 
 /* NULL when memory is short; selected: 128 bytes, a bit per system call, or NULL for all. */
+struct awake;
 tracer_t *tracer_new(uint32_t blocks, const uint8_t *selected);
 /* Starts the thread that forks and execs; what is passed must live until it has started. */
 int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *const *envp,
@@ -81,6 +82,11 @@ void tracer_entry_only(tracer_t *tracer);
 void tracer_hold(tracer_t *tracer);
 int tracer_held(tracer_t *tracer);
 void tracer_release(tracer_t *tracer);
+/* For the engine python: waits for the next stop of this thread's tracees without letting the CPUs
+ * fall asleep; returns the thread's id or -errno. */
+struct awake *awake_new(void);
+void awake_free(struct awake *awake);
+int awake_next(struct awake *awake, int *status);
 struct sink_block *tracer_take(tracer_t *tracer, int timeout_ms);
 void tracer_give_back(tracer_t *tracer, struct sink_block *block);
 /* 1 record no more, 2 detach, 3 kill; heard at once, or with the next tracer_take. */

@@ -48,6 +48,11 @@ void tracer_entry_only(struct tracer * tracer);
 void tracer_hold(struct tracer * tracer);
 int tracer_held(struct tracer * tracer);
 void tracer_release(struct tracer * tracer);
+/* For the engine python: waits for the next stop of this thread's tracees without letting the CPUs
+ * fall asleep; returns the thread's id or -errno. */
+struct awake * awake_new(void);
+void awake_free(struct awake * awake);
+int awake_next(struct awake * awake, int * status);
 struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms);
 void tracer_give_back(struct tracer * tracer, struct sink_block * block);
 void tracer_ask(struct tracer * tracer, int request);

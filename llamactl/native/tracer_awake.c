@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include "tracer_awake.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,7 +104,7 @@ static pid_t look(struct awake * awake, int * status, const atomic_int * request
             return tid;
         }
         pause_briefly();
-    } while (now_ns() < end && !atomic_load_explicit(request, memory_order_relaxed));
+    } while (now_ns() < end && !(request && atomic_load(request)));
     awake->score -= awake->score > 0;
     return 0;
 }
@@ -114,4 +116,25 @@ pid_t awake_wait(struct awake * awake, int * status, const atomic_int * request)
     }
     awake_stopped(awake);
     return tid;
+}
+
+struct awake * awake_new(void) {
+    struct awake * awake = calloc(1, sizeof *awake);
+    if (awake) {
+        awake_begin(awake);
+    }
+    return awake;
+}
+
+void awake_free(struct awake * awake) {
+    awake_end(awake);
+    free(awake);
+}
+
+int awake_next(struct awake * awake, int * status) {
+    pid_t tid;
+    do {
+        tid = awake_wait(awake, status, NULL);
+    } while (tid < 0 && errno == EINTR);
+    return tid < 0 ? -errno : tid;
 }

@@ -29,8 +29,8 @@ void awake_begin(struct awake * awake);
 void awake_end(struct awake * awake);
 /* Says that the program has stopped. */
 void awake_stopped(struct awake * awake);
-/* waitpid(-1, status, __WALL | __WNOTHREAD), which looks for a moment before it sleeps; 0 is never
- * returned. */
+/* waitpid(-1, status, __WALL | __WNOTHREAD), which looks for a moment before it sleeps, and not
+ * once there is a request (NULL: never); 0 is never returned. */
 pid_t awake_wait(struct awake * awake, int * status, const atomic_int * request);
 
 #endif

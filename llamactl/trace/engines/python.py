@@ -35,6 +35,11 @@ class PythonEngine(Engine):
     )
 
     def __init__(self, options: Options) -> None:
+        awake = lib.awake_new()
+        if awake == ffi.NULL:
+            raise MemoryError("no memory for the recorder")
+        self._awake: Any = ffi.gc(awake, lib.awake_free)
+        self._status = ffi.new("int *")
         self._options = options
         self._buffer = RecordBuffer()
         self._loop: DebuggerLoop | None = None
@@ -153,7 +158,12 @@ class PythonEngine(Engine):
     def _run(self, begin: Callable[[DebuggerLoop], None]) -> None:
         """Start the thread from which every ptrace request is made, and wait until it has begun."""
         self._loop = DebuggerLoop(
-            self._buffer, self._options.selection, self._filtered, not self._attached, lib.launch_stop_thread
+            self._buffer,
+            self._options.selection,
+            self._filtered,
+            not self._attached,
+            lib.launch_stop_thread,
+            self._next_stop,
         )
         self._thread = threading.Thread(target=self._main, args=(self._loop, begin), name="llamactl-trace")
         self._thread.daemon = True
@@ -161,6 +171,10 @@ class PythonEngine(Engine):
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
+
+    def _next_stop(self) -> tuple[int, int]:
+        tid = lib.awake_next(self._awake, self._status)
+        return tid, self._status[0]
 
     def _main(self, loop: DebuggerLoop, begin: Callable[[DebuggerLoop], None]) -> None:
         try:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WALL = 0x40000000
-NO_OTHER_THREADS = 0x20000000  # __WNOTHREAD: leave the children of llamactl's other threads alone
 OPTION_SECCOMP = 0x80
 OPTION_EXITKILL = 0x100000
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP = 1, 2, 3, 4, 7
@@ -46,6 +45,8 @@ class DebuggerLoop:
         filtered: Whether a seccomp filter stops the program, instead of every call.
         ours: Whether the program is our child, which must die with us.
         stop_thread: Sends SIGSTOP to one thread (process, thread).
+        next_stop: Waits for the next stop of any thread; returns its number (negative: none is left) and
+            status, as ``os.waitpid`` does.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DebuggerLoop:
         filtered: bool,
         ours: bool,
         stop_thread: Callable[[int, int], int],
+        next_stop: Callable[[], tuple[int, int]],
     ) -> None:
         self.recording = True
         self.detaching = False
@@ -67,6 +69,7 @@ class DebuggerLoop:
         self._selection = selection
         self._filtered = filtered
         self._stop_thread = stop_thread
+        self._next_stop = next_stop
         self._threads: dict[int, Thread] = {}
         self._debugger = PtraceDebugger()
         self._debugger.traceFork()
@@ -96,9 +99,8 @@ class DebuggerLoop:
     def run(self) -> None:
         """Handle stops until no thread is left."""
         while self._threads:
-            try:
-                tid, status = os.waitpid(-1, WALL | NO_OTHER_THREADS)
-            except ChildProcessError:
+            tid, status = self._next_stop()
+            if tid < 0:
                 break
             self.stops += 1
             thread = self._threads.get(tid) or self._new_thread(tid, _process_of(tid))
