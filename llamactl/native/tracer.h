@@ -70,7 +70,7 @@ struct tracer {
     bool attached;
     bool seccomp;
     bool everything;
-    bool no_calls; /* no system call is selected */
+    bool no_calls;   /* no system call is selected */
     bool entry_only; /* another recorder sees the calls: only their strings are wanted */
     struct breakpoints * breakpoints;
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */

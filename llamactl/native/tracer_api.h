@@ -48,6 +48,8 @@ void tracer_entry_only(struct tracer * tracer);
 void tracer_hold(struct tracer * tracer);
 int tracer_held(struct tracer * tracer);
 void tracer_release(struct tracer * tracer);
+/* Whether a recorder may keep a CPU awake between stops; else it sleeps, and so may the CPUs. */
+void awake_allow(int allow);
 /* For the engine python: waits for the next stop of this thread's tracees without letting the CPUs
  * fall asleep; returns the thread's id or -errno. */
 struct awake * awake_new(void);

@@ -14,11 +14,20 @@
 #include "tracer.h"
 
 #define KEEP_NS 3000000u
-#define LOOK_NS 50000u
+#define LOOK_NS 20000u
+#define CLOSE_NS 1000000 /* stops follow each other closely: mean of the last ones */
+#define MEAN_OF 16
+#define LONGEST_GAP_NS 10000000
 #define PAUSES 16
 #define HIGHEST_SCORE 16
 #define HIT_SCORE 2
 #define RARELY 32
+
+static atomic_bool allowed = true;
+
+void awake_allow(int allow) {
+    atomic_store(&allowed, allow != 0);
+}
 
 static void pause_briefly(void) {
     for (int i = 0; i < PAUSES; i++) {
@@ -55,12 +64,14 @@ static void wake_keeper(struct awake * awake) {
 }
 
 void awake_begin(struct awake * awake) {
-    cpu_set_t allowed;
+    cpu_set_t cpus;
     sigset_t all, before;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) {
+    if (!atomic_load(&allowed) || sched_getaffinity(0, sizeof cpus, &cpus) != 0 ||
+        CPU_COUNT(&cpus) < 2) {
         return;
     }
     awake->score = HIGHEST_SCORE;
+    awake->gap = LONGEST_GAP_NS;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     awake->running = pthread_create(&awake->keeper, NULL, keep, awake) == 0;
@@ -76,11 +87,13 @@ void awake_end(struct awake * awake) {
     }
 }
 
-void awake_stopped(struct awake * awake) {
+static void stopped(struct awake * awake) {
     uint64_t now = now_ns();
-    uint64_t gap = now - awake->last;
+    int64_t gap = (int64_t) (now - awake->last);
+    gap = gap < LONGEST_GAP_NS ? gap : LONGEST_GAP_NS;
     awake->last = now;
-    if (!awake->running || gap > KEEP_NS) {
+    awake->gap += (gap - awake->gap) / MEAN_OF;
+    if (!awake->running || awake->gap > CLOSE_NS) {
         return;
     }
     atomic_store_explicit(&awake->until, now + KEEP_NS, memory_order_relaxed);
@@ -114,7 +127,7 @@ pid_t awake_wait(struct awake * awake, int * status, const atomic_int * request)
     if (!tid) {
         tid = waitpid(-1, status, __WALL | __WNOTHREAD);
     }
-    awake_stopped(awake);
+    stopped(awake);
     return tid;
 }
 

@@ -17,6 +17,7 @@ struct awake {
     pthread_t keeper;
     bool running;
     uint64_t last;       /* when the last stop was seen */
+    int64_t gap;         /* ns between stops, a moving mean */
     uint32_t score;      /* how well looking has paid off lately */
     uint32_t passed;     /* looks left out since it doesn't */
     atomic_ullong until; /* how long the keeper spins, CLOCK_MONOTONIC in ns */
@@ -27,8 +28,6 @@ struct awake {
 /* Does nothing where there is only one CPU to run on. */
 void awake_begin(struct awake * awake);
 void awake_end(struct awake * awake);
-/* Says that the program has stopped. */
-void awake_stopped(struct awake * awake);
 /* waitpid(-1, status, __WALL | __WNOTHREAD), which looks for a moment before it sleeps, and not
  * once there is a request (NULL: never); 0 is never returned. */
 pid_t awake_wait(struct awake * awake, int * status, const atomic_int * request);

@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.snapshot.cpu_budget import cpu_budget
 from llamactl.trace.engines.base import Command, Engine, Options
 from llamactl.trace.engines.native import ffi, lib
 
@@ -65,6 +66,8 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     Raises:
         LlamactlError: None works; the message is of the engine named, or of the last one tried.
     """
+    # What keeps a CPU awake counts against the quota, which the program needs for itself.
+    lib.awake_allow(cpu_budget().quota_cpus is None)
     candidates = (name,) if name else (("ptrace",) if attach else ("perf", "ptrace"))
     reasons: list[str] = []
     failure: LlamactlError | None = None
