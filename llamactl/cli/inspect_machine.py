@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from llamactl.cli.inspect_subjects import Subject, check_sections
+
 if TYPE_CHECKING:
     from llamactl.snapshot.host.machine import Machine
 
@@ -28,7 +30,7 @@ class MachineOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineSubject:
+class MachineSubject(Subject):
     """This machine. An engine that can't be loaded is said, and the rest is shown."""
 
     only: tuple[str, ...] = ()
@@ -36,20 +38,17 @@ class MachineSubject:
 
     def text(self) -> str:
         """Look, and return the machine as text."""
-        from llamactl.errors import UsageError
         from llamactl.render.inspect_machine import SECTIONS, machine_text
 
-        unknown = [name for name in self.only if name not in SECTIONS]
-        if unknown:
-            known = ", ".join(SECTIONS)
-            raise UsageError(f"--only {unknown[0]}: a machine has no such section", f"It has: {known}.")
+        check_sections(self.only, SECTIONS, "a machine")
         return machine_text(self._look(), self.only)
 
     def document(self) -> dict[str, Any]:
         """Look, and return the machine as a document."""
-        from llamactl.render.inspect_machine import machine_document
+        from llamactl.render.inspect_machine import SECTIONS, machine_document
 
-        return machine_document(self._look())
+        check_sections(self.only, SECTIONS, "a machine")
+        return machine_document(self._look(), self.only)
 
     def _look(self) -> Machine:
         from llamactl.errors import LlamactlError

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from llamactl.cli.inspect_subjects import Subject, check_sections
+
 if TYPE_CHECKING:
+    from llamactl.errors import LlamactlError
     from llamactl.run.memory_needed import MemoryNeeded
     from llamactl.snapshot.gguf.model import ModelSnapshot
 
@@ -53,37 +56,48 @@ class ModelFileOptions:
     ] = None  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSubject:
+@dataclass(slots=True)
+class ModelSubject(Subject):
     """A model file, and what memory it would need."""
 
     path: str
     only: tuple[str, ...] = ()
     options: ModelFileOptions = ModelFileOptions()
+    _seen: ModelSnapshot | None = field(default=None, init=False)
 
     def text(self) -> str:
         """Look, and return the model as text."""
-        from llamactl.errors import UsageError
         from llamactl.render.inspect_model import SECTIONS, model_text
 
-        unknown = [name for name in self.only if name not in SECTIONS]
-        if unknown:
-            raise UsageError(
-                f"--only {unknown[0]}: a model has no such section", f"It has: {', '.join(SECTIONS)}."
-            )
-        return model_text(self._look(), self._needed(), self.only)
+        check_sections(self.only, SECTIONS, "a model")
+        return model_text(*self._look(), self.only)
 
     def document(self) -> dict[str, Any]:
         """Look, and return the model as a document."""
-        from llamactl.render.inspect_model import model_document
+        from llamactl.render.inspect_model import SECTIONS
+        from llamactl.render.inspect_model_json import model_document
 
-        return model_document(self._look(), self._needed())
+        check_sections(self.only, SECTIONS, "a model")
+        return model_document(*self._look(), self.only)
 
-    def _look(self) -> ModelSnapshot:
+    @property
+    def problem(self) -> LlamactlError | None:
+        """What was wrong with the file when it was looked at."""
+        from llamactl.snapshot.gguf.check import refusal
+
+        if self._seen is None or self._seen.fault is None:
+            return None
+        fault = self._seen.fault
+        part = next(part for part in self._seen.parts if part.path == fault.path)
+        return refusal(fault, part.version, part.size_bytes)
+
+    def _look(self) -> tuple[ModelSnapshot, MemoryNeeded | None]:
         from llamactl.snapshot.gguf.model import snapshot
 
         listed = self.options.tensors or "tensors" in self.only
-        return snapshot(self.path, self.options.tensor_filter or ("*" if listed else None))
+        self._seen = snapshot(self.path, self.options.tensor_filter or ("*" if listed else None))
+        # The engine would refuse a damaged file, and what can be shown of it would be lost.
+        return self._seen, self._needed() if self._seen.fault is None else None
 
     def _needed(self) -> MemoryNeeded | None:
         """Ask the engine, but only if an option of the context was given: it takes ten times as long."""

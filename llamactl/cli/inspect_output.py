@@ -25,6 +25,9 @@ def show(subject: Subject, watch_s: float | None, *, as_json: bool) -> int:
         # A look makes many objects and no cycles; it ends before there is anything to collect.
         gc.disable()
         sys.stdout.write(_rendered(subject, as_json=as_json, indent=2))
+        sys.stdout.flush()
+        if subject.problem is not None:
+            raise subject.problem
         return 0
     with contextlib.suppress(KeyboardInterrupt):
         _watch(subject, watch_s, as_json=as_json)

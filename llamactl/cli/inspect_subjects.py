@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from llamactl.errors import LlamactlError
 
 
 class Subject(Protocol):
@@ -17,9 +21,23 @@ class Subject(Protocol):
     def document(self) -> dict[str, Any]:
         """Look, and return what was found as a JSON document."""
 
+    @property
+    def problem(self) -> LlamactlError | None:
+        """What was wrong with it at the last look, to be said after what could be shown."""
+        return None
+
+
+def check_sections(only: tuple[str, ...], known: Sequence[str], what: str) -> None:
+    """Refuse a section that there isn't."""
+    from llamactl.errors import UsageError
+
+    for name in only:
+        if name not in known:
+            raise UsageError(f"--only {name}: {what} has no such section", f"It has: {', '.join(known)}.")
+
 
 @dataclass(frozen=True, slots=True)
-class ProcessSubject:
+class ProcessSubject(Subject):
     """A process, with or without its descendants."""
 
     pid: int
@@ -34,11 +52,7 @@ class ProcessSubject:
         from llamactl.snapshot.process.abi import MODULES
         from llamactl.snapshot.process.snapshot import SECTIONS, descendants, inspect_process
 
-        unknown = [name for name in self.only if name not in SECTIONS]
-        if unknown:
-            raise UsageError(
-                f"--only {unknown[0]}: a process has no such section", f"It has: {', '.join(SECTIONS)}."
-            )
+        check_sections(self.only, SECTIONS, "a process")
         # Asking the interpreter again every second would only cost time: its structs don't change.
         usual = ("memory", "threads", "limits") if self.watched else SECTIONS
         sections = self.only or usual
@@ -72,7 +86,7 @@ def _terminal_lines() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class AbiSubject:
+class AbiSubject(Subject):
     """A Python environment, of which the binding is checked against the library it loads."""
 
     python: str

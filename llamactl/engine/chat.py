@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +15,7 @@ Message = Mapping[str, str]
 """One message: ``{"role": "user", "content": "…"}``."""
 
 MAX_PROMPT_CHARACTERS = 16 * 2**20
+MAX_POWER_BITS = 4096
 
 
 def _refuse(message: str) -> NoReturn:
@@ -24,17 +24,30 @@ def _refuse(message: str) -> NoReturn:
     )
 
 
+def _json(value: Any, indent: int | None = None) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > MAX_POWER_BITS:
+        raise ValueError(f"it computes a power of more than {MAX_POWER_BITS} bits")
+    return base**exponent
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
+    # One multiplication of huge numbers can take hours, and nothing can interrupt it.
+    environment.intercepted_binops = frozenset(["**"])
+    environment.binop_table = {**environment.binop_table, "**": _power}
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
-    environment.filters["tojson"] = lambda value, indent=None: json.dumps(
-        value, ensure_ascii=False, indent=indent
-    )
+    environment.filters["tojson"] = _json
     return environment
 
 

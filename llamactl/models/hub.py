@@ -14,7 +14,7 @@ from llamactl.models.cache import hub_cache
 
 PREFERRED = ("Q4_K_M", "Q8_0")
 SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
-NOT_A_MODEL = re.compile(r"(^|/)(mmproj|mtp-|eagle3-|dflash-|dspark-|imatrix)", re.IGNORECASE)
+NOT_A_MODEL = r"(^|/)(mmproj|mtp-|eagle3-|dflash-|dspark-|imatrix)"
 
 
 def parse_reference(reference: str) -> tuple[str, str]:
@@ -34,9 +34,8 @@ def choose_file(files: Iterable[str], quant: str) -> str | None:
 
     Without a quantisation Q4_K_M comes first, then Q8_0, then any; of a split model the first part.
     """
-    models = [
-        name for name in sorted(files) if name.lower().endswith(".gguf") and not NOT_A_MODEL.search(name)
-    ]
+    other = re.compile(NOT_A_MODEL, re.IGNORECASE)
+    models = [name for name in sorted(files) if name.lower().endswith(".gguf") and not other.search(name)]
     firsts = [name for name in models if not (match := SPLIT.search(name)) or int(match[1]) == 1]
     for wanted in (quant,) if quant else PREFERRED:
         pattern = re.compile(re.escape(wanted) + "[.-]", re.IGNORECASE)

@@ -18,11 +18,29 @@ from llamactl.snapshot.rpc import RpcServer
 SECTIONS: Final = ("cpu", "memory", "kernel", "gpu", "engine", "python", "rpc")
 
 
-def machine_document(machine: Machine) -> dict[str, Any]:
-    """Return this machine as the document of ``inspect-machine.schema.json``."""
+_FIELDS: Final = {
+    "cpu": ("cpu", "features"),
+    "memory": ("memory",),
+    "kernel": ("kernel", "surroundings", "abilities"),
+    "gpu": ("gpu",),
+    "engine": ("engine", "engine_problem"),
+    "python": ("python",),
+    "rpc": ("rpc",),
+}
+
+
+def machine_document(machine: Machine, only: Collection[str] = ()) -> dict[str, Any]:
+    """Return this machine as the document of ``inspect-machine.schema.json``.
+
+    Args:
+        machine: The machine.
+        only: Names of :data:`SECTIONS`, whose fields alone are in it; empty for all.
+    """
     facts = plain(machine)
     facts["cpu"]["flags"] = sorted(machine.cpu.flags)
-    return document("inspect", 1, {"kind": "machine", "machine": facts})
+    kept = {name for section in only or SECTIONS for name in _FIELDS[section]}
+    shown = {name: value for name, value in facts.items() if name in kept}
+    return document("inspect", 1, {"kind": "machine", "machine": shown})
 
 
 def machine_text(machine: Machine, only: Collection[str] = ()) -> str:

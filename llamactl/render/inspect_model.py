@@ -1,13 +1,11 @@
-"""A model as text of 80 columns, and as a JSON document."""
+"""A model as text of 80 columns."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from llamactl.render.columns import WIDTH, columns, shorten, wrapped
-from llamactl.render.document import document, plain
 from llamactl.render.safe import safe_text
 from llamactl.render.units import size
 from llamactl.snapshot.gguf.model import MetadataValue, ModelPart, ModelSnapshot, TensorInfo, Tokenizer
@@ -20,21 +18,6 @@ USUAL: Final = ("model", "groups", "memory", "tensors")
 """What is shown when no section is named; the last two as far as they were asked for."""
 
 _SHOWN_VALUE: Final = 200
-
-
-def model_document(snapshot: ModelSnapshot, needed: MemoryNeeded | None = None) -> dict[str, Any]:
-    """Return a model as the document of ``inspect-model.schema.json``."""
-    facts = {**plain(snapshot), "memory_needed": plain(needed)}
-    for each in facts["metadata"]:
-        each["value"] = _storable(each["value"])
-    return document("inspect", 1, {"kind": "model", "model": facts})
-
-
-def _storable(value: Any) -> Any:
-    """JSON has no infinity and no NaN, which a float of a model's metadata can be: they become text."""
-    if isinstance(value, list):
-        return [_storable(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def model_text(
@@ -77,6 +60,8 @@ def _summary(snapshot: ModelSnapshot) -> list[str]:
         "page cache": _cache(snapshot.parts),
         "metadata": f"{len(snapshot.metadata)} entries (--only metadata)",
     }
+    if snapshot.parts[0].version is None:  # of a file of another kind nothing else can be known
+        rows = {name: rows[name] for name in ("file", "page cache")}
     lines = [shorten(title, WIDTH), *_fault(snapshot)]
     for name, value in rows.items():
         lines += wrapped(value or "unknown", first=f"  {name:<14} ", rest=" " * 17)
@@ -93,9 +78,13 @@ def _fault(snapshot: ModelSnapshot) -> list[str]:
 
 def _file(parts: tuple[ModelPart, ...]) -> str:
     total = size(sum(part.size_bytes for part in parts))
-    version = "not GGUF" if parts[0].version is None else f"GGUF version {parts[0].version}"
+    if parts[0].version is None:
+        return f"not GGUF, {total}"
     files = "" if len(parts) == 1 else f" in {len(parts)} files"
-    return f"{version}, {total}{files}, {sum(part.n_tensors for part in parts):,} tensors"
+    tensors = f"{sum(part.n_tensors for part in parts):,} tensors"
+    if any(part.data_offset is None for part in parts):
+        tensors = "number of tensors unknown"
+    return f"GGUF version {parts[0].version}, {total}{files}, {tensors}"
 
 
 def _architecture(snapshot: ModelSnapshot) -> str | None:
@@ -119,7 +108,9 @@ def _heads(count: int | tuple[int, ...] | None) -> str | None:
     return None if count is None else str(count)
 
 
-def _parameters(snapshot: ModelSnapshot) -> str:
+def _parameters(snapshot: ModelSnapshot) -> str | None:
+    if snapshot.parameters is None:
+        return None
     text = f"{_count(snapshot.parameters)} in {size(snapshot.weight_bytes)}"
     if snapshot.weight_bytes and snapshot.parameters:
         text += f", {snapshot.weight_bytes * 8 / snapshot.parameters:.2f} bits each"
@@ -142,8 +133,10 @@ def _tokenizer(tokenizer: Tokenizer) -> str | None:
     return ", ".join([*facts, *(f"{role} {number}" for role, number in tokenizer.special.items())])
 
 
-def _template_line(snapshot: ModelSnapshot) -> str:
+def _template_line(snapshot: ModelSnapshot) -> str | None:
     if snapshot.chat_template is None:
+        if snapshot.parts[0].data_offset is None:  # it may come after the fault
+            return None
         return "none: a base model, or a template given with the prompt"
     further = f", further ones: {', '.join(snapshot.chat_templates)}" if snapshot.chat_templates else ""
     return f"{len(snapshot.chat_template):,} characters (--only template){further}"

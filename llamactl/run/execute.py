@@ -8,20 +8,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
 from llamactl.engine.generation import check_prompt
 from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.run import expect, in_force, prompt
-from llamactl.run.facts import memory_facts, model_facts, versions
-from llamactl.run.marks import mark_free, mark_phases
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
 from llamactl.run.room import check_room
-from llamactl.run.timing import Steps, timings
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
 from llamactl.snapshot.memory import ProcessMemory, process_memory
+
+if TYPE_CHECKING:
+    from llamactl.run.timing import Steps
 
 DAMAGED = "The model file may be damaged: fetch it again or check its hash."
 
@@ -69,6 +70,8 @@ def execute(request: Request, listener: Listener) -> RunReport:
             model = _load(request, listener)
         with model:
             report, closing = _generate(model, request, listener, budget, warnings, start)
+        from llamactl.run.marks import mark_free
+
         mark_free(closing)
         return report
 
@@ -126,6 +129,10 @@ def _generate(
         check_prompt(context, len(tokens))
         listener.on_ready(settings, len(tokens))
         done, written = _run(context, sampler, tokens, request, listener)
+        # What only the report needs is imported when the text is out: the first token comes sooner.
+        from llamactl.run.marks import mark_phases
+        from llamactl.run.timing import Steps
+
         steps = Steps(
             start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
         )
@@ -174,6 +181,9 @@ def _report(
     done: Generated,
     written: str,
 ) -> RunReport:
+    from llamactl.run.facts import memory_facts, model_facts, versions
+    from llamactl.run.timing import timings
+
     memory = _memory(request)
     return RunReport(
         text=written,

@@ -8,6 +8,10 @@ from llamactl.engine import Model
 from llamactl.engine.chat import Message, render
 from llamactl.errors import UsageError
 from llamactl.run.request import Request
+from llamactl.run.time_limit import time_limit
+
+TEMPLATE_LIMIT_S = 20.0
+"""A template takes milliseconds; a slow disk may make the import of jinja2 take seconds."""
 
 
 def messages(request: Request) -> list[Message]:
@@ -20,14 +24,16 @@ def prompt_text(model: Model, request: Request) -> str:
     """Return the text to tokenize: the prompt itself, or rendered by the model's chat template.
 
     Raises:
-        UsageError: The model has no template, or it can't be rendered.
+        UsageError: The model has no template, or it can't be rendered, or not in time.
+        KeyboardInterrupt: Ctrl-C while the template was rendered.
     """
     if request.raw:
         return request.prompt
     template = model.chat_template
     if template is None:
         raise UsageError("the model has no chat template", "Use --raw for plain completion.")
-    return render(template, messages(request), **_special_tokens(model))
+    with time_limit(TEMPLATE_LIMIT_S):
+        return render(template, messages(request), **_special_tokens(model))
 
 
 def _special_tokens(model: Model) -> dict[str, Any]:

@@ -70,13 +70,85 @@ def test_this_machine_as_text_and_as_a_document() -> None:
     assert document("machine")["cpu"]["logical"] == os.cpu_count()
 
 
-def test_a_damaged_model_is_shown_and_its_fault_said_first(small: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("-c", "512"), ("--json",), ("--only", "groups")])
+@pytest.mark.parametrize(
+    ("kept", "fault", "shown"),
+    [
+        (slice(-10), "bytes before the end of tensor 'token_embd.weight'", "F32"),
+        (slice(60), "reaches past the end of the file", "damaged.gguf"),
+        (slice(0), "not a GGUF file: 0 bytes are too few", "damaged.gguf"),
+        (slice(4, None), "not a GGUF file: it begins with", "damaged.gguf"),
+    ],
+)
+def test_a_damaged_model_is_shown_as_far_as_it_goes_and_refused(
+    small: Path, tmp_path: Path, kept: slice, fault: str, shown: str, options: tuple[str, ...]
+) -> None:
     damaged = tmp_path / "damaged.gguf"
-    damaged.write_bytes(small.read_bytes()[:-10])
-    done = run(str(damaged))
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[1].startswith("  ! not sound: ")
-    assert document("model", str(damaged))["fault"]["message"]
+    damaged.write_bytes(small.read_bytes()[kept])
+    done = run(str(damaged), *options)
+    assert done.returncode == 2
+    assert fault in done.stderr
+    assert done.stderr.startswith(f"llamactl: {damaged} isn't a sound GGUF file: ")
+    assert done.stderr.count("\n") == 1
+    if "--json" in options:
+        found = json.loads(done.stdout)
+        Draft202012Validator(schema("inspect-model")).validate(found)
+        assert fault in found["model"]["fault"]["message"]
+    elif not options:
+        assert done.stdout.splitlines()[1].startswith("  ! not sound: ")
+        assert shown in done.stdout
+
+
+def test_a_file_of_another_kind_has_no_figures_of_a_model(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("root:x:0:0\n" * 100)
+    done = run(str(other))
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["file", "page"]
+    facts = json.loads(run(str(other), "--json").stdout)["model"]
+    assert (facts["parameters"], facts["weight_bytes"], facts["architecture"]) == (None, None, None)
+
+
+def test_what_a_cut_header_no_longer_says_is_unknown(small: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(small.read_bytes()[:60])
+    lines = {line[2:16].strip(): line[17:] for line in run(str(cut)).stdout.splitlines()}
+    assert (lines["parameters"], lines["chat template"]) == ("unknown", "unknown")
+    assert lines["file"].endswith("number of tensors unknown")
+
+
+@pytest.mark.parametrize(
+    ("only", "fields"),
+    [
+        ("groups", {"parts", "fault", "groups"}),
+        ("memory,template", {"parts", "fault", "memory_needed", "chat_template", "chat_templates"}),
+        ("tensors,metadata", {"parts", "fault", "tensors", "metadata"}),
+    ],
+)
+def test_only_narrows_the_document_of_a_model(model_path: Path, only: str, fields: set[str]) -> None:
+    assert set(document("model", str(model_path), "--only", only)) == fields
+
+
+def test_the_section_model_has_the_rest(small: Path) -> None:
+    rest = set(document("model", str(small), "--only", "model"))
+    assert {"architecture", "tokenizer", "parameters"} <= rest
+    assert not {"groups", "metadata", "tensors", "memory_needed", "chat_template"} & rest
+    sections = ("groups", "metadata", "tensors", "template")
+    assert rest.union(*(document("model", str(small), "--only", one) for one in sections)) == {
+        name for name in document("model", str(small)) if name != "memory_needed"
+    }
+
+
+@pytest.mark.parametrize(
+    ("only", "fields"),
+    [
+        ("cpu", {"cpu", "features"}),
+        ("memory,rpc", {"memory", "rpc"}),
+        ("kernel", {"kernel", "surroundings", "abilities"}),
+        ("engine,gpu", {"engine", "engine_problem", "gpu"}),
+    ],
+)
+def test_only_narrows_the_document_of_the_machine(only: str, fields: set[str]) -> None:
+    assert set(document("machine", "--only", only)) == fields
 
 
 @pytest.mark.parametrize(
@@ -86,6 +158,7 @@ def test_a_damaged_model_is_shown_and_its_fault_said_first(small: Path, tmp_path
         (("/dev/null",), "isn't a regular file"),
         (("/",), "isn't a regular file"),
         (("--only", "threads"), "a machine has no such section"),
+        (("--only", "threads", "--json"), "a machine has no such section"),
     ],
 )
 def test_what_cannot_be_inspected_is_one_line(arguments: tuple[str, ...], message: str) -> None:

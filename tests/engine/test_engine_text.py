@@ -148,6 +148,7 @@ def test_the_models_own_template(loaded_model: Model) -> None:
         "{{ messages[0]['role'] + 1 }}",
         "{% include '/etc/passwd' %}",
         "{{ none() }}",
+        "{{ 9 ** (9 ** 99) }}",
     ],
 )
 def test_hostile_and_broken_templates_are_errors(template: str) -> None:
@@ -170,4 +171,5 @@ def test_what_templates_use() -> None:
     shown = render(template, [*HELLO, *HELLO], bos_token="<s>")
     assert shown == '<s>{"role": "user", "content": "Hello"}4>'
     assert render("{{ 'é<' | tojson }}", HELLO) == '"é<"'
+    assert render("{{ 2 ** 10 }} {{ 2 ** -1 }} {{ 2 ** 0.5 > 1.4 }}", HELLO) == "1024 0.5 True"
     assert len(render("{{ 'x' * 1000000 }}", HELLO)) == 1_000_000 < MAX_PROMPT_CHARACTERS

@@ -29,10 +29,19 @@ def check_model(path: str) -> None:
     for part in parts:
         fault = first_fault(part) or count_fault(parts)
         if fault is not None:
-            raise UsageError(
-                f"{fault.path} isn't a sound GGUF file: {fault.message}, at byte {fault.offset:,}",
-                _remedy(part, fault),
-            )
+            raise refusal(fault, part.version, part.size_bytes)
+
+
+def refusal(fault: Fault, version: int | None, size_bytes: int) -> UsageError:
+    """Return a fault as an error with a remedy.
+
+    Args:
+        fault: What is wrong.
+        version: Of the format, in the file with the fault; None if it isn't GGUF.
+        size_bytes: Of that file.
+    """
+    message = f"{fault.path} isn't a sound GGUF file: {fault.message}, at byte {fault.offset:,}"
+    return UsageError(message, _remedy(fault, version, size_bytes))
 
 
 def first_fault(file: GgufFile) -> Fault | None:
@@ -104,9 +113,9 @@ def _offset_fault(tensor: Tensor, expected: int, alignment: int) -> str:
     return f"begins at {tensor.offset:,} of the data where {expected:,} is expected: it {relation}"
 
 
-def _remedy(file: GgufFile, fault: Fault) -> str:
-    if file.version is None and fault.offset == 0:
+def _remedy(fault: Fault, version: int | None, size_bytes: int) -> str:
+    if version is None and fault.offset == 0:
         return "Give a model in the GGUF format."
-    if fault.offset == file.size_bytes:
+    if fault.offset == size_bytes:
         return "The file is incomplete: download it again."
     return "Download it again, or compare its checksum with the publisher's."

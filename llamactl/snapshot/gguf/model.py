@@ -114,8 +114,8 @@ class ModelSnapshot:
         name: Of the model.
         licence: As stated in it.
         file_type: What the one who quantised it called it, such as ``Q4_K_M``.
-        parameters: Number of weights.
-        weight_bytes: Of all tensors; None if one has an unknown type.
+        parameters: Number of weights; None if the list of tensors can't be read to its end.
+        weight_bytes: Of all tensors; None if one has an unknown type or isn't in the list.
         context_length: It was trained with, in tokens.
         block_count: Layers.
         embedding_length: Width.
@@ -136,7 +136,7 @@ class ModelSnapshot:
     name: str | None
     licence: str | None
     file_type: str | None
-    parameters: int
+    parameters: int | None
     weight_bytes: int | None
     context_length: int | None
     block_count: int | None
@@ -169,6 +169,7 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
     first = files[0]
     tensors = [tensor for file in files for tensor in file.tensors]
     sizes = [tensor.nbytes for tensor in tensors]
+    listed = all(file.data_offset is not None for file in files)
     architecture = _text(first, "general.architecture")
     return ModelSnapshot(
         parts=tuple(_part(file, caches.get(file.path)) for file in files),
@@ -177,8 +178,8 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
         name=_text(first, "general.name"),
         licence=_text(first, "general.license"),
         file_type=_file_type(first),
-        parameters=sum(tensor.n_elements for tensor in tensors),
-        weight_bytes=None if None in sizes else sum(size or 0 for size in sizes),
+        parameters=sum(tensor.n_elements for tensor in tensors) if listed else None,
+        weight_bytes=sum(size or 0 for size in sizes) if listed and None not in sizes else None,
         context_length=_number(first, f"{architecture}.context_length"),
         block_count=_number(first, f"{architecture}.block_count"),
         embedding_length=_number(first, f"{architecture}.embedding_length"),

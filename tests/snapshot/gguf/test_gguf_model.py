@@ -99,7 +99,7 @@ def test_a_file_that_is_no_model_is_a_fault_not_an_error(tmp_path: Path) -> None
     path.touch()
     found = model.snapshot(str(path))
     assert found.fault is not None
-    assert (found.architecture, found.parameters, found.groups) == (None, 0, ())
+    assert (found.architecture, found.parameters, found.groups) == (None, None, ())
 
 
 @pytest.mark.parametrize(
