@@ -141,21 +141,22 @@ def record(
         session.agent.close()
 
 
-def time_untraced(command: Command) -> float:
-    """Run the command without recording, its output thrown away, and return its seconds.
+def time_untraced(command: Command) -> tuple[float, int]:
+    """Run the command without recording, its output thrown away; return its seconds and its exit status.
 
     Raises:
         LlamactlError: It can't be run.
     """
     begin = time.monotonic()
     try:
-        subprocess.run(
+        done = subprocess.run(
             command.argv, env=command.env, cwd=command.cwd, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError as error:
         raise LlamactlError(f"can't run {command.argv[0]} again without tracing: {error.strerror}") from error
-    return time.monotonic() - begin
+    code = done.returncode
+    return time.monotonic() - begin, 128 - code if code < 0 else code
 
 
 @dataclass(slots=True)
