@@ -89,7 +89,9 @@ def compared_facts(
     if untraced is None:
         why = f"the recording ended before the program did ({result.ended})"
     elif untraced[1] != result.exit_code:
-        why = f"the run without tracing ended with status {untraced[1]}, the traced one with {result.exit_code}"
+        why = (
+            f"the run without tracing ended with status {untraced[1]}, the traced one with {result.exit_code}"
+        )
     else:
         return {"cost": {**cost, "untraced_s": untraced[0], "ratio": result.traced_s / untraced[0]}}
     return {"notes": [*metadata.get("notes", []), f"no ratio to an untraced run: {why}"]}

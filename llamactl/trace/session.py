@@ -14,6 +14,7 @@ import numpy as np
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
+from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -282,12 +283,21 @@ class _Session:
 
     def _write(self, records: Any) -> None:
         if self._error is None:
+            records = records[: self._room()]
             try:
                 self.writer.records(records)
                 self._records += len(records)
             except LlamactlError as error:
                 self._error = error
                 self._stop("error")
+
+    def _room(self) -> int | None:
+        """Return how many records may still be kept; those of one batch may be more than the limit."""
+        records, size = self.options.limit_records, self.options.limit_bytes
+        rooms = [] if records is None else [records - self._records]
+        if size is not None:
+            rooms.append(-(-(size - self.writer.bytes_written) // RECORD.itemsize))
+        return max(min(rooms), 0) if rooms else None
 
     def _between(self, finished: bool) -> None:
         """What is done a few times a second: samples, marks, limits, progress."""
