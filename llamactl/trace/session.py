@@ -173,6 +173,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
+    _read_before: int = 0
     _next_sample: float = 0.0
     _looks: int = 0
     _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -238,6 +239,7 @@ class _Session:
 
     def _start(self) -> None:
         self._begin = time.monotonic()
+        self._read_before = sampler.children_read_bytes()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
             self.engine.start(self.agent.command(self._with_marks(self.target)))
@@ -374,9 +376,10 @@ class _Session:
         if self._error is None:
             if self._calls is not None:
                 self._calls.finish(self.writer)
-            self.writer.metadata(
-                closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
-            )
+            facts = closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
+            if self.ours and result.exit_code is not None:
+                facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
+            self.writer.metadata(facts)
         self.writer.close(complete)
         return result
 
