@@ -14,15 +14,18 @@ import numpy as np
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
+from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
+from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
 from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
+from llamactl.trace.setuid_programs import notes_on_setuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,7 +230,8 @@ class _Session:
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
         uncaught = (self._uncaught,) if self._uncaught else ()
-        return (*engine, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
+        setuid = notes_on_setuid(Capture.open(self.writer.path)) if self.ours and setuid_notes() else ()
+        return (*engine, *setuid, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
 
     def close_calls(self) -> None:
         if self._calls is not None:
