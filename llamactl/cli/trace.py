@@ -135,7 +135,7 @@ class ShowingOptions:
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
                help="phases, calls, functions, work, files, mappings, threads, processes, futexes, faults, layers,"
-                    " tensors, load, counters or all; separated by commas."),
+                    " tensors, load, disk, counters or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,

@@ -57,9 +57,9 @@ def record_and_show(
         follow = views.follower(path, selection)
         result = record(recording.pid or Command(argv), options, CaptureWriter(path), follow.progress)
         follow.finish()
+        if recording.compare_untraced and result.error is None:
+            _compare(path, argv, result)
         capture = Capture.open(path)
-        if recording.compare_untraced:
-            _compare(capture.metadata, argv, result)
         # What was selected for recording needs no second filter.
         views.show(capture, replace(selection, calls=None))
     return _status(result)
@@ -98,14 +98,19 @@ def _capture_path(output: str | None) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _compare(metadata: dict[str, object], argv: tuple[str, ...], result: SessionResult) -> None:
-    """Run the command again without tracing, its output thrown away."""
+def _compare(path: Path, argv: tuple[str, ...], result: SessionResult) -> None:
+    """Run the command again without tracing, its output thrown away, and keep both times in the capture.
+
+    A recording that ended before its program did is compared with nothing.
+    """
+    from llamactl.trace.capture.reader import Capture
+    from llamactl.trace.capture.writer import add_metadata
     from llamactl.trace.engines.base import Command
+    from llamactl.trace.metadata import compared_facts
     from llamactl.trace.session import time_untraced
 
-    cost = metadata.get("cost")
-    known = cost if isinstance(cost, dict) else {"traced_s": result.traced_s}
-    metadata["cost"] = {**known, "untraced_s": time_untraced(Command(argv))}
+    untraced = time_untraced(Command(argv)) if result.ended == "exit" else None
+    add_metadata(path, compared_facts(Capture.open(path).metadata, result, untraced))
 
 
 def _status(result: SessionResult) -> int:

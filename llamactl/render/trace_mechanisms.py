@@ -7,7 +7,15 @@ from collections.abc import Callable
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
-from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
+from llamactl.render.trace_text import (
+    bounds_text,
+    byte_text,
+    count_text,
+    counted,
+    name_text,
+    shortened,
+    time_text,
+)
 from llamactl.trace.analysis.report import TraceReport
 
 _NOTABLE_BYTES = 1 << 20
@@ -144,20 +152,21 @@ def _faults(report: TraceReport) -> Mechanism | None:
 
 
 def _disk(report: TraceReport) -> Mechanism | None:
-    disk = next((row for row in report.counters if row.name == "read_bytes"), None)
-    if disk is None:
+    rows = {row.name: row for row in report.disk if row.disk.least is not None or row.disk.most is not None}
+    if not rows:
         return None
-    loading = disk.gained_by_phase.get("load", 0)
-    generating = sum(disk.gained_by_phase.get(name, 0) for name in ("prefill", "decode", "sample"))
-    if report.phase_source == "none":
-        lines = (f"{byte_text(disk.last - disk.first)} read from it in all",)
-    else:
-        lines = (f"{byte_text(loading)} while loading, {byte_text(generating)} while generating",)
+    titles = {"load": "loading", "prompt": "prompt", "generate": "generating"}
+    known = [(title, rows[name]) for name, title in titles.items() if name in rows]
+    lines = [
+        f"{title}: {bounds_text(row.disk)} from disk, {bounds_text(row.cache)} cached"
+        for title, row in known or [("in all", rows["all"])]
+    ]
+    generating = sum(rows[name].disk.least or 0 for name in ("prompt", "generate") if name in rows)
     explanation = (
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    return Mechanism("Disk", lines, OK if generating < _NOTABLE_BYTES else "READS", explanation)
+    return Mechanism("Disk", tuple(lines), OK if generating < _NOTABLE_BYTES else "READS", explanation)
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (

@@ -132,7 +132,8 @@ def _cost(report: TraceReport) -> str:
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"
     if cost.ratio is not None:
-        text += f"; {cost.ratio:.2f} times the untraced run of {cost.untraced_s:.2f} s"
+        text += f"; the run took {cost.traced_s:.2f} s, {cost.ratio:.2f} times the untraced run"
+        text += f" of {cost.untraced_s:.2f} s"
     return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from llamactl.errors import UsageError
 from llamactl.render.safe import safe_text
-from llamactl.render.trace_text import byte_text, count_text, shortened, time_text
+from llamactl.render.trace_text import bounds_text, byte_text, count_text, shortened, time_text
 from llamactl.trace.analysis.report import TraceReport
 
 _WIDTH = 80
@@ -53,6 +53,10 @@ def _count(attribute: str) -> Cell:
 
 def _bytes(attribute: str) -> Cell:
     return lambda row: "" if getattr(row, attribute) in {0, None} else byte_text(getattr(row, attribute))
+
+
+def _bounds(attribute: str) -> Cell:
+    return lambda row: bounds_text(getattr(row, attribute))
 
 
 def _ns(attribute: str) -> Cell:
@@ -153,6 +157,11 @@ TABLES = (
         Column("model", _name(34), left=True), Column("mode", _plain("mode"), left=True),
         Column("mapped", _bytes("mapped_bytes")), Column("read", _bytes("read_bytes")),
         Column("read s", _seconds("read_s")), *_FAULTS,
+    )),
+    Table("disk", "Bytes from the disk and from the page cache", (
+        Column("part", _name(10), left=True), Column("from disk", _bounds("disk")),
+        Column("from page cache", _bounds("cache")), Column("read()", _bytes("read_bytes")),
+        Column("mapped in", _bounds("mapped")),
     )),
     Table("counters", "Counters", (
         Column("counter", _name(24), left=True), Column("samples", _count("count")),

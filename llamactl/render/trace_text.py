@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llamactl.render.safe import safe_text
+from llamactl.trace.analysis.disk import Bounds
 from llamactl.trace.syscalls.values import (
     Address,
     Decoded,
@@ -46,6 +47,18 @@ def value_text(value: Value) -> str:
     if isinstance(value, Octal):
         return f"{value.value:#o}" if value.value else "0"
     return "?" if value is None else str(value)
+
+
+def bounds_text(bounds: Bounds) -> str:
+    """Return a number of bytes of which a least and a most are known, or only one of them."""
+    least, most = bounds.least, bounds.most
+    if least is None:
+        return "unknown" if most is None else f"at most {byte_text(most)}"
+    if most is None:
+        return f"at least {byte_text(least)}" if least else "unknown"
+    if byte_text(least) == byte_text(most):
+        return byte_text(least)
+    return f"{byte_text(least)} to {byte_text(most)}" if least else f"at most {byte_text(most)}"
 
 
 def name_text(name: bytes) -> str:

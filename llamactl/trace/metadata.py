@@ -75,6 +75,28 @@ def closing_facts(
     }
 
 
+def compared_facts(
+    metadata: dict[str, Any], result: SessionResult, untraced: tuple[float, int] | None
+) -> dict[str, Any]:
+    """Return what a run without tracing adds: both times and their ratio, or a note why there is none.
+
+    Args:
+        metadata: The capture's so far.
+        result: How the recording went.
+        untraced: Seconds and exit status of the run without tracing; None when it wasn't made.
+    """
+    cost = dict(metadata.get("cost") or {}) | {"traced_s": result.traced_s}
+    if untraced is None:
+        why = f"the recording ended before the program did ({result.ended})"
+    elif untraced[1] != result.exit_code:
+        why = (
+            f"the run without tracing ended with status {untraced[1]}, the traced one with {result.exit_code}"
+        )
+    else:
+        return {"cost": {**cost, "untraced_s": untraced[0], "ratio": result.traced_s / untraced[0]}}
+    return {"notes": [*metadata.get("notes", []), f"no ratio to an untraced run: {why}"]}
+
+
 def _gpu_nodes() -> list[str]:
     """Return the device nodes of GPU drivers on this machine."""
     return sorted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
 
     from llamactl.trace.capture.writer import CaptureWriter
 
-COUNTERS = ("rss_bytes", "threads", "read_bytes", "minor_faults", "major_faults")
+COUNTERS = ("rss_bytes", "threads", "read_bytes", "minor_faults", "major_faults", "file_rss_bytes")
 HIGHEST_FD = CURRENT_DIRECTORY - 1
 PROTECTION = {"r": 1, "w": 2, "x": 4}
 
 
 def counters(pid: int) -> NDArray[np.void]:
     """Sample the process: one COUNTER record for each of ``COUNTERS`` that can be read."""
-    values = (*_from_status(pid), _read_bytes(pid), *_faults(pid))
+    rss, threads, file_rss = _from_status(pid)
+    values = (rss, threads, _read_bytes(pid), *_faults(pid), file_rss)
     found = [(index, value) for index, value in enumerate(values) if value is not None]
     records = _blank(len(found), Kind.COUNTER, pid)
     for record, (index, value) in zip(records, found, strict=True):
         record["nr"], record["ret"] = index, value
     return records
+
+
+def children_read_bytes() -> int:
+    """Return what children of this process that have ended fetched from storage (getrusage(2), blocks of 512)."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock * 512
 
 
 def descriptors(pid: int, writer: CaptureWriter, only: Iterable[int] | None = None) -> NDArray[np.void]:
@@ -104,16 +111,19 @@ def _blank(count: int, kind: Kind, pid: int) -> NDArray[np.void]:
     return records
 
 
-def _from_status(pid: int) -> tuple[int | None, int | None]:
-    """Resident bytes and threads."""
-    rss: int | None = None
-    threads: int | None = None
+def _from_status(pid: int) -> tuple[int | None, int | None, int | None]:
+    """Resident bytes, threads, and resident bytes of files."""
+    found: dict[bytes, int] = {}
     for line in _lines(pid, "status"):
-        if line.startswith(b"VmRSS:"):
-            rss = int(line.split()[1]) * 1024
-        elif line.startswith(b"Threads:"):
-            threads = int(line.split()[1])
-    return rss, threads
+        name, _, rest = line.partition(b":")
+        if name in {b"VmRSS", b"Threads", b"RssFile"}:
+            found[name] = int(rest.split()[0])
+    rss, file_rss = found.get(b"VmRSS"), found.get(b"RssFile")
+    return (
+        None if rss is None else rss * 1024,
+        found.get(b"Threads"),
+        None if file_rss is None else file_rss * 1024,
+    )
 
 
 def _read_bytes(pid: int) -> int | None:

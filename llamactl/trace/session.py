@@ -14,14 +14,18 @@ import numpy as np
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
+from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.session_agent import AgentPart
 from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
+from llamactl.trace.setuid_programs import notes_on_setuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,21 +145,22 @@ def record(
         session.agent.close()
 
 
-def time_untraced(command: Command) -> float:
-    """Run the command without recording, its output thrown away, and return its seconds.
+def time_untraced(command: Command) -> tuple[float, int]:
+    """Run the command without recording, its output thrown away; return its seconds and its exit status.
 
     Raises:
         LlamactlError: It can't be run.
     """
     begin = time.monotonic()
     try:
-        subprocess.run(
+        done = subprocess.run(
             command.argv, env=command.env, cwd=command.cwd, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError as error:
         raise LlamactlError(f"can't run {command.argv[0]} again without tracing: {error.strerror}") from error
-    return time.monotonic() - begin
+    code = done.returncode
+    return time.monotonic() - begin, 128 - code if code < 0 else code
 
 
 @dataclass(slots=True)
@@ -171,6 +176,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
+    _read_before: int = 0
     _next_sample: float = 0.0
     _looks: int = 0
     _regions: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -224,7 +230,8 @@ class _Session:
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
         uncaught = (self._uncaught,) if self._uncaught else ()
-        return (*engine, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
+        setuid = notes_on_setuid(Capture.open(self.writer.path)) if self.ours and setuid_notes() else ()
+        return (*engine, *setuid, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
 
     def close_calls(self) -> None:
         if self._calls is not None:
@@ -236,6 +243,7 @@ class _Session:
 
     def _start(self) -> None:
         self._begin = time.monotonic()
+        self._read_before = sampler.children_read_bytes()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
             self.engine.start(self.agent.command(self._with_marks(self.target)))
@@ -281,12 +289,21 @@ class _Session:
 
     def _write(self, records: Any) -> None:
         if self._error is None:
+            records = records[: self._room()]
             try:
                 self.writer.records(records)
                 self._records += len(records)
             except LlamactlError as error:
                 self._error = error
                 self._stop("error")
+
+    def _room(self) -> int | None:
+        """Return how many records may still be kept; those of one batch may be more than the limit."""
+        records, size = self.options.limit_records, self.options.limit_bytes
+        rooms = [] if records is None else [records - self._records]
+        if size is not None:
+            rooms.append(-(-(size - self.writer.bytes_written) // RECORD.itemsize))
+        return max(min(rooms), 0) if rooms else None
 
     def _between(self, finished: bool) -> None:
         """What is done a few times a second: samples, marks, limits, progress."""
@@ -363,9 +380,10 @@ class _Session:
         if self._error is None:
             if self._calls is not None:
                 self._calls.finish(self.writer)
-            self.writer.metadata(
-                closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
-            )
+            facts = closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
+            if self.ours and result.exit_code is not None:
+                facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
+            self.writer.metadata(facts)
         self.writer.close(complete)
         return result
 

@@ -115,13 +115,45 @@ def test_without_o_no_capture_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_untraced_run_is_compared() -> None:
+def test_the_untraced_run_is_compared_and_kept_in_the_capture(tmp_path: Path) -> None:
+    path = str(tmp_path / "c")
     done = llamactl(
-        "trace", "--engine", "ptrace", "--compare-untraced", "--format", "json", "--", "sh", "-c", "exit 3"
-    )
+        "trace", "--engine", "ptrace", "-o", path, "--compare-untraced", "--format", "json", "--", "sh", "-c", "exit 3"
+    )  # fmt: skip
     assert done.returncode == 3
-    cost = json.loads(done.stderr)["cost"]
+    document = json.loads(done.stderr)
+    cost = document["cost"]
     assert cost["ratio"] == pytest.approx(cost["traced_s"] / cost["untraced_s"])
+    kept = document["metadata"]["cost"]
+    assert {name: kept[name] for name in ("traced_s", "untraced_s", "ratio")} == {
+        name: cost[name] for name in ("traced_s", "untraced_s", "ratio")
+    }
+    again = llamactl("trace", "--from", path)
+    wanted = f"{cost['ratio']:.2f} times the untraced run of {cost['untraced_s']:.2f} s"
+    assert wanted in " ".join(again.stderr.split())
+    assert ", complete" in again.stderr
+    shown = json.loads(llamactl("trace", "--from", path, "--format", "json").stderr)
+    assert shown["cost"] == cost
+
+
+@pytest.mark.parametrize(
+    ("words", "script", "why"),
+    [
+        ((), "test -e {0} && exit 4; touch {0}", "ended with status 4, the traced one with 0"),
+        (("--limit", "10"), "touch {0}; cd / ; : < /dev/null", "ended before the program did (limit)"),
+    ],
+)
+def test_what_can_t_be_compared_has_no_ratio(
+    tmp_path: Path, words: tuple[str, ...], script: str, why: str
+) -> None:
+    done = llamactl(
+        "trace", "--engine", "ptrace", "--compare-untraced", *words, "--format", "json", "--",
+        "sh", "-c", script.format(tmp_path / "made"),
+    )  # fmt: skip
+    document = json.loads(done.stderr)
+    assert document["cost"]["ratio"] is None
+    assert document["cost"]["untraced_s"] is None
+    assert why in document["metadata"]["notes"][-1]
 
 
 def test_the_command_line_can_be_kept_out(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Builder:
         self.writer = CaptureWriter(path)
         self.writer.metadata({
             "engine": "ptrace", "argv": ["python", "app.py"], "machine": "x86_64", "phases": PHASES,
-            "counters": ["rss_bytes", "read_bytes"], "cost": {"per_record_ns": 9000.0},
+            "counters": ["rss_bytes", "read_bytes", "file_rss_bytes"], "cost": {"per_record_ns": 9000.0},
             "regions": {"_PyRuntime": [list(PYTHON_RUNTIME)]}, **metadata,
         })  # fmt: skip
         self.records: list[np.ndarray[Any, Any]] = []
@@ -98,8 +98,9 @@ def load(out: Builder) -> None:
     for page in range(6):
         out.add(Kind.FAULT, 2600 + page, nr=int(page == 0), args=(MODEL_ADDRESS + page * 4096, 0x40))
     out.add(Kind.COUNTER, 3000, nr=0, ret=50 << 20)
-    out.add(Kind.COUNTER, 1500, nr=1, ret=0)
-    out.add(Kind.COUNTER, 41000, nr=1, ret=8 << 20)
+    for at, disk, mapped in ((1500, 0, 1 << 20), (2150, 0, 1 << 20), (41000, 8 << 20, 10 << 20)):
+        out.add(Kind.COUNTER, at, nr=1, ret=disk)
+        out.add(Kind.COUNTER, at, nr=2, ret=mapped)
     out.call("mmap", 5000, 0, 64 << 20, 0, 0x4022, -1, 0, ret=ARENA)
     out.call("mmap", 5100, 0, 8 << 20, 3, 0x20022, -1, 0, ret=0x7F4000000000)
     out.call("clone3", 5200, 0x7000, 88, text=struct.pack("<8Q", 0x3D0F00, 0, 0, 0, 0, 0x7F4000000000, 8 << 20, 0),
@@ -110,6 +111,9 @@ def load(out: Builder) -> None:
 
 def generate(out: Builder) -> None:
     """Prompt, then three tokens: the threads wait at a barrier; the GIL is contended once."""
+    for at, mapped in ((71000, 10 << 20), (100500, (10 << 20) + 8192)):
+        out.add(Kind.COUNTER, at, nr=1, ret=8 << 20)
+        out.add(Kind.COUNTER, at, nr=2, ret=mapped)
     out.phase("tokenize", 43000, 1000)
     out.phase("prefill", 45000, 20000)
     out.call("futex", 46000, 0x1001000, 128, 1, 0, took_us=4000)

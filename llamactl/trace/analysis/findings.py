@@ -130,12 +130,9 @@ def _last_argument(facts: ExchangeFacts | None, names: tuple[str, ...], label: s
 
 
 def _disk(report: TraceReport) -> Iterator[Finding]:
-    disk = next((row for row in report.counters if row.name == "read_bytes"), None)
-    if disk is None or report.phase_source == "none":
-        return
-    generating = sum(disk.gained_by_phase.get(name, 0) for name in ("decode", "sample"))
+    generating = next((row.disk.least for row in report.disk if row.name == "generate"), None)
     major = sum(row.major_faults or 0 for row in report.load)
-    if generating > DISK_FLOOR_BYTES:
+    if generating is not None and generating > DISK_FLOOR_BYTES:
         yield Finding(
             FindingKind.DISK_WHILE_GENERATING,
             None,

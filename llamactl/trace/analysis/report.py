@@ -13,6 +13,7 @@ from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
 from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.disk import DiskRow, DiskTable
 from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
@@ -65,6 +66,7 @@ class TraceReport:
     layers: list[TensorRow]
     tensors: list[TensorRow]
     load: list[LoadFacts]
+    disk: list[DiskRow]
     counters: list[CounterRow]
     first_token: FirstToken | None
     signals: int
@@ -95,6 +97,7 @@ class _Tables:
         self.processes = ProcessTable(capture.text)
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
+        self.disk = DiskTable(phases, self.names, capture.metadata)
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
         self.end_ns = 0
@@ -110,6 +113,7 @@ class _Tables:
         self.processes.add(kept)
         self.futexes.add(kept)
         self.event_loops.add(view)
+        self.disk.add(view, resolved)
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
@@ -197,6 +201,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
         load=load_facts(files, mappings),
+        disk=tables.disk.rows(tables.counters, begin, tables.end_ns),
         counters=tables.counters.rows(phases),
         first_token=first_token(phases, begin),
         signals=tables.signals,

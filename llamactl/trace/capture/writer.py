@@ -133,6 +133,26 @@ class CaptureWriter:
             return  # The reader copes with a chunk that is longer than the file, too.
 
 
+def add_metadata(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
+    """Add facts to a capture that is closed already; a key that comes again replaces the earlier one.
+
+    Args:
+        path: The capture. It must have been closed in order, so that a chunk may follow its last one.
+        values: The facts.
+
+    Raises:
+        LlamactlError: The file can't be written.
+    """
+    payload = json.dumps(values, ensure_ascii=True).encode()
+    chunk = CHUNK_HEADER.pack(Chunk.METADATA, 0, len(payload)) + payload + bytes(padding(len(payload)))
+    where = Path(path)
+    try:
+        with where.open("ab") as file:
+            file.write(chunk)
+    except OSError as error:
+        raise _failure("can't write the capture", where, error) from error
+
+
 def _failure(what: str, path: Path, error: OSError) -> LlamactlError:
     hint = "Free some space, or give another place with -o." if error.errno == errno.ENOSPC else ""
     return LlamactlError(f"{what} {path}: {error.strerror}", hint)

@@ -94,6 +94,19 @@ class Recorded:
         failed = calls[(calls["ret"] < 0) & (calls["ret"] > -4096) & ((calls["flags"] & Flag.NO_EXIT) == 0)]
         return Counter(NAMES[number] for number in failed["nr"].tolist())
 
+    def reads_of(self, ending: bytes) -> int:
+        """Return how many ``read`` calls work on files whose path ends so, opened by openat."""
+        found, opened = 0, set()
+        for row in self.of(Kind.SYSCALL):
+            descriptor = (int(row["pid"]), int(row["args"][0]))
+            if row["nr"] == NUMBERS["openat"] and self.capture.text(row["text"]).endswith(ending):
+                opened.add((int(row["pid"]), int(row["ret"])))
+            elif row["nr"] == NUMBERS["close"]:
+                opened.discard(descriptor)
+            elif row["nr"] == NUMBERS["read"] and descriptor in opened:
+                found += 1
+        return found
+
     def texts(self, name: str) -> list[bytes]:
         return [self.capture.text(reference) for reference in self.calls(name)["text"].tolist()]
 
@@ -121,12 +134,12 @@ def read(path: Path, result: SessionResult) -> Recorded:
 
 
 def strace_counts(
-    tmp_path: Path, argv: list[str], cwd: Path | None = None
+    tmp_path: Path, argv: list[str], cwd: Path | None = None, log: bool = False
 ) -> tuple[Counter[str], Counter[str]]:
-    """Return strace's calls and errors by name."""
+    """Return strace's calls and errors by name; with ``log`` its lines are in ``tmp_path / "strace.txt"``."""
     output = tmp_path / "strace.txt"
     subprocess.run(
-        ["strace", "-f", "-c", "-U", "name,calls,errors", "-o", str(output), *argv],
+        ["strace", "-f", *(["-C", "-y"] if log else ["-c"]), "-U", "name,calls,errors", "-o", str(output), *argv],
         cwd=cwd, check=False, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     calls: Counter[str] = Counter()

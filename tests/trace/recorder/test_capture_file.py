@@ -16,7 +16,7 @@ from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.capture.strings import encode
-from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.capture.writer import CaptureWriter, add_metadata
 
 
 def rows(count: int, first: int = 0) -> NDArray[np.void]:
@@ -53,6 +53,15 @@ def test_what_is_written_comes_back(written: Path) -> None:
     assert capture.text(0) == b""
     assert capture.metadata == {"schema_version": 1, "kernel": "6.18", "complete": True}
     assert capture.ended
+    assert capture.complete
+    assert capture.count == 5
+
+
+def test_facts_can_be_added_to_a_closed_capture(written: Path) -> None:
+    add_metadata(written, {"kernel": "later", "more": 1})
+    add_metadata(written, {"more": 2})
+    capture = Capture.open(written)
+    assert capture.metadata == {"schema_version": 1, "kernel": "later", "more": 2, "complete": True}
     assert capture.complete
     assert capture.count == 5
 

@@ -1,0 +1,84 @@
+"""A model that isn't in the page cache, then one that is: what the report says, against cachestat and rusage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recording import engines
+from support import clean_environment
+
+from llamactl.snapshot.kernel import page_cache
+
+pytest_plugins = ["recording"]
+
+
+@pytest.fixture(scope="module")
+def model(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the model that nobody else maps, so that it can be dropped from the page cache."""
+    copy = tmp_path_factory.mktemp("model") / "copy.gguf"
+    shutil.copyfile(model_path, copy)
+    with copy.open("rb+") as file:
+        os.fsync(file.fileno())
+    return copy
+
+
+def resident(path: Path) -> int:
+    with path.open("rb") as file:
+        cache = page_cache(file.fileno())
+    return cache.cached_bytes if cache else pytest.skip("the kernel doesn't tell what is cached")
+
+
+def drop(path: Path) -> None:
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if resident(path) > path.stat().st_size // 100:
+        pytest.skip("the file system keeps the file in memory: no cold start can be made")
+
+
+def traced(tmp_path: Path, model: Path, engine: str, *run: str) -> tuple[dict[str, Any], int]:
+    """Trace a short generation; return its rows by part, and the bytes that its kernel counted for all children."""
+    report = tmp_path / "report.json"
+    script = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock * 512); sys.exit(done.returncode)"
+    )
+    command = [
+        sys.executable, "-m", "llamactl", "trace", "--engine", engine, "--no-calls", "--report", str(report), "--",
+        "run", "-m", str(model), "--temp", "0", "-n", "16", "-t", "1", *run, "Hello",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        env=clean_environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    document = json.loads(report.read_text(encoding="utf-8"))
+    return {row["name"]: row for row in document["disk"]}, int(done.stdout)
+
+
+@engines("ptrace", "perf")
+@pytest.mark.parametrize("load", [(), ("--load-mode", "none")], ids=["mapped", "read"])
+def test_cold_then_warm(tmp_path: Path, model: Path, engine: str, load: tuple[str, ...]) -> None:
+    size = model.stat().st_size
+    drop(model)
+    cold, counted = traced(tmp_path, model, engine, *load)
+    assert resident(model) >= size * 0.95  # It came into the page cache: from the disk, where else.
+    assert size * 0.95 <= cold["all"]["disk"]["least"] <= counted
+    assert cold["load"]["disk"]["most"] >= size * 0.9
+    assert cold["generate"]["disk"]["least"] <= size * 0.1
+
+    warm, counted = traced(tmp_path, model, engine, *load)
+    assert warm["all"]["disk"]["most"] <= counted
+    assert warm["load"]["disk"]["most"] <= size * 0.1
+    assert warm["all"]["cache"]["least"] >= size * 0.9
+    assert warm["load"]["cache"]["most"] >= size * 0.9
+    taken = warm["load"]["read_bytes"] if load else warm["load"]["mapped"]["most"]
+    assert taken >= size * 0.9
