@@ -8,6 +8,7 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import byte_text, count_text, counted, name_text, shortened, time_text
+from llamactl.render.trace_workers import workers
 from llamactl.trace.analysis.report import TraceReport
 
 _NOTABLE_BYTES = 1 << 20
@@ -161,7 +162,8 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, _files,
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, workers,
+    _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""
 

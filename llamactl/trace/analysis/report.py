@@ -33,6 +33,7 @@ from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
+from llamactl.trace.analysis.workers import WorkerRow, WorkerTable
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.filters import Selection
 
@@ -73,6 +74,7 @@ class TraceReport:
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
+    workers: list[WorkerRow]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +92,7 @@ class _Tables:
         self.calls = CallTable()
         self.by_phase = PhaseTable(phases)
         self.files = FileTable(self.names)
+        self.workers = WorkerTable(self.names)
         self.mappings = MappingTable(self.names)
         self.threads = ThreadTable(phases, capture.text)
         self.processes = ProcessTable(capture.text)
@@ -110,6 +113,7 @@ class _Tables:
         self.processes.add(kept)
         self.futexes.add(kept)
         self.event_loops.add(view)
+        self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
@@ -205,6 +209,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
+        workers=tables.workers.rows(exchange),
         metadata=dict(capture.metadata),
     )
 
