@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from exchange_support import Trace
+from support import clean_environment
 from workers import running_worker, seen_by_worker
 
+from llamactl.render.document import schema
 from llamactl.render.trace_report import report_text
 from llamactl.trace.agent.functions import Function, parse_keeps
 from llamactl.trace.analysis.report import analyse
@@ -23,13 +27,24 @@ ADDRESS = bytes.fromhex("0200c3820a000002") + bytes(8)
 """``struct sockaddr_in`` of 10.0.0.2:50050."""
 
 
+def llamactl(*words: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "llamactl", *words],
+        env=clean_environment(), capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+
+
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace isn't installed")
-def test_two_workers_of_a_real_run(trace: Trace, model_file: str, tmp_path: Path) -> None:
-    logs = [tmp_path / "first", tmp_path / "second"]
+def test_two_workers_of_a_real_run(model_file: str, tmp_path: Path) -> None:
+    logs, capture = [tmp_path / "first", tmp_path / "second"], str(tmp_path / "c.capture")
+    run = (sys.executable, "-m", "llamactl", "run", "-m", model_file, "-t", "1", "-n", "6", "--temp", "0",
+           "--ignore-eos", "-q")  # fmt: skip
     with running_worker(logs[0]) as (first, _), running_worker(logs[1]) as (second, _):
-        found = trace(sys.executable, "-m", "llamactl", "run", "-m", model_file, "-t", "1", "-n", "6", "--temp", "0",
-                      "--ignore-eos", "-q", "--rpc", f"{first},{second}", "Hello")  # fmt: skip
-    rows = {row["name"]: row for row in found.json["workers"]}
+        llamactl("trace", "-o", capture, "--", *run, "--rpc", f"{first},{second}", "Hello")
+    llamactl("trace", "--from", capture, "--format", "json", "--report", str(tmp_path / "r.json"))
+    found = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    rows = {row["name"]: row for row in found["workers"]}
+    jsonschema.Draft202012Validator(schema("trace")).validate(found)
     assert set(rows) == {first, second}
     for endpoint, log in ((first, logs[0]), (second, logs[1])):
         row, seen = rows[endpoint], seen_by_worker(log)
@@ -42,10 +57,11 @@ def test_two_workers_of_a_real_run(trace: Trace, model_file: str, tmp_path: Path
         assert functions["llama_model_load_from_file"]["sent_bytes"] > 20 << 20
         assert functions["llama_decode"]["sent_bytes"] > 0
         assert row["token"]["round_trips"] == 1
-    assert found.json["exchange"]["per_token"]["tokens"] == rows[first]["token"]["tokens"] == 4
+    assert found["exchange"]["per_token"]["tokens"] == rows[first]["token"]["tokens"] == 4
     # One of them computes the last layer and sends a row of logits back.
     assert max(row["token"]["received_bytes"] for row in rows.values()) == 49152 * 4 + 8
-    assert "a token: " in "\n".join(found.mechanism("Workers")["facts"])
+    (facts,) = [one["facts"] for one in found["mechanisms"] if one["name"] == "Workers"]
+    assert "a token: " in "\n".join(facts)
 
 
 THREAD = 1005
@@ -99,8 +115,8 @@ def test_what_belongs_to_which_call_and_token(build: Build) -> None:
     assert row.token is not None and row.token.tokens == 3
     assert (row.token.sent_bytes, row.token.received_bytes, row.token.round_trips) == (358, 4008, 1)
     assert row.token.waited_ns == 14_000
-    text = report_text(analyse(build(generate, **functions())))
-    assert "10.0.0.2:50050: 979 KiB sent, 15.7 KiB received, 5 round" in text
+    text = " ".join(report_text(analyse(build(generate, **functions()))).split())
+    assert "10.0.0.2:50050: 978 KiB sent, 15.7 KiB received, 5" in text
     assert "a token: 358 B sent, 3.91 KiB received, 1 round trip," in text
 
 
