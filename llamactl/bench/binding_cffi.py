@@ -8,6 +8,7 @@ from time import perf_counter_ns
 
 from llamactl import __version__
 from llamactl.engine import GREEDY, Context, ContextParameters, Model, Sampler
+from llamactl.engine.native import ffi, lib
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def repetition(model: Model, context: Context, sampler: Sampler, n_gen: int) -> 
     piece = model.vocabulary.piece
     context.decode_token(model.vocabulary.bos or 0)
     context.synchronize()
-    sample = detokenize = decode = 0
+    sample = detokenize = decode = copies = 0
     begin = perf_counter_ns()
     for _ in range(n_gen):
         before = perf_counter_ns()
@@ -37,11 +38,25 @@ def repetition(model: Model, context: Context, sampler: Sampler, n_gen: int) -> 
         context.decode_token(chosen)
         context.synchronize()
         decoded = perf_counter_ns()
+        row = context.logits()
+        row[0]
+        handed = perf_counter_ns()
         sample += sampled - before
         detokenize += shown - sampled
         decode += decoded - shown
+        copies += handed - decoded
     total = perf_counter_ns() - begin
-    return {"total": total, "decode": decode, "sample": sample, "detokenize": detokenize}
+    return {
+        "total": total, "decode": decode, "sample": sample, "detokenize": detokenize, "copies": copies,
+        "copied_bytes": copied_bytes(context),
+    }  # fmt: skip
+
+
+def copied_bytes(context: Context) -> int:
+    """Return how many bytes of a row of logits lie elsewhere than where the engine has them."""
+    engine_row = lib.llama_get_logits_ith(context.pointer, -1)
+    with context.logits().memoryview() as row:
+        return 0 if ffi.from_buffer(row) == ffi.cast("char *", engine_row) else row.nbytes
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import llama_cpp as c
+    import numpy as np
 
     path, n_threads, n_gen = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     # Kept alive: C calls it as long as it logs.
@@ -31,19 +32,30 @@ def main() -> None:
     vocab = c.llama_model_get_vocab(model)
     sampler = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
     c.llama_sampler_chain_add(sampler, c.llama_sampler_init_greedy())
+    scores = np.empty(c.llama_vocab_n_tokens(vocab), dtype=np.single)
     print(json.dumps({"version": c.__version__}), file=answers, flush=True)
     for _ in sys.stdin:
-        print(json.dumps(repetition(c, context, vocab, sampler, n_gen)), file=answers, flush=True)
+        found = repetition(c, context, vocab, sampler, n_gen, scores)
+        shared = np.shares_memory(scores, row_of(c, context, scores))
+        found["copied_bytes"] = 0 if shared else scores.nbytes
+        print(json.dumps(found), file=answers, flush=True)
 
 
-def repetition(c: Any, context: Any, vocab: Any, sampler: Any, n_gen: int) -> dict[str, int]:
+def row_of(c: Any, context: Any, scores: Any) -> Any:
+    """Return the engine's row of logits as llama-cpp-python makes an array of it."""
+    import numpy as np
+
+    return np.ctypeslib.as_array(c.llama_get_logits(context), shape=scores.shape)
+
+
+def repetition(c: Any, context: Any, vocab: Any, sampler: Any, n_gen: int, scores: Any) -> dict[str, int]:
     """Generate and return the nanoseconds of each step."""
     c.llama_memory_clear(c.llama_get_memory(context), False)
     token = (c.llama_token * 1)(max(c.llama_vocab_bos(vocab), 0))
     buffer = ctypes.create_string_buffer(256)
     c.llama_decode(context, c.llama_batch_get_one(token, 1))
     c.llama_synchronize(context)
-    sample = detokenize = decode = 0
+    sample = detokenize = decode = copies = 0
     begin = perf_counter_ns()
     for _ in range(n_gen):
         before = perf_counter_ns()
@@ -56,11 +68,15 @@ def repetition(c: Any, context: Any, vocab: Any, sampler: Any, n_gen: int) -> di
         c.llama_decode(context, c.llama_batch_get_one(token, 1))
         c.llama_synchronize(context)
         decoded = perf_counter_ns()
+        # As Llama.eval does with logits_all, which logprobs and logits processors need.
+        scores[:] = row_of(c, context, scores)
+        handed = perf_counter_ns()
         sample += sampled - before
         detokenize += shown - sampled
         decode += decoded - shown
+        copies += handed - decoded
     total = perf_counter_ns() - begin
-    return {"total": total, "decode": decode, "sample": sample, "detokenize": detokenize}
+    return {"total": total, "decode": decode, "sample": sample, "detokenize": detokenize, "copies": copies}
 
 
 if __name__ == "__main__":

@@ -151,6 +151,23 @@ def per_token(result: Result) -> dict[str, float | None]:
     } | {"crossings": counter_value(result, "crossings")}
 
 
+def workers_per_token(result: Result) -> dict[str, dict[str, float]]:
+    """Return bytes, round trips and waiting of one token, by worker: the median repetition's, through its tokens.
+
+    For a load, which has no tokens, of the whole load.
+    """
+    tokens = result.test.n_tokens or 1
+    found = [sample.workers for sample in result.samples]
+    return {
+        worker: {
+            name: plain_statistics.median(one[worker][name] for one in found) / tokens
+            for name in found[0][worker]
+        }
+        for worker in found[0]
+        if all(worker in one for one in found)
+    }
+
+
 IDENTITY: dict[str, Callable[[BenchReport], object]] = {
     "model": lambda report: sorted(model.fingerprint[:12] for model in report.models),
     "engine": lambda report: report.environment.build_commit,

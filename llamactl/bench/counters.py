@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.bench._bench import ffi, lib
-from llamactl.bench.rpc_traffic import traffic
+from llamactl.engine import rpc_traffic
 from llamactl.snapshot.cgroup import hierarchy
 
 MICROSECOND_NS = 1_000
 PERF = ("instructions", "cycles", "system_calls")
+RPC = ("rpc_sent_bytes", "rpc_received_bytes", "rpc_round_trips", "rpc_waited_ns")
+"""Of all workers together."""
 NAMES = (
     "cpu_ns", "user_ns", "system_ns", "minor_faults", "major_faults", "voluntary_switches", "involuntary_switches",
-    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", "rpc_sent_bytes",
-    "rpc_received_bytes", *PERF,
+    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", *RPC, *PERF,
 )  # fmt: skip
 TRACEPOINT_ID = "events/raw_syscalls/sys_enter/id"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -29,6 +30,9 @@ IO_FIELDS = {
     "read_bytes": "disk_read_bytes",
     "write_bytes": "disk_write_bytes",
 }
+
+WorkerCounts = dict[str, dict[str, int]]
+"""By worker: ``sent_bytes``, ``received_bytes``, ``round_trips`` and ``waited_ns``."""
 
 
 @dataclass(slots=True)
@@ -67,10 +71,9 @@ class Counters:
         self.read()
         own = difference(self.read(), self.read())
         self._own = {name: own[name] or 0 for name in ("read_calls", "system_calls")}
-        if not self._workers:
-            self.missing["rpc_sent_bytes"] = self.missing["rpc_received_bytes"] = (
-                "there are no workers (--rpc)"
-            )
+        reason = rpc_traffic.refusal() if self._workers else "there are no workers (--rpc)"
+        if reason:
+            self.missing.update(dict.fromkeys(RPC, reason))
 
     def since(self, before: dict[str, int | None]) -> dict[str, int | None]:
         """Return what was counted since :meth:`read` gave ``before``, without the calls of reading."""
@@ -113,10 +116,14 @@ class Counters:
             involuntary_switches=usage.ru_nivcsw,
             throttled_ns=self._throttled(),
         )
-        values["rpc_sent_bytes"], values["rpc_received_bytes"] = traffic(self._workers) or (None, None)
+        values.update(_rpc_totals(self.workers()))
         values.update(_io())
         values.update({name: _count(fd) for name, fd in self._perf.items()})
         return values
+
+    def workers(self) -> WorkerCounts:
+        """Return what passed to and from each worker so far, by endpoint; empty where it isn't counted."""
+        return {one.endpoint: _traffic_values(one) for one in rpc_traffic.traffic(self._workers) or ()}
 
     def close(self) -> None:
         """Close the counters; a second time does nothing."""
@@ -130,6 +137,24 @@ def difference(before: dict[str, int | None], after: dict[str, int | None]) -> d
         name: None if after[name] is None or before.get(name) is None else after[name] - before[name]  # type: ignore[operator]
         for name in after
     }
+
+
+def workers_since(before: WorkerCounts, after: WorkerCounts) -> WorkerCounts:
+    """Return what passed to and from each worker in between."""
+    return {
+        endpoint: {name: value - before[endpoint][name] for name, value in values.items()}
+        for endpoint, values in after.items()
+    }
+
+
+def _traffic_values(traffic: rpc_traffic.WorkerTraffic) -> dict[str, int]:
+    return {name.removeprefix("rpc_"): getattr(traffic, name.removeprefix("rpc_")) for name in RPC}
+
+
+def _rpc_totals(workers: WorkerCounts) -> dict[str, int | None]:
+    if not workers:
+        return {}
+    return {name: sum(values[name.removeprefix("rpc_")] for values in workers.values()) for name in RPC}
 
 
 def _count(fd: int) -> int | None:

@@ -18,6 +18,7 @@ class Sample:
         python_ns: Of ``ns``, outside of the engine's calls; ``None`` where it isn't taken apart.
         steps_ns: Longest and median time of one step of parallel sequences, and so on, by name.
         cache_before_bytes: Of ``load``: how much of the model was in the page cache before.
+        workers: By worker: ``sent_bytes`` to it, ``received_bytes`` from it, ``round_trips``, ``waited_ns``.
     """
 
     ns: int
@@ -26,6 +27,7 @@ class Sample:
     python_ns: int | None = None
     steps_ns: dict[str, int] = field(default_factory=dict)
     cache_before_bytes: int | None = None
+    workers: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

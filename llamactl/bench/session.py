@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from llamactl.bench import page_cache
 from llamactl.bench.bodies import body, gpu_bytes
 from llamactl.bench.body import Body
-from llamactl.bench.counters import Counters
+from llamactl.bench.counters import Counters, workers_since
 from llamactl.bench.crossings import counted
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
@@ -64,12 +64,15 @@ class Session:
         if self._body is None:
             return self._load(self._case)
         self._body.reset()
-        before = self._counters.read()
+        workers, before = self._counters.workers(), self._counters.read()
         begin = perf_counter_ns()
         work = self._body.run()
         ns = perf_counter_ns() - begin
         counters = self._counters.since(before)
-        return Sample(ns, work.tokens, counters, work.python_ns, work.steps_ns)
+        return Sample(
+            ns, work.tokens, counters, work.python_ns, work.steps_ns,
+            workers=workers_since(workers, self._counters.workers()),
+        )  # fmt: skip
 
     def _load(self, case: Case) -> Sample:
         files = model_files(case.setup)
@@ -78,13 +81,14 @@ class Session:
         else:
             page_cache.fill(files)
         resident = page_cache.resident_bytes(files)
-        before = self._counters.read()
+        workers, before = self._counters.workers(), self._counters.read()
         begin = perf_counter_ns()
         model = Model(case.setup.model_filename, model_parameters(case.setup))
         ns = perf_counter_ns() - begin
         counters = self._counters.since(before)
+        found = workers_since(workers, self._counters.workers())
         model.close()
-        return Sample(ns, 0, counters, cache_before_bytes=resident)
+        return Sample(ns, 0, counters, cache_before_bytes=resident, workers=found)
 
     def model(self, setup: Setup) -> Model:
         """Return the model of a setup, loaded."""
@@ -111,7 +115,8 @@ class Session:
         if self._body is None:
             return None
         rows = self._body.context.memory()
-        gpus = [device.name for device in devices() if device.type in {"gpu", "igpu"}]
+        # The engine calls a worker's device a GPU, whatever it is; its memory isn't this machine's.
+        gpus = [one.name for one in devices() if one.type in {"gpu", "igpu"} and one.backend != "RPC"]
         status = process_status()
         return Memory(
             private_bytes=status.get("RssAnon"),

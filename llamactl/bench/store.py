@@ -140,7 +140,8 @@ def _result(value: dict[str, Any]) -> Result:
 
 
 def _sample(value: dict[str, Any]) -> Sample:
-    sample = _make(Sample, value)
+    # Reports of before workers were told apart lack them.
+    sample = _make(Sample, {"workers": {}, **value})
     if not isinstance(sample.ns, int) or sample.ns <= 0:
         raise ValueError(f"a time of {sample.ns!r} ns")
     return sample

@@ -15,7 +15,7 @@ from llamactl.cli.bench_options import (
 from llamactl.cli.bench_plan import chosen_tests, measuring_options, model_paths, setting_choices
 from llamactl.errors import EXIT_OK, UsageError
 from llamactl.models.resolve import resolve_model
-from llamactl.render.bench_bindings import bindings_document, bindings_table
+from llamactl.render.bench_bindings import bindings_document, bindings_missing, bindings_table
 
 
 def compare_bindings(
@@ -52,4 +52,6 @@ def compare_bindings(
     )
     results = measure_bindings(request)
     sys.stdout.write(bindings_document(results) if output.output == "json" else bindings_table(results))
+    if not output.quiet:
+        sys.stderr.write(bindings_missing(results))
     return EXIT_OK

@@ -94,7 +94,8 @@ class Face:
         if self._format_err:
             sys.stderr.write(self._format_err(report))
         elif self._options.output == "md" and not self._options.quiet:
-            sys.stderr.write("\n" + bench_table.details(report) + bench_table.missing(report))
+            parts = bench_table.details(report), bench_table.workers(report), bench_table.missing(report)
+            sys.stderr.write("\n" + "".join(parts))
         if self._options.plot and report.results:
             from llamactl.render import bench_plot
 

@@ -41,6 +41,15 @@ def plan(tests: TestOptions, settings: SettingOptions) -> tuple[Case, ...]:
     return cases({"model_filename": models, **choices}, depths, found)
 
 
+def check_workers(cases: Sequence[Case], options: Options) -> None:
+    """Raise :class:`UsageError` for tests that several processes would need the same workers for."""
+    if options.rpc and any(case.test.kind == "processes" for case in cases):
+        raise UsageError(
+            "--rpc doesn't go with --processes: a worker serves one client at a time",
+            "Leave one of them out.",
+        )
+
+
 def model_paths(given: Sequence[str]) -> list[str]:
     """Return the files of ``-m``: a comma separates them unless it belongs to a file's name.
 
@@ -119,6 +128,10 @@ def measuring_options(conditions: ConditionOptions) -> Options:
     if conditions.prio not in NICE:
         raise UsageError(
             f"--prio {conditions.prio} is unknown", f"Choose one of: {', '.join(map(str, NICE))}."
+        )
+    if conditions.rpc and paired:
+        raise UsageError(
+            "--rpc doesn't go with --against: a worker serves one client at a time", "Leave one of them out."
         )
     if conditions.numa is not None:
         choose("--numa", conditions.numa, NUMA)

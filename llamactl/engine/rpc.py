@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llamactl.engine import library
+from llamactl.engine import library, rpc_traffic
 from llamactl.engine.native import ffi, lib
 from llamactl.errors import LlamactlError, UsageError
 
@@ -131,6 +131,7 @@ def connect(endpoints: Sequence[str]) -> tuple[Worker, ...]:
     workers = tuple(probe(endpoint) for endpoint in endpoints)
     library.start()
     add = _function("ggml_backend_rpc_add_server", "ggml_backend_reg_t(*)(const char *)")
+    rpc_traffic.watch(add)
     for worker in workers:
         registered = add(worker.endpoint.encode())
         if registered == ffi.NULL:

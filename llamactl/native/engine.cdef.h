@@ -282,6 +282,18 @@ struct llamactl_choice {
 void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
                      const struct llama_vocab * vocab, struct llamactl_choice * out);
 
+struct llamactl_worker_traffic {
+    char address[32];
+    uint64_t connections;
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+    uint64_t round_trips;
+    uint64_t waited_ns;
+};
+void llamactl_rpc_watch(void * function);
+bool llamactl_rpc_watching(void);
+size_t llamactl_rpc_traffic(struct llamactl_worker_traffic * out, size_t capacity);
+
 const char * llamactl_stamp(void);
 const char * llamactl_engine_commit(void);
 size_t llamactl_memory_breakdown(const struct llama_context * ctx,

@@ -46,6 +46,27 @@ void llamactl_guard_install(const char * program, int exit_code);
 // What the line ends with: the remedy for what is being done at the moment.
 void llamactl_guard_set_suffix(const char * text);
 
+// Ctrl-C came and a worker doesn't answer: prints a line and ends the process with 130. Returns if
+// the guard isn't installed.
+void llamactl_guard_end_interrupted(const char * worker);
+
+// What went to one worker and came from it since watching began.
+struct llamactl_worker_traffic {
+    char address[32]; // "1.2.3.4:50052"
+    uint64_t connections;
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+    uint64_t round_trips; // times that an answer was awaited after something was sent
+    uint64_t waited_ns;   // waiting for answers and receiving them
+};
+
+// Counts the traffic of the RPC that `function` belongs to, for connections made from now on.
+void llamactl_rpc_watch(void * function);
+// False: nothing, or not all of it, is counted.
+bool llamactl_rpc_watching(void);
+// Returns the number of workers; writes at most `capacity` of them.
+size_t llamactl_rpc_traffic(struct llamactl_worker_traffic * out, size_t capacity);
+
 // As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to
 // `said`.
 struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,

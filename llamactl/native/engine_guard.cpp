@@ -12,6 +12,8 @@
 static char program_name[64] = "llamactl";
 static char suffix[256];
 static int guard_exit_code = 125;
+static const int interrupted_exit_code = 130;
+static bool installed = false;
 
 [[noreturn]] static void give_up(const char * what) {
     char line[2600];
@@ -65,6 +67,7 @@ static void on_fault(int number) {
 extern "C" void llamactl_guard_install(const char * program, int exit_code) {
     snprintf(program_name, sizeof program_name, "%s", program);
     guard_exit_code = exit_code;
+    installed = true;
     ggml_set_abort_callback(on_abort);
     std::set_terminate(on_terminate);
     static char fault_stack[65536];
@@ -78,6 +81,18 @@ extern "C" void llamactl_guard_install(const char * program, int exit_code) {
     for (int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
         sigaction(number, &action, nullptr);
     }
+}
+
+extern "C" void llamactl_guard_end_interrupted(const char * worker) {
+    if (!installed) {
+        return;
+    }
+    char line[160];
+    int length = snprintf(line, sizeof line, "%s: interrupted; the worker %s didn't answer\n",
+                          program_name, worker);
+    ssize_t written = write(STDERR_FILENO, line, length);
+    (void) written;
+    _exit(interrupted_exit_code);
 }
 
 extern "C" void llamactl_guard_set_suffix(const char * text) {

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from llamactl.bench.compare import per_token
+from llamactl.bench.compare import per_token, workers_per_token
 from llamactl.bench.report import BenchReport, Result
 from llamactl.bench.store import SCHEMA_VERSION
 from llamactl.render.bench_row import COLUMNS, row, samples_ts, times
@@ -20,6 +20,7 @@ def json_document(report: BenchReport) -> str:
         shown["name"] = result.test.name
         shown.update(times(result))
         shown["per_token"] = per_token(result)
+        shown["workers_per_token"] = workers_per_token(result)
     return dumps(value) + "\n"
 
 
@@ -35,6 +36,7 @@ def _line(report: BenchReport, result: Result) -> dict[str, Any]:
         "samples_ts": samples_ts(result),
         "name": result.test.name,
         "counters": [sample.counters for sample in result.samples],
+        "workers_per_token": workers_per_token(result),
         "crossings": result.crossings,
         "memory": plain(result.memory),
         "machine": result.machine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llamactl.bench.compare import counter_value
+from llamactl.bench.compare import counter_value, workers_per_token
 from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport, Result
 from llamactl.render.bench_row import model_of, times
@@ -78,8 +78,7 @@ DETAILS: tuple[tuple[str, str], ...] = (
     ("cpu_ns", "CPU"), ("user_ns", "user"), ("system_ns", "system"), ("instructions", "instructions"),
     ("minor_faults", "faults"),
     ("major_faults", "major"), ("voluntary_switches", "switches"), ("involuntary_switches", "invol."),
-    ("system_calls", "syscalls"), ("disk_read_bytes", "disk"), ("rpc_sent_bytes", "to workers"),
-    ("rpc_received_bytes", "from workers"), ("crossings", "calls/tok"), ("python_ns", "python"),
+    ("system_calls", "syscalls"), ("disk_read_bytes", "disk"), ("crossings", "calls/tok"), ("python_ns", "python"),
     ("private_bytes", "private"), ("kv_bytes", "KV"), ("compute_bytes", "compute"), ("gpu_bytes", "GPU"),
 )  # fmt: skip
 
@@ -94,6 +93,24 @@ def details(report: BenchReport) -> str:
         for result, row in zip(report.results, table, strict=True)
     ]
     return tabulated(rows, headers, right=len(known)) + "\n"
+
+
+def workers(report: BenchReport) -> str:
+    """Return what a token, or a load, costs in traffic with each worker; empty without workers."""
+    rows: list[list[object]] = [
+        [
+            result.test.name,
+            worker,
+            size(round(values["sent_bytes"])),
+            size(round(values["received_bytes"])),
+            f"{values['round_trips']:.2f}",
+            seconds(round(values["waited_ns"])),
+        ]
+        for result in report.results
+        for worker, values in workers_per_token(result).items()
+    ]
+    headers = ["per token or load", "worker", "sent", "received", "round trips", "waiting"]
+    return "\n" + tabulated(rows, headers, right=4) + "\n" if rows else ""
 
 
 def shown_counter(name: str, value: float | None) -> str:

@@ -16,6 +16,7 @@ from llamactl.render.trace_text import (
     shortened,
     time_text,
 )
+from llamactl.render.trace_workers import workers
 from llamactl.trace.analysis.report import TraceReport
 
 _NOTABLE_BYTES = 1 << 20
@@ -170,7 +171,8 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, _files,
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, workers,
+    _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""
 

@@ -118,6 +118,11 @@ TABLES = (
         Column("read", _bytes("read_bytes")), Column("written", _bytes("written_bytes")),
         Column("mapped", _bytes("mapped_bytes")), Column("time", _ns("total_ns")),
     )),
+    Table("workers", "By worker (llama.cpp's RPC)", (
+        Column("worker", _name(30), left=True), Column("calls", _count("count")),
+        Column("sent", _bytes("sent_bytes")), Column("received", _bytes("received_bytes")),
+        Column("round trips", _count("round_trips")), Column("waiting", _ns("waited_ns")),
+    )),
     Table("mappings", "By mapping", (
         Column("mapping", _name(26), left=True), Column("role", _plain("role"), left=True),
         Column("size", _bytes("length_bytes")), Column("prot", _plain("protection"), left=True),

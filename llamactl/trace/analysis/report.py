@@ -34,6 +34,7 @@ from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
+from llamactl.trace.analysis.workers import WorkerRow, WorkerTable
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.filters import Selection
 
@@ -75,6 +76,7 @@ class TraceReport:
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
+    workers: list[WorkerRow]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,6 +94,7 @@ class _Tables:
         self.calls = CallTable()
         self.by_phase = PhaseTable(phases)
         self.files = FileTable(self.names)
+        self.workers = WorkerTable(self.names)
         self.mappings = MappingTable(self.names)
         self.threads = ThreadTable(phases, capture.text)
         self.processes = ProcessTable(capture.text)
@@ -114,6 +117,7 @@ class _Tables:
         self.futexes.add(kept)
         self.event_loops.add(view)
         self.disk.add(view, resolved)
+        self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
@@ -210,6 +214,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
+        workers=tables.workers.rows(exchange),
         metadata=dict(capture.metadata),
     )
 
