@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.agent.functions import Function
+from llamactl.trace.agent.functions import ENTERED_ON, Function
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 
@@ -75,6 +75,18 @@ class Exchange:
             rows = calls["nr"] == nr
             result[rows] = calls["args"][rows, position].astype(np.int64)
         return result
+
+    def cpu_time(self, calls: NDArray[np.void]) -> IntArray | None:
+        """Return the CPU time (ns) of calls, None when one of their functions doesn't keep it."""
+        words = self.argument(calls, "cpu_ns")
+        return None if words is None else words & ((1 << ENTERED_ON) - 1)
+
+    def moves(self, calls: NDArray[np.void]) -> tuple[IntArray, IntArray] | None:
+        """Return on which CPUs calls began and ended (65535 for unknown); None when it wasn't kept."""
+        words = self.argument(calls, "cpu_ns")
+        if words is None:
+            return None
+        return words >> ENTERED_ON & 0xFFFF, calls["cpu"].astype(np.int64)
 
     def place(self, reference: int) -> tuple[str, int, str] | None:
         """Return (file, line, function) of a record's ``text2``; None when it has none."""
