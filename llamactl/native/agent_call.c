@@ -159,6 +159,7 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
     if (row) {
         keep_arguments(row, in, frame);
         if (row->heavy) {
+            python_place_is_heavy(frame->text2);
             usage_now(t->usage[d]);
             frame->args[5] = (uint64_t) cpu_now() << ENTERED_ON;
         }

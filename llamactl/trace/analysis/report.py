@@ -34,6 +34,7 @@ from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_measures import Evidence
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
+from llamactl.trace.analysis.spinning import Spinning, spinning
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind
@@ -73,6 +74,7 @@ class TraceReport:
     signals: int
     exchange: ExchangeFacts | None
     slow_tokens: list[SlowToken]
+    spinning: Spinning | None
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
@@ -183,6 +185,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
+    scheduling = Scheduling.of(capture.chunks(), capture.text) if exchange is not None else None
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -206,7 +209,8 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,
-        slow_tokens=_slow(capture, exchange, kernel, tables.gpu_calls, faults),
+        slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),
+        spinning=spinning(exchange.exchange, scheduling) if exchange is not None else None,
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
@@ -230,8 +234,8 @@ def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:
 
 
 def _slow(
-    capture: Capture,
     exchange: ExchangeFacts | None,
+    scheduling: Scheduling | None,
     kernel: np.ndarray[Any, Any] | None,
     gpu_calls: GpuCalls,
     faults: FaultTable | None,
@@ -241,7 +245,7 @@ def _slow(
     evidence = Evidence(
         system_calls=kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None,
         gpu_calls=gpu_calls.records(),
-        scheduling=Scheduling.of(capture.chunks(), capture.text),
+        scheduling=scheduling,
         faults=kernel[kernel["kind"] == Kind.FAULT] if kernel is not None and faults else None,
         place=faults.place if faults else None,
     )
