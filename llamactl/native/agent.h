@@ -39,6 +39,7 @@ hidden int ring_open(void);
 hidden void ring_populate(void);
 hidden void ring_put(const struct record * record, uint64_t head);
 hidden uint32_t ring_text(const char * text, size_t length);
+hidden const char * ring_string(uint32_t reference);
 hidden int ring_site(const struct site * site, int add_it);
 hidden uint64_t now_ns(void);
 hidden unsigned cpu_now(void);
@@ -107,11 +108,12 @@ struct hook {
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;
 
-// --- agent_gil.c
+// --- agent_python.c
 // ------------------------------------------------------------------------------------
 hidden void python_found(const struct link_map * map);
 hidden unsigned gil_state(void);
 hidden uint32_t python_place(void);
+hidden void python_place_is_heavy(uint32_t text);
 
 // --- agent_x86_64.S, agent_aarch64.S
 // ----------------------------------------------------------------

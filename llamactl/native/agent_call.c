@@ -3,7 +3,7 @@
 
 #include "agent.h"
 
-enum { RUSAGE_OF_THREAD = 1 };
+enum { RUSAGE_OF_THREAD = 1, ENTERED_ON = 48 };
 // struct rusage of the kernel, as 64-bit words.
 enum { MINOR = 8, MAJOR = 9, VOLUNTARY = 16, INVOLUNTARY = 17, WORDS = 18 };
 
@@ -159,7 +159,9 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
     if (row) {
         keep_arguments(row, in, frame);
         if (row->heavy) {
+            python_place_is_heavy(frame->text2);
             usage_now(t->usage[d]);
+            frame->args[5] = (uint64_t) cpu_now() << ENTERED_ON;
         }
     }
     frame->start = now_ns();
@@ -206,7 +208,8 @@ static void end(struct thread * t, unsigned d, const struct saved_results * out,
             usage_now(usage);
             frame->args[3] = halves_since(usage[0], t->usage[d][0]);
             frame->args[4] = halves_since(usage[1], t->usage[d][1]);
-            frame->args[5] = usage[2] - t->usage[d][2];
+            // Where it began goes above the CPU time, which so has room for three days.
+            frame->args[5] |= (usage[2] - t->usage[d][2]) & ((1ull << ENTERED_ON) - 1);
         }
     }
     ring_put(frame, (head & ~(0xFFFFull << 32)) | (uint64_t) cpu_now() << 32);

@@ -170,7 +170,7 @@ void ring_put(const struct record * record, uint64_t head) {
 
 // Keep a string: u32 length, then its bytes. Returns its reference, 0 when the arena is full.
 uint32_t ring_text(const char * text, size_t length) {
-    const uint32_t room = (uint32_t) (4 + length + 3) & ~3u;
+    const uint32_t room = (uint32_t) (4 + length + 1 + 3) & ~3u; // The zero is for ring_string.
     uint32_t at = load(&ring->arena_used);
     do {
         if (length > 4096 || at + room > ring->arena_size) {
@@ -183,7 +183,13 @@ uint32_t ring_text(const char * text, size_t length) {
     for (size_t i = 0; i < length; i++) {
         to[4 + i] = text[i];
     }
+    to[4 + length] = 0;
     return at + 1;
+}
+
+// The string behind a reference; empty for none.
+const char * ring_string(uint32_t reference) {
+    return reference ? (const char *) ring + ring->arena + reference - 1 + 4 : "";
 }
 
 // The number of this site, the same for all processes that see it; -1 when it isn't there and isn't

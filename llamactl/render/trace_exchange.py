@@ -166,6 +166,17 @@ def _slow_line(token: SlowToken, unit: str) -> str:
     if token.wait is not None and (token.wait.holder_call or token.wait.holder_place):
         holder = token.wait.holder_call or place_text(token.wait.holder_place)
         return shortened(f"{text}; {holder} had it", 200)
-    return text + "".join(
-        f"; {value:,} {what}" for what, value in token.evidence if not what.startswith("ns ")
-    )
+    if token.thread is not None:
+        text += f"; thread {token.thread}"
+    if token.subject is not None:
+        text += f"{'' if token.cause is Cause.BARRIER else ';'} {shortened(safe_text(token.subject), 60)}"
+    return text + "".join(_figure_text(what, value) for what, value in token.evidence)
+
+
+def _figure_text(what: str, value: int) -> str:
+    """Return a figure; times are said by the cause already, except where they are of something else."""
+    if what in {"from CPU", "to CPU"}:
+        return f"{';' if what == 'from CPU' else ''} {what} {value}"
+    if what in {"ns waiting for a CPU", "ns throttled"}:
+        return f"; {time_text(value)} {what[3:]}"
+    return "" if what.startswith("ns ") else f"; {value:,} {what}"

@@ -9,8 +9,9 @@ from typing import Any
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import place_text
-from llamactl.render.trace_text import byte_text, count_text, time_text
+from llamactl.render.trace_text import byte_text, count_text, counted, time_text
 from llamactl.trace.analysis.findings import Finding, FindingKind
+from llamactl.trace.analysis.gpu_calls import GpuReason
 
 WIDTH = 80
 Figures = dict[str, Any]
@@ -84,10 +85,36 @@ def _logits_stale(f: Figures) -> str:
     )
 
 
+GPU_REASONS = {
+    GpuReason.REFUSED: "opening a device was refused (is the user in the groups video and render?)",
+    GpuReason.NO_LAYERS: "no layers were asked for (n_gpu_layers is 0)",
+    GpuReason.NO_DRIVER: "the driver's library wasn't found (libcuda and its like)",
+    GpuReason.NO_BACKEND: "no GPU backend was loaded: this llama.cpp is built for the CPU",
+}
+
+
 def _gpu(f: Figures) -> str:
+    nodes = ", ".join(map(safe_text, f["device_nodes"][:2]))
+    why = " and ".join(GPU_REASONS[GpuReason(one)] for one in f.get("why", ()))
     return (
-        f"The machine has {', '.join(map(safe_text, f['device_nodes'][:2]))}, the program opened none: it computes on the"
-        " CPU. Build or install the binding for the GPU; `llamactl inspect` says what is missing."
+        f"The machine has {nodes}, the program opened none: it computes on the CPU"
+        f"{': ' + why if why else ''}. Build or install the binding for the GPU; `llamactl inspect` says what is"
+        " missing."
+    )
+
+
+def _spinning(f: Figures) -> str:
+    return (
+        f"{counted(f['threads'], 'compute thread')} used {time_text(f['spun_ns'])} of CPU time in the"
+        f" {time_text(f['between_calls_ns'])} in which no call was under way: they spin. Set"
+        " OMP_WAIT_POLICY=passive (or poll=0 for llama.cpp's own threads)."
+    )
+
+
+def _wrong_library(f: Figures) -> str:
+    return (
+        f"The binding has {safe_text(f['own'])}, loaded is {safe_text(f['loaded'])}. If that wasn't meant, look at"
+        " LD_LIBRARY_PATH and the binding's own settings."
     )
 
 
@@ -132,7 +159,9 @@ SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
     FindingKind.LOGITS_STALE: _logits_stale,
     FindingKind.GPU_UNUSED: _gpu,
     FindingKind.ENGINE_COPIES: _copies,
+    FindingKind.WRONG_LIBRARY: _wrong_library,
     FindingKind.OPENMP_RUNTIMES: _openmp,
+    FindingKind.SPINNING: _spinning,
     FindingKind.MEMORY_GROWS: _memory,
     FindingKind.TEMPORARY_FILES: _temporary,
 }
@@ -141,7 +170,11 @@ SENTENCES: dict[FindingKind, Callable[[Figures], str]] = {
 def finding_text(finding: Finding) -> str:
     """Return a finding as one sentence or two."""
     text = SENTENCES[finding.kind](finding.figures)
-    return f"{text} Called at {place_text(finding.place)}." if finding.place else text
+    if finding.place is None:
+        return text
+    if finding.caller is None:
+        return f"{text} Called at {place_text(finding.place)}."
+    return f"{text} Called at {place_text(finding.caller)}, through {place_text(finding.place)}."
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

@@ -59,6 +59,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "cost_ns": finding.cost_ns,
         "figures": finding.figures,
         "place": list(finding.place) if finding.place else None,
+        "caller": list(finding.caller) if finding.caller else None,
         "text": finding_text(finding),
     }
 

@@ -23,6 +23,7 @@ from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
+from llamactl.trace.scheduling import SchedulingSampler
 from llamactl.trace.session_agent import AgentPart
 from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
 from llamactl.trace.setuid_programs import notes_on_setuid
@@ -142,6 +143,7 @@ def record(
         choice.engine.close()
         session.close_marks()
         session.close_calls()
+        session.scheduling.close()
         session.agent.close()
 
 
@@ -184,6 +186,7 @@ class _Session:
     _calls: AttachedCalls | None = field(default=None)
     _uncaught: str = ""
     agent: AgentPart = field(init=False)
+    scheduling: SchedulingSampler = field(default_factory=SchedulingSampler)
 
     def __post_init__(self) -> None:
         self.agent = AgentPart(self.options.calls and self.ours)
@@ -209,6 +212,8 @@ class _Session:
             self._between(finished)
             more = batch is not None or not finished  # What was recorded last may fill several batches.
         self._read_marks()
+        if not self._stopping:
+            self._write(self.scheduling.finish(self.writer))
         self._from_agent(self.agent.finish)
         return self._close()
 
@@ -248,6 +253,8 @@ class _Session:
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
             self.engine.start(self.agent.command(self._with_marks(self.target)))
             self._forget_write_end()
+            if self.options.calls and self.options.sample_s:
+                self._look_at_threads()
         else:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
@@ -316,6 +323,9 @@ class _Session:
                 self._looks += 1
                 self._regions = find_regions(self.engine.state().pid)
         self._read_marks()
+        if self.options.calls and self.options.sample_s and not finished and not self._stopping:
+            self._look_at_threads()
+            self._write(self.scheduling.take(self.writer))
         if self._calls is not None and self._error is None and not self._stopping:
             self._calls.drain(self.writer)
         if not self._stopping:
@@ -330,6 +340,9 @@ class _Session:
         if self.progress is not None:
             state = self.engine.state()
             self.progress(Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost))
+
+    def _look_at_threads(self) -> None:
+        self.scheduling.look_at({self.engine.state().pid, *self.agent.processes()})
 
     def _read_marks(self) -> None:
         if self._marks is not None and not self._stopping:
@@ -348,6 +361,7 @@ class _Session:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
             return
+        self._write(self.scheduling.finish(self.writer))
         self._from_agent(self.agent.finish)
         self._stopping = True
         self._ended = why

@@ -66,6 +66,10 @@ class AgentPart:
         finally:
             self.close()
 
+    def processes(self) -> list[int]:
+        """Return the processes that have made calls."""
+        return self._source.processes() if self._source is not None else []
+
     def close(self) -> None:
         """Remove the ring."""
         if self._source is not None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-HEAVY = ("faults:2", "switches:2", "cpu_ns:u")
+HEAVY = ("faults:2", "switches:2", "cpu_ns:c")
 """What functions that do real work keep in their last three arguments, of the calling thread: minor and
-major page faults, voluntary and involuntary context switches (two halves of a word each), CPU time."""
+major page faults, voluntary and involuntary context switches (two halves of a word each), CPU time with the
+number of the CPU on which the call began above it."""
+ENTERED_ON = 48
+"""The bit of ``cpu_ns`` from which on the CPU's number lies; 65535 for unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Function:
         library: Path of the object that defines it.
         via: "plt", "dlsym", or "inner" for an extension module's calls to the llama.cpp inside it.
         args: "label:type" of each argument kept. Types: p address, i signed, u unsigned, f a float's bits,
-            2 two 32-bit halves.
+            2 two 32-bit halves, c CPU time with a CPU's number.
         text: What ``text`` of its records is, such as "path"; empty for nothing.
         returns: Type of the result: i, u, l (64 bits), p, b, f; v none, s a structure, h kept back for
             privacy; empty when it isn't known.

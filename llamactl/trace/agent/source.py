@@ -45,6 +45,10 @@ class AgentSource:
         writer.metadata(self.metadata())
         return len(records)
 
+    def processes(self) -> list[int]:
+        """Return the ids of the processes that have made calls."""
+        return self._ring.processes()
+
     def losses(self) -> Losses:
         """Return what the agent couldn't record."""
         return self._ring.losses()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, outermost, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, Place, durations, finished, outermost, starts
 from llamactl.trace.capture.record import Flag
 
 DECODES = ("llama_decode", "llama_process")
@@ -33,8 +34,10 @@ class FunctionRow:
     inner: int
     """Calls of an extension module to the llama.cpp inside it: no crossings from Python."""
     libraries: tuple[str, ...]
-    places: tuple[tuple[str, int, str], ...]
+    places: tuple[Place, ...]
     """(file, line, function) of the Python code that called, the most frequent three."""
+    callers: tuple[Place, ...]
+    """Where that was called from outside of all installed packages, likewise; empty where it is the same."""
 
 
 def function_rows(exchange: Exchange) -> list[FunctionRow]:
@@ -61,7 +64,8 @@ def _row(exchange: Exchange, name: str) -> FunctionRow:
         gil_unknown=int(((calls["flags"] & int(Flag.GIL_HELD | Flag.GIL_RELEASED)) == 0).sum()),
         inner=count_flag(calls, Flag.INNER),
         libraries=tuple(sorted(libraries)),
-        places=_places(exchange, calls),
+        places=_places(exchange.place, calls),
+        callers=_places(exchange.caller, calls),
     )
 
 
@@ -70,11 +74,11 @@ def count_flag(calls: NDArray[np.void], flag: int) -> int:
     return int(((calls["flags"] & int(flag)) != 0).sum())
 
 
-def _places(exchange: Exchange, calls: NDArray[np.void]) -> tuple[tuple[str, int, str], ...]:
+def _places(place_of: Callable[[int], Place | None], calls: NDArray[np.void]) -> tuple[Place, ...]:
     references, counts = np.unique(calls["text2"], return_counts=True)
-    found: dict[tuple[str, int, str], int] = {}
+    found: dict[Place, int] = {}
     for reference, count in zip(references.tolist(), counts.tolist(), strict=True):
-        place = exchange.place(reference)
+        place = place_of(reference)
         if place is not None:
             found[place] = found.get(place, 0) + count
     return tuple(sorted(found, key=lambda place: -found[place])[:3])

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.agent.functions import Function
+from llamactl.trace.agent.functions import ENTERED_ON, Function
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 
 IntArray = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Place = tuple[str, int, str]
+"""File, line and function of Python code."""
 
 UNKNOWN_NS = np.uint64(2**64 - 1)
 
@@ -76,13 +78,33 @@ class Exchange:
             result[rows] = calls["args"][rows, position].astype(np.int64)
         return result
 
-    def place(self, reference: int) -> tuple[str, int, str] | None:
-        """Return (file, line, function) of a record's ``text2``; None when it has none."""
-        text = self.text(int(reference)).decode("utf-8", "backslashreplace")
-        parts = text.rsplit(":", 2)
-        if len(parts) != 3 or not parts[1].isdigit():
+    def cpu_time(self, calls: NDArray[np.void]) -> IntArray | None:
+        """Return the CPU time (ns) of calls, None when one of their functions doesn't keep it."""
+        words = self.argument(calls, "cpu_ns")
+        return None if words is None else words & ((1 << ENTERED_ON) - 1)
+
+    def moves(self, calls: NDArray[np.void]) -> tuple[IntArray, IntArray] | None:
+        """Return on which CPUs calls began and ended (65535 for unknown); None when it wasn't kept."""
+        words = self.argument(calls, "cpu_ns")
+        if words is None:
             return None
-        return parts[0], int(parts[1]), parts[2]
+        return words >> ENTERED_ON & 0xFFFF, calls["cpu"].astype(np.int64)
+
+    def place(self, reference: int) -> Place | None:
+        """Return the innermost (file, line, function) of a record's ``text2``; None when it has none."""
+        return _place(self.text(int(reference)).partition(b"\n")[0])
+
+    def caller(self, reference: int) -> Place | None:
+        """Return the place outside of all installed packages that led there; None where it wasn't looked up."""
+        _, _, outer = self.text(int(reference)).partition(b"\n")
+        return _place(outer) if outer else None
+
+
+def _place(text: bytes) -> Place | None:
+    parts = text.decode("utf-8", "backslashreplace").rsplit(":", 2)
+    if len(parts) != 3 or not parts[1].isdigit():
+        return None
+    return parts[0], int(parts[1]), parts[2]
 
 
 def finished(records: NDArray[np.void]) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -93,6 +94,22 @@ class FaultTable:
                 self._place_in_file(mapping, address[low:high][inside], major[low:high][inside])
         for kind in (0, 1):
             self.elsewhere[kind] += int((~placed & (major == bool(kind))).sum())
+
+    def place(self, pid: int, address: int, moment: int) -> str | None:
+        """Return the tensor, or else the file, that lay at an address; None for neither."""
+        there = (self._pid == pid) & (self._start <= address) & (address < self._end)
+        there &= (self._since <= moment) & (moment <= self._until)
+        hits = np.flatnonzero(there)
+        if not len(hits):
+            return None
+        mapping = self._mappings[int(hits[-1])]
+        found = self._tensors.get(mapping.name) or []
+        offset = address - mapping.start + mapping.offset
+        index = bisect_right(found, offset, key=lambda row: row[0]) - 1
+        if index >= 0 and offset < found[index][0] + found[index][1]:
+            return found[index][2]
+        name = self._names.name(mapping.name).rpartition(b"/")[2]
+        return name.decode("utf-8", "backslashreplace") or None
 
     def roles(self) -> list[FaultRow]:
         """Return the faults by role of the mapping, then those outside all known mappings."""

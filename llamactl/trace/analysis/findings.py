@@ -14,8 +14,11 @@ import numpy as np
 
 from llamactl.trace.analysis.buffers import Verdict
 from llamactl.trace.analysis.crossings import LOGITS
+from llamactl.trace.analysis.exchange import Place
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
+from llamactl.trace.analysis.gpu_calls import GPU_NODES, gpu_reasons
+from llamactl.trace.analysis.wrong_library import wrong_libraries
 
 if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
@@ -26,6 +29,8 @@ HELD_NS = 5_000_000
 """CPython's switch interval: a computing call that holds the GIL longer keeps other threads waiting."""
 DISK_FLOOR_BYTES = 2**20
 """Libraries and locales are read late, too: less than this isn't the model."""
+CONTEXTS = ("llama_init_from_model", "llama_new_context_with_model", "llama_set_n_threads")
+LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
 LOAD_MODES = {0: "none", 1: "mmap", 2: "mlock", 3: "mmap+mlock", 4: "dio"}
 OPENMP = (b"libgomp", b"libomp.", b"libiomp")
 
@@ -44,6 +49,8 @@ class FindingKind(Enum):
     LOGITS_STALE = "logits-stale"
     GPU_UNUSED = "gpu-unused"
     ENGINE_COPIES = "engine-copies"
+    WRONG_LIBRARY = "wrong-library"
+    SPINNING = "spinning"
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"
     TEMPORARY_FILES = "temporary-files"
@@ -57,13 +64,15 @@ class Finding:
         kind: What.
         cost_ns: The time it cost in this recording, where that is known; the rank.
         figures: The measured facts, by name, with units in the names.
-        place: (file, line, function) in Python, where one is to blame.
+        place: (file, line, function) in Python, where one is to blame: the innermost, such as the binding's.
+        caller: Where that was called from, outside of all installed packages; None where it is the same.
     """
 
     kind: FindingKind
     cost_ns: int | None
     figures: dict[str, Any] = field(default_factory=dict)
-    place: tuple[str, int, str] | None = None
+    place: Place | None = None
+    caller: Place | None = None
 
 
 def find(report: TraceReport) -> list[Finding]:
@@ -93,6 +102,7 @@ def _gil_held(report: TraceReport) -> Iterator[Finding]:
                     "stalled_ns": row.stalled_ns,
                 },
                 next(iter(function.places), None),
+                next(iter(function.callers), None),
             )
 
 
@@ -104,9 +114,7 @@ def _event_loop(report: TraceReport) -> Iterator[Finding]:
 
 def _threads(report: TraceReport) -> Iterator[Finding]:
     budget = (report.metadata.get("cpu_budget") or {}).get("threads")
-    asked = _last_argument(
-        report.exchange, ("llama_init_from_model", "llama_new_context_with_model"), "n_threads"
-    )
+    asked = _last_argument(report.exchange, CONTEXTS, "n_threads")
     if budget and asked and asked > budget:
         yield Finding(
             FindingKind.THREADS_OVER_BUDGET,
@@ -122,7 +130,8 @@ def _threads(report: TraceReport) -> Iterator[Finding]:
 def _last_argument(facts: ExchangeFacts | None, names: tuple[str, ...], label: str) -> int | None:
     if facts is None:
         return None
-    calls = facts.exchange.calls[facts.exchange.named(*names)]
+    keeping = {row.name for row in facts.exchange.functions if row.position(label) is not None}
+    calls = facts.exchange.calls[facts.exchange.named(*keeping.intersection(names))]
     values = facts.exchange.argument(calls, label) if len(calls) else None
     if values is None:
         return None
@@ -141,8 +150,7 @@ def _disk(report: TraceReport) -> Iterator[Finding]:
 
 
 def _load_mode(report: TraceReport) -> Iterator[Finding]:
-    loads = ("llama_model_load_from_file", "llama_load_model_from_file")
-    asked = LOAD_MODES.get(_last_argument(report.exchange, loads, "load_mode") or -1)
+    asked = LOAD_MODES.get(_last_argument(report.exchange, LOADS, "load_mode") or -1)
     names = {"read": "none", "direct": "dio"}
     for row in report.load:
         in_force = names.get(row.mode, row.mode)
@@ -174,13 +182,13 @@ def _binding(report: TraceReport) -> Iterator[Finding]:
                 "token_us": length / len(facts.tokens) / 1e3,
                 "share": python / length,
             },
-            _busiest_place(facts),
+            *_busiest_places(facts),
         )
 
 
-def _busiest_place(facts: ExchangeFacts) -> tuple[str, int, str] | None:
+def _busiest_places(facts: ExchangeFacts) -> tuple[Place | None, Place | None]:
     row = next((item for item in facts.functions if item.name == "llama_decode"), None)
-    return next(iter(row.places), None) if row else None
+    return (next(iter(row.places), None), next(iter(row.callers), None)) if row else (None, None)
 
 
 def _logits(report: TraceReport) -> Iterator[Finding]:
@@ -188,24 +196,41 @@ def _logits(report: TraceReport) -> Iterator[Finding]:
     buffer = facts.buffer if facts is not None else None
     if facts is None or buffer is None:
         return
-    place = next((row.places[0] for row in facts.functions if row.name in LOGITS and row.places), None)
+    row = next((row for row in facts.functions if row.name in LOGITS and row.places), None)
+    place, caller = (row.places[0], next(iter(row.callers), None)) if row else (None, None)
     if buffer.verdict is Verdict.LIST_COPY:
         cost = buffer.copy_us_per_token
         figures = {"row_bytes": buffer.row_bytes, "copy_us_per_token": cost}
         total = None if cost is None else round(cost * 1e3 * buffer.tokens)
-        yield Finding(FindingKind.LOGITS_COPIED, total, {**figures, "tokens": buffer.tokens}, place)
+        yield Finding(FindingKind.LOGITS_COPIED, total, {**figures, "tokens": buffer.tokens}, place, caller)
     if buffer.stale_reads:
         figures = {"stale_reads": buffer.stale_reads, "tokens": buffer.tokens}
-        yield Finding(FindingKind.LOGITS_STALE, None, figures, place)
+        yield Finding(FindingKind.LOGITS_STALE, None, figures, place, caller)
 
 
 def _gpu(report: TraceReport) -> Iterator[Finding]:
     devices = report.metadata.get("gpu_nodes") or []
-    opened = any(
-        row.opens and row.name.startswith((b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")) for row in report.files
-    )
+    opened = any(row.opens and row.name.startswith(GPU_NODES) for row in report.files)
     if devices and not opened and report.exchange is not None:
-        yield Finding(FindingKind.GPU_UNUSED, None, {"device_nodes": list(devices)})
+        why = gpu_reasons(report.files, _last_argument(report.exchange, LOADS, "n_gpu_layers"))
+        yield Finding(
+            FindingKind.GPU_UNUSED, None, {"device_nodes": list(devices), "why": [one.value for one in why]}
+        )
+
+
+def _spinning(report: TraceReport) -> Iterator[Finding]:
+    spin = report.spinning
+    if spin is not None:
+        yield Finding(
+            FindingKind.SPINNING,
+            None,
+            {"threads": spin.threads, "spun_ns": spin.spun_ns, "between_calls_ns": spin.between_calls_ns},
+        )
+
+
+def _wrong_library(report: TraceReport) -> Iterator[Finding]:
+    for loaded, own, place in wrong_libraries(report.exchange.exchange) if report.exchange else ():
+        yield Finding(FindingKind.WRONG_LIBRARY, None, {"loaded": loaded, "own": own}, place)
 
 
 def _copies(report: TraceReport) -> Iterator[Finding]:
@@ -252,7 +277,7 @@ def _temporary(report: TraceReport) -> Iterator[Finding]:
 
 
 LOOKS: tuple[Callable[[TraceReport], Iterator[Finding]], ...] = (
-    _gil_held, _event_loop, _threads, _disk, _load_mode, _mlock, _binding, _logits, _gpu, _copies, _openmp, _memory,
-    _temporary,
+    _gil_held, _event_loop, _threads, _disk, _load_mode, _mlock, _binding, _logits, _gpu, _copies, _wrong_library,
+    _openmp, _spinning, _memory, _temporary,
 )  # fmt: skip
 """A new finding is a function here and its sentence in ``render/trace_findings.py``."""

@@ -21,6 +21,7 @@ from llamactl.trace.analysis.fds import FdTable
 from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
+from llamactl.trace.analysis.gpu_calls import GpuCalls
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
@@ -30,8 +31,11 @@ from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
+from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.select import PostFilter
+from llamactl.trace.analysis.slow_measures import Evidence
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
+from llamactl.trace.analysis.spinning import Spinning, spinning
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
 from llamactl.trace.analysis.workers import WorkerRow, WorkerTable
@@ -73,6 +77,7 @@ class TraceReport:
     signals: int
     exchange: ExchangeFacts | None
     slow_tokens: list[SlowToken]
+    spinning: Spinning | None
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
@@ -101,6 +106,7 @@ class _Tables:
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
         self.disk = DiskTable(phases, self.names, capture.metadata)
+        self.gpu_calls = GpuCalls(self.names)
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
         self.end_ns = 0
@@ -119,6 +125,7 @@ class _Tables:
         self.disk.add(view, resolved)
         self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
+        self.gpu_calls.add(view, resolved)
         self.counters.add(view)
         self._extent(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
@@ -186,6 +193,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
+    scheduling = Scheduling.of(capture.chunks(), capture.text) if exchange is not None else None
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -210,7 +218,8 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,
-        slow_tokens=_slow(exchange, kernel),
+        slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),
+        spinning=spinning(exchange.exchange, scheduling) if exchange is not None else None,
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
@@ -234,11 +243,23 @@ def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:
     return records[np.argsort(records["start"], kind="stable")]
 
 
-def _slow(exchange: ExchangeFacts | None, kernel: np.ndarray[Any, Any] | None) -> list[SlowToken]:
+def _slow(
+    exchange: ExchangeFacts | None,
+    scheduling: Scheduling | None,
+    kernel: np.ndarray[Any, Any] | None,
+    gpu_calls: GpuCalls,
+    faults: FaultTable | None,
+) -> list[SlowToken]:
     if exchange is None or exchange.per_token.in_c_us is None:
         return []
-    calls = kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None
-    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, calls)
+    evidence = Evidence(
+        system_calls=kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None,
+        gpu_calls=gpu_calls.records(),
+        scheduling=scheduling,
+        faults=kernel[kernel["kind"] == Kind.FAULT] if kernel is not None and faults else None,
+        place=faults.place if faults else None,
+    )
+    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, evidence)
 
 
 def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:

@@ -27,6 +27,8 @@ class Kind(IntEnum):
     FD        file descriptor               -                                          -
     WATCH     0 first, 1 last float of the  address, instruction pointer, address      -
               logits' row                   that the function returns to
+    SCHED     see :class:`Sched`            see there; from ``start`` to its end it    -
+                                            was looked up
     ========  ============================  =========================================  ===============
     """
 
@@ -42,6 +44,7 @@ class Kind(IntEnum):
     LOST = 10
     FD = 11
     WATCH = 12
+    SCHED = 13
 
 
 class Task(IntEnum):
@@ -53,6 +56,18 @@ class Task(IntEnum):
     EXEC = 4
     EXIT = 5
     NAME = 6
+
+
+class Sched(IntEnum):
+    """The ``nr`` of a SCHED record: what its ``args`` are.
+
+    THREAD: CPU time ns, run delay ns, time slices, and for a thread that has just stopped running its state's
+    letter with the number of its system call plus one above it (from bit 8 on; 0 for unknown).
+    GROUP: how often the control group was throttled, throttled ns; ``text`` is its directory.
+    """
+
+    THREAD = 0
+    GROUP = 1
 
 
 class Flag(IntEnum):

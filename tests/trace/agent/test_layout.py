@@ -81,7 +81,7 @@ def test_keeps_are_parsed() -> None:
     assert parse_keeps("-") == ((), "")
     args, text = parse_keeps("path:s n_gpu_layers:i +")
     assert text == "path"
-    assert args == ("n_gpu_layers:i", "", "", "faults:2", "switches:2", "cpu_ns:u")
+    assert args == ("n_gpu_layers:i", "", "", "faults:2", "switches:2", "cpu_ns:c")
     function = Function("f", "caller", "library", "plt", args, text, "p")
     assert (function.position("cpu_ns"), function.position("n_gpu_layers"), function.position("x")) == (
         5,
