@@ -73,10 +73,11 @@ class RecordingOptions:
                " killed (SIGKILL) meanwhile, the program dies too.", rich_help_panel=RECORDING),
     ] = False  # fmt: skip
     watch: Annotated[
-        bool,
-        Option("--watch", help="With -p: find out by a hardware watchpoint who reads the logits.",
+        bool | None,
+        Option("--watch/--no-watch", help="Find out by hardware watchpoints who reads logits, embeddings and"
+               " state. Of a command the first touches are seen anyway, where perf events are allowed.",
                rich_help_panel=RECORDING),
-    ] = False  # fmt: skip
+    ] = None  # fmt: skip
     compare_untraced: Annotated[
         bool,
         Option("--compare-untraced", help="Run the command again without tracing and state the ratio.",
@@ -134,7 +135,7 @@ class ShowingOptions:
     show: Annotated[
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
-               help="phases, calls, functions, work, files, mappings, threads, processes, futexes, faults, layers,"
+               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults, layers,"
                     " tensors, load, counters or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[

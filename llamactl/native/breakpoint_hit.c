@@ -10,6 +10,7 @@
 
 #include "breakpoint.h"
 #include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #if defined(__x86_64__)
 
@@ -195,6 +196,9 @@ static bool returned(struct tracer * tracer, struct task * task,
         frame->record.ret = result_of(frame->point->returns, registers->rax, state.floats[0]);
         put(tracer, frame);
     }
+    if (frame->point->role) {
+        watch_returned(tracer, task, frame->point->role, &frame->record);
+    }
     for (uint32_t i = frames->count; i-- > search.index + 1;) {
         if (frames->rows[i].slot < search.slot) {
             frame_lost(tracer, task, &frames->rows[i]);
@@ -208,14 +212,13 @@ static bool returned(struct tracer * tracer, struct task * task,
 bool breakpoint_trap(struct tracer * tracer, struct task * task) {
     struct breakpoints * b = tracer->breakpoints;
     struct user_regs_struct registers;
+    if (breakpoint_watch_trap(tracer, task)) {
+        return true;
+    }
     if (!b || !b->placed || task->foreign ||
         request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return false;
     }
-    if (breakpoint_watch_trap(tracer, task)) {
-        return true;
-    }
-    breakpoint_watch_thread(tracer, task);
     uint64_t at = registers.rip - 1;
     b->hits++;
     if (at == b->trampoline) {
@@ -274,13 +277,14 @@ static void leave_slot(const struct breakpoints * b, const struct task * task) {
 
 bool breakpoint_release(struct tracer * tracer, struct task * task) {
     struct breakpoints * b = tracer->breakpoints;
-    if (!b || !b->placed || task->foreign) {
-        return true;
-    }
-    if (trap_is_pending(task)) {
+    bool armed = b && b->placed && !task->foreign;
+    if ((armed || task->watch_version) && trap_is_pending(task)) {
         return false;
     }
     breakpoint_unwatch_thread(task);
+    if (!armed) {
+        return true;
+    }
     leave_slot(b, task);
     breakpoint_left(tracer, task);
     return true;

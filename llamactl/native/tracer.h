@@ -19,7 +19,7 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define WATCHES 2 /* the first and the last float of a row */
+#define WATCHES 4 /* the first and the last float of two buffers */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
@@ -71,7 +71,9 @@ struct tracer {
     bool everything;
     bool no_calls; /* no system call is selected */
     struct breakpoints * breakpoints;
+    struct watching * watching;     /* buffers to be watched (tracer_watch.h); NULL: none */
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
+    uint8_t watched_as[WATCHES];    /* the records' nr */
     atomic_uint watch_version;      /* 0: nothing was ever watched */
     atomic_int watch_refused;
     int boundary_error; /* why they couldn't be armed */

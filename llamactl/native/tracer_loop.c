@@ -11,6 +11,7 @@
 #include "breakpoint.h"
 #include "tracer.h"
 #include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define X32_BIT 0x40000000u
@@ -92,11 +93,17 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
     }
     switch (info.op) {
     case PTRACE_SYSCALL_INFO_ENTRY:
+        if (watch_asked(tracer, task, info.entry.nr, (const uint64_t *) info.entry.args)) {
+            task->in_call = true;
+            task->wanted = false;
+            break;
+        }
         enter_call(tracer, task, info.arch, info.entry.nr, (const uint64_t *) info.entry.args);
         break;
     case PTRACE_SYSCALL_INFO_SECCOMP:
         /* In a program with a filter of its own this may follow the entry that was seen already. */
-        if (!task->in_call) {
+        if (!task->in_call && !watch_asked(tracer, task, info.seccomp.nr,
+                                           (const uint64_t *) info.seccomp.args)) {
             enter_call(tracer, task, info.arch, info.seccomp.nr,
                        (const uint64_t *) info.seccomp.args);
         }
@@ -243,6 +250,7 @@ static void obey(struct tracer * tracer) {
     case REQUEST_PASS:
         tracer->recording = false;
         tracer->passing = true;
+        watch_end(tracer);
         break;
     case REQUEST_DETACH:
         if (!tracer->detaching) {
@@ -302,6 +310,7 @@ void tracer_loop(struct tracer * tracer) {
                 task->pid = task_process_of(tid);
             }
             breakpoint_newcomer(tracer, task);
+            breakpoint_watch_thread(tracer, task);
             handle_stop(tracer, task, status);
             if (!atomic_load_explicit(&tracer->started, memory_order_relaxed)) {
                 await_exec(tracer, task);

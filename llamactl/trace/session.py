@@ -50,7 +50,8 @@ class SessionOptions:
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
         breakpoints: They may be caught by breakpoints where uprobes are refused.
-        watch: Watch who reads the logits as well.
+        watch: Watch who reads the buffers that llama.cpp hands out. None: in a program that is started, for
+            a while, where perf events can do it.
     """
 
     engine: str | None = None
@@ -64,7 +65,7 @@ class SessionOptions:
     keep_argv: bool = True
     calls: bool = False
     breakpoints: bool = False
-    watch: bool = False
+    watch: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,9 @@ def record(
         LlamactlError: The recording couldn't begin: what was refused, why, and the remedy.
     """
     choice = choose_engine(
-        options.engine, Options(options.selection, options.faults), attach=not isinstance(target, Command)
-    )
+        options.engine, Options(options.selection, options.faults, asks=_asks(target, options)),
+        attach=not isinstance(target, Command),
+    )  # fmt: skip
     session = _Session(target, options, writer, choice, progress)
     try:
         with OwnSignals(session.interrupt):
@@ -180,7 +182,7 @@ class _Session:
     agent: AgentPart = field(init=False)
 
     def __post_init__(self) -> None:
-        self.agent = AgentPart(self.options.calls and self.ours)
+        self.agent = AgentPart(self.options.calls and self.ours, self.options.watch)
 
     @property
     def engine(self) -> Engine:
@@ -238,14 +240,14 @@ class _Session:
         self._begin = time.monotonic()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
-            self.engine.start(self.agent.command(self._with_marks(self.target)))
+            self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
             self._forget_write_end()
         else:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
                 self._calls, self._uncaught = catch_if_possible(
-                    self.target, self.engine, self.options.breakpoints, self.options.watch
+                    self.target, self.engine, self.options.breakpoints, bool(self.options.watch)
                 )
             self.engine.attach(self.target)
             if self._calls is not None:
@@ -275,9 +277,8 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self._write(
-            batch.records if self._calls is None else self._calls.translate(batch.records, self.writer)
-        )
+        source = self.agent if self._calls is None else self._calls
+        self._write(source.translate(batch.records, self.writer))
 
     def _write(self, records: Any) -> None:
         if self._error is None:
@@ -368,6 +369,10 @@ class _Session:
             )
         self.writer.close(complete)
         return result
+
+
+def _asks(target: Command | int, options: SessionOptions) -> bool:
+    return isinstance(target, Command) and options.calls and options.watch is not False
 
 
 def _exit_code(wait_status: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
+from llamactl.trace.analysis.buffer_rows import BufferRow, buffer_rows
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
@@ -73,6 +74,7 @@ class TraceReport:
     memory_growth: MemoryGrowth | None
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
+    buffers: list[BufferRow]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -205,6 +207,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
+        buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
         metadata=dict(capture.metadata),
     )
 

@@ -21,7 +21,8 @@ from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.scratch import find_scratch
 from llamactl.trace.boundary.targets import UNWINDERS, Found, find_targets, kept_of
-from llamactl.trace.boundary.watch import LOGITS, Watch
+from llamactl.trace.boundary.watch import LOGITS, without_own
+from llamactl.trace.boundary.watching import Watching
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.engines.base import Options
 from llamactl.trace.engines.native import ffi, lib
@@ -76,7 +77,7 @@ class Breakpoints:
     ) -> None:
         self._pid = pid
         self._wants_watch = watch
-        self._watch: Watch | None = None
+        self._watching: Watching | None = None
         self._last: Any = ffi.new("struct breakpoint_state *")
         if platform.machine() != "x86_64":
             raise LlamactlError(f"breakpoints aren't made for {platform.machine()}", "Uprobes need root.")
@@ -108,7 +109,7 @@ class Breakpoints:
             raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
         self._engine = engine
         if self._wants_watch:
-            self._watch = Watch(DebugRegisters(engine, self._pid))
+            self._watching = Watching(engine, perf=False)
         if attached:
             lib.tracer_ask(engine.tracer, REQUEST_ARM)
 
@@ -129,10 +130,9 @@ class Breakpoints:
             add: ``CaptureWriter.add_string``.
         """
         records = self._calls.translate(records)
-        if self._watch is not None:
-            self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
-            self._watch.resolve(records, add)
-            records = self._watch.without_own(records, self._calls.functions)
+        if self._watching is not None:
+            self._watching.resolve(records, add)
+            records = without_own(records, self._calls.functions)
         return records
 
     def losses(self) -> BreakpointLosses:
@@ -151,7 +151,7 @@ class Breakpoints:
             "inner": state.inner,
             "without_end": state.unrecorded,
         }
-        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
+        more = {"watch": self._watching.metadata()} if self._watching is not None else {}
         return {**self._calls.metadata(), "boundary": about, **more}
 
     def _state(self) -> Any:
@@ -227,23 +227,6 @@ class BreakpointSource:
         """Take the breakpoints out and let the program go."""
         self._engine.close()
         self._guard.remove()
-
-
-@dataclass(frozen=True, slots=True)
-class DebugRegisters:
-    """The processor's debug registers, set by ptrace at each thread's next breakpoint."""
-
-    engine: PtraceEngine
-    pid: int
-
-    def watch(self, which: int, address: int) -> None:
-        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
-        if not lib.tracer_watch(self.engine.tracer, which, address):
-            raise LlamactlError("the debug registers can't be set: this machine may have none")
-
-    def move(self, which: int, address: int) -> None:
-        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
-        self.watch(which, address)
 
 
 def _refuse(pid: int, found: Found) -> None:

@@ -14,7 +14,16 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.held import Held
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
+from llamactl.trace.engines.native import (
+    ASK,
+    STAGES,
+    Arguments,
+    batch_of,
+    ffi,
+    find_program,
+    lib,
+    selection_bits,
+)
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
@@ -91,6 +100,11 @@ class PerfEngine(Engine):
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
         self._hurry()
+
+    @property
+    def strings(self) -> PtraceEngine | None:
+        """The engine that stops the program at calls with paths; None without it."""
+        return self._strings
 
     def attach(self, pid: int) -> None:
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
@@ -191,6 +205,8 @@ class PerfEngine(Engine):
         wanted = self._options.selection
         paths = numbers_with_paths()
         self._by_ptrace = paths if wanted is None else paths & wanted
+        if self._options.asks:
+            self._by_ptrace |= {ASK}
         if self._by_ptrace:
             self._strings = PtraceEngine(Options(selection=self._by_ptrace))
 
