@@ -135,8 +135,8 @@ class ShowingOptions:
     show: Annotated[
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
-               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults, layers,"
-                    " tensors, load, counters or all; separated by commas."),
+               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults,"
+                    " layers, tensors, load, counters or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,

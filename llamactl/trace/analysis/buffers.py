@@ -134,6 +134,8 @@ def watched_buffer(
     touches = touches[starts(touches) < until]
     if subject.askers:
         touches = while_valid(np.sort(touches, order="start"), exchange)
+    else:
+        touches = _first_use(np.sort(touches, order="start"), exchange, subject)
     touches = without_repeats(touches, text)
     tokens = len(written)
     groups = groups_of(touches, exchange, text)
@@ -163,6 +165,23 @@ def _of_buffer(touches: NDArray[np.void], number: int) -> NDArray[np.void]:
     mine: NDArray[np.void] = touches[touches["nr"] // ENDS == number].copy()
     mine["nr"] %= ENDS
     return mine
+
+
+def _first_use(touches: NDArray[np.void], exchange: Exchange, subject: Subject) -> NDArray[np.void]:
+    """Return what the first reader after each writing did.
+
+    The program's own memory may be freed and somebody else's a moment later, which nothing tells.
+    """
+    calls = exchange.calls[exchange.named(*subject.makers) & finished(exchange.calls)]
+    moments = starts(touches)
+    keep = np.zeros(len(touches), dtype=bool)
+    for low, high in zip(ends(calls), [*starts(calls)[1:], FOREVER], strict=True):
+        rows = np.flatnonzero((moments >= low) & (moments < high))
+        readers = touches[["tid", "text", "text2"]][rows]
+        other = np.flatnonzero(readers != readers[:1]) if len(rows) else rows
+        keep[rows[: other[0]] if len(other) else rows] = True
+    found: NDArray[np.void] = touches[keep]
+    return found
 
 
 def _written(exchange: Exchange, subject: Subject, watch: Mapping[str, Any]) -> tuple[IntArray, int]:
