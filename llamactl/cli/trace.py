@@ -69,8 +69,9 @@ class RecordingOptions:
     ] = True  # fmt: skip
     breakpoints: Annotated[
         bool,
-        Option("--breakpoints", help="With -p: catch calls by breakpoints where uprobes are refused. If llamactl is"
-               " killed (SIGKILL) meanwhile, the program dies too.", rich_help_panel=RECORDING),
+        Option("--breakpoints", help="Catch calls by breakpoints where uprobes are refused (-p), and in programs that"
+               " can't load the agent (static, musl). If llamactl is killed (SIGKILL), the program dies too.",
+               rich_help_panel=RECORDING),
     ] = False  # fmt: skip
     watch: Annotated[
         bool | None,

@@ -20,6 +20,7 @@ struct point {
     uint8_t slot_bytes;
     uint8_t always;  /* also when llama.cpp itself calls it: its result is wanted */
     uint8_t endless; /* uprobes: its return isn't waited for */
+    uint8_t looks;   /* the dynamic linker calls it when libraries have come or gone */
     uint8_t role;    /* what its result says of a buffer (handed_out.h) */
     uint8_t count;
     uint8_t source[POINT_KEEPS];

@@ -116,6 +116,10 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
     struct breakpoints * b = tracer->breakpoints;
     struct entry_state state = {.stack_pointer = registers->rsp};
     go_on_at(task, point->slot);
+    if (point->looks) {
+        breakpoint_look(tracer);
+        return;
+    }
     if (point->unwinds) {
         frames_restore(b, task->frames, b->memory);
         return;
@@ -124,7 +128,7 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
     state.stack_bytes = got > 0 ? (uint32_t) got : 0;
     /* A tail call finds the trampoline: the function that called it is llama.cpp's own. */
     if (got < 8 || state.stack[0] == b->trampoline ||
-        (!point->always && points_inside(b->points, state.stack[0]))) {
+        (!point->always && breakpoint_inside(b, state.stack[0]))) {
         b->inner++;
         return;
     }
@@ -224,7 +228,7 @@ bool breakpoint_trap(struct tracer * tracer, struct task * task) {
     if (at == b->trampoline) {
         return returned(tracer, task, &registers);
     }
-    const struct point * point = points_find(b->points, at);
+    const struct point * point = breakpoint_point(b, at);
     if (!point || !point->armed) {
         return false;
     }
@@ -253,26 +257,35 @@ static bool trap_is_pending(const struct task * task) {
     return false;
 }
 
+static const struct point * point_of_slot(const struct breakpoints * b, uint64_t address) {
+    for (const struct point_set * set = b->sets; set; set = set->next) {
+        for (uint32_t i = 0; !set->gone && i < set->points->count; i++) {
+            const struct point * point = &set->points->rows[i];
+            if (point->slot && address >= point->slot &&
+                address < point->slot + point->slot_bytes) {
+                return point;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* A thread that is still in a slot goes back to the function. */
 static void leave_slot(const struct breakpoints * b, const struct task * task) {
     struct user_regs_struct registers;
     if (request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return;
     }
-    for (uint32_t i = 0; i < b->points->count; i++) {
-        const struct point * point = &b->points->rows[i];
-        if (!point->slot || registers.rip < point->slot ||
-            registers.rip >= point->slot + point->slot_bytes) {
-            continue;
-        }
-        uint64_t target = point->address;
-        /* Behind the copied instruction is only the jump, with the address it leads to at its end.
-         */
-        if (registers.rip > point->slot && !breakpoint_read(b, registers.rip + 6, &target, 8)) {
-            return;
-        }
-        go_on_at(task, target);
+    const struct point * point = point_of_slot(b, registers.rip);
+    if (!point) {
+        return;
     }
+    uint64_t target = point->address;
+    /* Behind the copied instruction is only the jump, with the address it leads to at its end. */
+    if (registers.rip > point->slot && !breakpoint_read(b, registers.rip + 6, &target, 8)) {
+        return;
+    }
+    go_on_at(task, target);
 }
 
 bool breakpoint_release(struct tracer * tracer, struct task * task) {

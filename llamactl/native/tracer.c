@@ -232,6 +232,7 @@ void tracer_free(struct tracer * tracer) {
         pthread_join(tracer->thread, NULL);
     }
     breakpoints_free(tracer->breakpoints);
+    look_free(tracer->look);
     watch_free(tracer->watching);
     sink_close(&tracer->sink);
     free(tracer);

@@ -15,6 +15,7 @@ struct point {
     uint8_t role;
     uint8_t always;
     uint8_t endless;
+    uint8_t looks;
     uint8_t count;
     uint8_t source[4];
     uint8_t index[4];
@@ -46,8 +47,16 @@ struct breakpoint_state {
     uint64_t inner;
     uint64_t unrecorded;
 };
-/* The points become the recorder's; 0 or an errno. Before tracer_attach, or before tracer_ask(tracer, 4). */
+/* The points become the recorder's; 0 or an errno. Before tracer_attach, or in an answer to tracer_look. */
 int tracer_breakpoints(tracer_t *tracer, points_t *points, uint64_t scratch, uint32_t bytes);
+/* Before the start: ask Python to look for functions at each exec of the program, and at functions that say so. */
+void tracer_looks(tracer_t *tracer);
+/* Waits; 1 when the program waits to be looked at, 2 when it has just executed, 0 after the time, -1 at the end. */
+int tracer_look(tracer_t *tracer, int timeout_ms);
+/* The program may go on; what tracer_breakpoints was given since is armed before. */
+void tracer_looked(tracer_t *tracer);
+/* While the program waits: whether the library of the set (in the order of coming) is gone. */
+int tracer_set_gone(tracer_t *tracer, uint32_t number);
 void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);
 
 struct watch_state {

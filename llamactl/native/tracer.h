@@ -41,7 +41,6 @@ enum tracer_request {
                    */
     REQUEST_DETACH, /* let every thread go */
     REQUEST_KILL,   /* end the program that was started */
-    REQUEST_ARM,    /* put the breakpoints in, when the functions are there */
 };
 
 struct launch {
@@ -56,6 +55,7 @@ struct launch {
 };
 
 struct breakpoints;
+struct look;
 
 struct tracer {
     struct sink sink;
@@ -71,6 +71,7 @@ struct tracer {
     bool everything;
     bool no_calls; /* no system call is selected */
     struct breakpoints * breakpoints;
+    struct look * look; /* breakpoint_look.c; NULL: nobody looks */
     struct watching * watching;     /* buffers to be watched (tracer_watch.h); NULL: none */
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
     uint8_t watched_as[WATCHES];    /* the records' nr */

@@ -65,8 +65,7 @@ void tracer_ask(struct tracer * tracer, int request);
 void tracer_state_of(struct tracer * tracer, struct tracer_state * state);
 void tracer_free(struct tracer * tracer);
 /* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points
- * become the recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an
- * errno. */
+ * become the recorder's. Before tracer_attach, or in an answer to tracer_look. 0 or an errno. */
 int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
                        uint32_t bytes);
 /* Watch the buffers that llama.cpp hands out: by these perf events, or by ptrace (NULL). Before the
@@ -76,6 +75,11 @@ int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches);
 int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * state);
 /* The mappings when the first buffer was handed out. */
 const char * tracer_watch_maps(struct tracer * tracer, uint32_t * bytes);
+/* See tracer.cdef.h. */
+void tracer_looks(struct tracer * tracer);
+int tracer_look(struct tracer * tracer, int timeout_ms);
+void tracer_looked(struct tracer * tracer);
+int tracer_set_gone(struct tracer * tracer, uint32_t number);
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
 int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);

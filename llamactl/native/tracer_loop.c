@@ -216,6 +216,9 @@ static void handle_stop(struct tracer * tracer, struct task * task, int status) 
         break;
     case PTRACE_EVENT_EXEC:
         task = exec_event(tracer, task);
+        if (task->tid == tracer->root) {
+            look_executed(tracer);
+        }
         break;
     case PTRACE_EVENT_EXIT:
         record_task(tracer, task, TASK_NAME, 0, 0, 0);
@@ -251,6 +254,7 @@ static void obey(struct tracer * tracer) {
         tracer->recording = false;
         tracer->passing = true;
         watch_end(tracer);
+        breakpoints_disarm(tracer);
         break;
     case REQUEST_DETACH:
         if (!tracer->detaching) {
@@ -263,9 +267,6 @@ static void obey(struct tracer * tracer) {
         tracer->recording = false;
         tracer->killing = true;
         task_each(&tracer->tasks, kill_one, NULL);
-        break;
-    case REQUEST_ARM:
-        tracer->boundary_error = breakpoints_arm(tracer);
         break;
     default:
         break;

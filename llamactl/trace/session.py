@@ -13,7 +13,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
-from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
+from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, catch_started
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.marks import VARIABLE
@@ -49,7 +49,8 @@ class SessionOptions:
         keep_argv: Whether the command line is kept in the capture.
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
-        breakpoints: They may be caught by breakpoints where uprobes are refused.
+        breakpoints: They may be caught by breakpoints: where uprobes are refused or see no ends, and where
+            the agent can't be loaded (static programs, musl).
         watch: Watch who reads the buffers that llama.cpp hands out. None: in a program that is started, for
             a while, where perf events can do it.
     """
@@ -240,6 +241,8 @@ class _Session:
         self._begin = time.monotonic()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
+            if self.options.calls and self.options.breakpoints:
+                self._calls = catch_started(self.engine, self.agent.stand_down)
             self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
             self._forget_write_end()
         else:
@@ -277,8 +280,8 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        source = self.agent if self._calls is None else self._calls
-        self._write(source.translate(batch.records, self.writer))
+        records = self.agent.translate(batch.records, self.writer)
+        self._write(records if self._calls is None else self._calls.translate(records, self.writer))
 
     def _write(self, records: Any) -> None:
         if self._error is None:

@@ -39,6 +39,8 @@ class AgentPart:
         self.lost = 0
         self._watch = watch
         self._watching: Watching | None = None
+        self._unwanted = False
+        self._finished = False
         self._unwatched = ""
         self._source: AgentSource | None = None
         if wanted:
@@ -77,6 +79,10 @@ class AgentPart:
         except LlamactlError as error:
             self._unwatched = f"{error}. {error.hint}" if error.hint else str(error)
 
+    def stand_down(self) -> None:
+        """Breakpoints record the calls of this program; may be called by another thread."""
+        self._unwanted = True
+
     def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
         """Return a batch of the engine's as it goes into the capture."""
         if self._watching is not None:
@@ -86,18 +92,22 @@ class AgentPart:
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in and return how many records that was."""
         count = self._watching.drain(writer) if self._watching is not None else 0
+        if self._unwanted:
+            self._close_source()
         return count + (self._source.drain(writer) if self._source is not None else 0)
 
     def finish(self, writer: CaptureWriter) -> int:
         """Write what is left, calls in progress included, and stop listening; a second time does nothing."""
-        if self._source is None:
+        if self._finished:
             return 0
+        self._finished = True
         try:
             count = self._watching.finish(writer) if self._watching is not None else 0
             if self._unwatched:
                 writer.metadata({"watch": {"refused": self._unwatched}})
-            count += self._source.finish(writer)
-            self.lost = self._source.losses().records
+            if self._source is not None and not self._unwanted:
+                count += self._source.finish(writer)
+                self.lost = self._source.losses().records
             return count
         finally:
             self._close_source()

@@ -11,10 +11,21 @@ import mmap
 import sys
 
 import numpy as np
-from boundary_reads import Batch
 
 TEXT = b"hello buffers"
 STATE_BYTES = 70000
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [
+        ("n_tokens", ctypes.c_int32),
+        ("token", ctypes.POINTER(ctypes.c_int32)),
+        ("embd", ctypes.POINTER(ctypes.c_float)),
+        ("pos", ctypes.POINTER(ctypes.c_int32)),
+        ("n_seq_id", ctypes.POINTER(ctypes.c_int32)),
+        ("seq_id", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p),
+    ]
 
 
 def main() -> int:
@@ -23,7 +34,10 @@ def main() -> int:
     library.llama_get_embeddings_seq.restype = ctypes.POINTER(ctypes.c_float)
     for name in ("llama_state_get_data", "llama_state_set_data"):
         function = getattr(library, name)
-        function.restype, function.argtypes = ctypes.c_size_t, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+        function.restype, function.argtypes = (
+            ctypes.c_size_t,
+            [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t],
+        )
     width = library.llama_model_n_embd(None)
     tokens = (ctypes.c_int32 * 64)()
     count = library.llama_tokenize(None, TEXT, len(TEXT), tokens, len(tokens), False, False)

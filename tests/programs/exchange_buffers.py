@@ -9,7 +9,13 @@ from llama_cpp import Llama, llama_cpp
 
 WAY, MODEL, TIMES = sys.argv[1], sys.argv[2], int(sys.argv[3])
 llama = Llama(
-    MODEL, n_ctx=256, n_threads=1, n_threads_batch=1, verbose=False, embedding=WAY == "embed", logits_all=False
+    MODEL,
+    n_ctx=256,
+    n_threads=1,
+    n_threads_batch=1,
+    verbose=False,
+    embedding=WAY == "embed",
+    logits_all=False,
 )
 if WAY == "embed":
     rows = [llama.embed(f"text number {number}") for number in range(TIMES)]

@@ -109,6 +109,11 @@ class UprobeSource:
         return (NO_ENDS.format(PurePosixPath(catching[0]).name),) if catching else ()
 
     @property
+    def without_ends(self) -> bool:
+        """Whether llama.cpp's caller is C++, so that calls have no end; breakpoints see it."""
+        return self.notes != () and self.notes[0] != GREENLETS
+
+    @property
     def finished(self) -> bool:
         """Whether the program has ended."""
         return self._rings.finished

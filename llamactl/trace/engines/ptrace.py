@@ -21,6 +21,8 @@ from llamactl.trace.engines.native import (
 from llamactl.trace.engines.seccomp import build_filter, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llamactl.errors import LlamactlError
 
 BLOCKS = 16
@@ -56,6 +58,7 @@ class PtraceEngine(Engine):
         self._keep: tuple[Any, ...] = ()
         self._program = ""
         self._attached = False
+        self.before_close: Callable[[], None] | None = None
 
     @property
     def tracer(self) -> Any:
@@ -149,6 +152,9 @@ class PtraceEngine(Engine):
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""
+        if self.before_close is not None:
+            self.before_close()
+            self.before_close = None
         if self._tracer is not None:
             self._release()
             lib.tracer_free(self._tracer)
