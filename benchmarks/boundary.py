@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.breakpoints import BreakpointSource
+from llamactl.trace.boundary.breakpoint_source import BreakpointSource
 from llamactl.trace.boundary.uprobes import UprobeSource
 
 if TYPE_CHECKING:

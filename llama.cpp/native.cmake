@@ -32,11 +32,12 @@ llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/tracer.c ${NATIVE_DIR}/tracer_attach.c ${NATIVE_DIR}/tracer_awake.c ${NATIVE_DIR}/tracer_launch.c
   ${NATIVE_DIR}/tracer_loop.c ${NATIVE_DIR}/tracer_memory.c ${NATIVE_DIR}/tracer_record.c
   ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c
-  ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c
-  ${NATIVE_DIR}/perf_ring.c ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c
+  ${NATIVE_DIR}/tracer_watch.c
+  ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c ${NATIVE_DIR}/perf_ring.c
+  ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c
   ${NATIVE_DIR}/boundary_points.c ${NATIVE_DIR}/boundary_table.c ${NATIVE_DIR}/agent_table.c
   ${NATIVE_DIR}/breakpoint.c ${NATIVE_DIR}/breakpoint_hit.c ${NATIVE_DIR}/breakpoint_slot.c
-  ${NATIVE_DIR}/breakpoint_watch.c)
+  ${NATIVE_DIR}/breakpoint_watch.c ${NATIVE_DIR}/breakpoint_look.c)
 llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)
 
 install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}

@@ -69,14 +69,16 @@ class RecordingOptions:
     ] = True  # fmt: skip
     breakpoints: Annotated[
         bool,
-        Option("--breakpoints", help="With -p: catch calls by breakpoints where uprobes are refused. If llamactl is"
-               " killed (SIGKILL) meanwhile, the program dies too.", rich_help_panel=RECORDING),
-    ] = False  # fmt: skip
-    watch: Annotated[
-        bool,
-        Option("--watch", help="With -p: find out by a hardware watchpoint who reads the logits.",
+        Option("--breakpoints", help="Catch calls by breakpoints where uprobes are refused (-p), and in programs that"
+               " can't load the agent (static, musl). If llamactl is killed (SIGKILL), the program dies too.",
                rich_help_panel=RECORDING),
     ] = False  # fmt: skip
+    watch: Annotated[
+        bool | None,
+        Option("--watch/--no-watch", help="Find out by hardware watchpoints who reads logits, embeddings and"
+               " state. Of a command the first touches are seen anyway, where perf events are allowed.",
+               rich_help_panel=RECORDING),
+    ] = None  # fmt: skip
     compare_untraced: Annotated[
         bool,
         Option("--compare-untraced", help="Run the command again without tracing and state the ratio.",
@@ -134,8 +136,8 @@ class ShowingOptions:
     show: Annotated[
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
-               help="phases, calls, functions, work, files, mappings, threads, processes, futexes, faults, layers,"
-                    " tensors, load, disk, counters or all; separated by commas."),
+               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults,"
+                    " layers, tensors, load, disk, counters or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,

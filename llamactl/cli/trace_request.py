@@ -44,9 +44,11 @@ def check(
         raise UsageError("--compare-untraced needs a command to run again", "Give the command after --.")
     if recording.pid is not None and recording.pid <= 0:
         raise UsageError(f"-p {recording.pid} isn't a process")
-    if (recording.watch or recording.breakpoints) and (recording.pid is None or not recording.calls):
+    if (recording.watch or recording.breakpoints) and (recording.source is not None or not recording.calls):
         name = "--watch" if recording.watch else "--breakpoints"
-        raise UsageError(f"{name} needs a process to attach to", "Give -p PID, without --no-calls.")
+        raise UsageError(
+            f"{name} needs the calls of a command or a process", "Leave out --from and --no-calls."
+        )
     format_of(showing.format, None)
     chosen_tables(showing.show)
     limits(recording.limit)

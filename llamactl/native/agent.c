@@ -262,6 +262,7 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
     if (via >= 0) {
         wanted.via = (uint8_t) via;
         wanted.row = kind ? NULL : table_find(name, library->map);
+        wanted.role = (uint8_t) table_role(name);
         if (!kind) {
             ring_populate();
             caller->binding = 1;

@@ -6,11 +6,22 @@
 
 #include "agent_ring.h"
 #include "agent_sys.h"
+#include "handed_out.h"
 
 // --- agent_table.c: what is kept of each function's arguments
 // ---------------------------------------
 enum { KEEP_MAX = 4 };
-enum source { NOTHING, REGISTER, REGISTER_32, STACK_64, STACK_32, FLOAT_REGISTER, STRING };
+enum source {
+    NOTHING,
+    REGISTER,
+    REGISTER_32,
+    STACK_64,
+    STACK_32,
+    FLOAT_REGISTER,
+    STRING,
+    STACK_EITHER, // a pointer or, when it is NULL, the next one with the topmost bit set
+};
+#define OTHER_POINTER (1ull << 63)
 struct keep {
     const char * label; // "name:type"
     uint8_t source;
@@ -25,6 +36,8 @@ struct row {
     struct keep keeps[KEEP_MAX];
 };
 hidden const struct row * table_find(const char * name, const struct link_map * library);
+// enum role: what the result says of a buffer.
+hidden int table_role(const char * name);
 
 // --- agent_elf.c: symbols of a loaded object, found without the base namespace's help
 // ----------------
@@ -104,9 +117,14 @@ struct hook {
     uint16_t site;
     uint8_t via;
     uint8_t kind; // enum gil_kind; GIL_NONE for the engine's functions
+    uint8_t role; // enum role
 };
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;
+
+// --- agent_watch.c: buffers that are to be watched
+// ------------------------------------------------------------------
+hidden void watch_result(int role, const struct record * frame);
 
 // --- agent_python.c
 // ------------------------------------------------------------------------------------

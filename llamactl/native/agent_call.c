@@ -43,6 +43,7 @@ static uint64_t integer(const struct row * row, unsigned index, const struct sav
 
 static uint64_t keep_one(const struct row * row, const struct keep * keep,
                          const struct saved_registers * in) {
+    uint64_t value;
     switch (keep->source) {
     case REGISTER:
         return integer(row, keep->index, in);
@@ -50,6 +51,10 @@ static uint64_t keep_one(const struct row * row, const struct keep * keep,
         return (uint64_t) (int64_t) (int32_t) integer(row, keep->index, in);
     case STACK_64:
         return *(const uint64_t *) (structure(keep, in) + keep->index);
+    case STACK_EITHER:
+        value = *(const uint64_t *) (structure(keep, in) + keep->index);
+        return value ? value
+                     : *(const uint64_t *) (structure(keep, in) + keep->index + 8) | OTHER_POINTER;
     case STACK_32:
         return (uint64_t) (int64_t) *(const int32_t *) (structure(keep, in) + keep->index);
     case FLOAT_REGISTER:
@@ -213,6 +218,9 @@ static void end(struct thread * t, unsigned d, const struct saved_results * out,
         }
     }
     ring_put(frame, (head & ~(0xFFFFull << 32)) | (uint64_t) cpu_now() << 32);
+    if (unlikely(hooks[t->hooks[d]].role)) {
+        watch_result(hooks[t->hooks[d]].role, frame);
+    }
 }
 
 hidden void * agent_leave(const struct saved_results * out) {

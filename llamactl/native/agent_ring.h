@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676E6952616C6Cull // "llaRing1"
-#define RING_VERSION 1
+#define RING_VERSION 2
 #define RING_ENV "LLAMACTL_AGENT_RING="
 #define MAX_THREADS 256
 #define MAX_DEPTH 16
@@ -92,6 +92,7 @@ struct ring_header {
     uint32_t processes;     // how many processes have opened the ring
     uint32_t free_threaded; // how many of them run a Python without a GIL
     uint32_t python;        // Py_Version of the last Python seen, 1 when it is older than 3.11
+    uint32_t watch;         // llamactl's: ask for buffers to be watched
 };
 
 #endif

@@ -15,7 +15,8 @@
 #define TEXT(label, n) {label ":s", STRING, n, 0}
 #define FLOAT(label, n) {label ":f", FLOAT_REGISTER, n, 0}
 #define IN_INT(label, offset, reg) {label ":i", STACK_32, offset, reg}
-#define IN_ADDRESS(label, offset, reg) {label ":p", STACK_64, offset, reg}
+// Tokens or, in a batch without, the embeddings behind them.
+#define IN_EITHER(label, offset, reg) {label ":p", STACK_EITHER, offset, reg}
 
 // llama_model_params of the generation that has load_mode instead of use_mmap.
 #define LOAD_MODE "llama_load_mode_name"
@@ -23,7 +24,7 @@
     IN_INT("n_gpu_layers", 16, reg), IN_INT("split_mode", 20, reg), IN_INT("load_mode", 24, reg)
 // llama_context_params of the generation that has llama_process; n_threads moved before.
 #define PROCESS "llama_process"
-#define BATCH {ADDRESS("context", 0), IN_INT("n_tokens", 0, 1), IN_ADDRESS("tokens", 8, 1)}
+#define BATCH {ADDRESS("context", 0), IN_INT("n_tokens", 0, 1), IN_EITHER("tokens", 8, 1)}
 
 static const struct row rows[] = {
     {"llama_model_load_from_file", LOAD_MODE, 'p', 1, {TEXT("path", 0), MODEL_PARAMS(1)}},
@@ -62,9 +63,17 @@ static const struct row rows[] = {
     {"llama_batch_init", NULL, 's', 0, {INT("n_tokens", 0), INT("embd", 1), INT("n_seq_max", 2)}},
     {"llama_batch_get_one", NULL, 's', 0, {ADDRESS("tokens", 0), INT("n_tokens", 1)}},
 
-    {"llama_tokenize", NULL, 'i', 0, {INT("text_bytes", 2), ADDRESS("tokens", 3), INT("room", 4)}},
+    {"llama_tokenize",
+     NULL,
+     'i',
+     0,
+     {INT("text_bytes", 2), ADDRESS("tokens", 3), INT("room", 4), ADDRESS("text", 1)}},
     {"llama_token_to_piece", NULL, 'i', 0, {ADDRESS("buffer", 2), INT("room", 3)}},
-    {"llama_detokenize", NULL, 'i', 0, {ADDRESS("tokens", 1), INT("n_tokens", 2), INT("room", 4)}},
+    {"llama_detokenize",
+     NULL,
+     'i',
+     0,
+     {ADDRESS("tokens", 1), INT("n_tokens", 2), INT("room", 4), ADDRESS("text", 3)}},
     {"llama_chat_apply_template", NULL, 'i', 0, {LONG("n_messages", 2), INT("room", 5)}},
 
     {"llama_get_logits", NULL, 'p', 0, {ADDRESS("context", 0)}},
@@ -131,6 +140,7 @@ static const struct row rows[] = {
     {"llama_n_vocab", NULL, 'i', 0, {{0}}},
     {"llama_vocab_n_tokens", NULL, 'i', 0, {{0}}},
     {"llama_model_n_embd", NULL, 'i', 0, {{0}}},
+    {"llama_n_embd", NULL, 'i', 0, {{0}}},
     {"llama_model_n_ctx_train", NULL, 'i', 0, {{0}}},
     {"llama_model_n_layer", NULL, 'i', 0, {{0}}},
     {"llama_model_size", NULL, 'l', 0, {{0}}},
@@ -159,4 +169,24 @@ const struct row * table_find(const char * name, const struct link_map * library
         }
     }
     return NULL;
+}
+
+static const struct {
+    const char * name;
+    int role;
+} roles[] = {
+    {"llama_vocab_n_tokens", ROLE_VOCABULARY},       {"llama_n_vocab", ROLE_VOCABULARY},
+    {"llama_model_n_embd", ROLE_EMBEDDING_SIZE},     {"llama_n_embd", ROLE_EMBEDDING_SIZE},
+    {"llama_get_logits", ROLE_LOGITS},               {"llama_get_logits_ith", ROLE_LOGITS},
+    {"llama_get_embeddings", ROLE_EMBEDDINGS},       {"llama_get_embeddings_ith", ROLE_EMBEDDINGS},
+    {"llama_get_embeddings_seq", ROLE_EMBEDDINGS},   {"llama_state_get_data", ROLE_STATE},
+};
+
+int table_role(const char * name) {
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (same_text(roles[i].name, name)) {
+            return roles[i].role;
+        }
+    }
+    return ROLE_NONE;
 }

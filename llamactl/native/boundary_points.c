@@ -4,7 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_REGISTER = 1, KEEP_REGISTER_32, KEEP_STACK_64, KEEP_STACK_32, KEEP_FLOAT, KEEP_STRING };
+enum {
+    KEEP_REGISTER = 1,
+    KEEP_REGISTER_32,
+    KEEP_STACK_64,
+    KEEP_STACK_32,
+    KEEP_FLOAT,
+    KEEP_STRING,
+    KEEP_STACK_EITHER,
+};
+#define OTHER_POINTER (1ull << 63)
+
+static uint64_t from_stack(const struct entry_state * state, unsigned index, size_t size) {
+    uint64_t value = 0;
+    /* The first word is the return address, the structure begins behind it. */
+    if (8 + index + size <= state->stack_bytes) {
+        memcpy(&value, (const uint8_t *) state->stack + 8 + index, size);
+    }
+    return value;
+}
 
 static int by_address(const void * one, const void * other) {
     const struct point *a = one, *b = other;
@@ -109,6 +127,7 @@ void frames_free(struct frames * frames) {
 
 static uint64_t keep_one(const struct point * point, int which, const struct entry_state * state) {
     unsigned index = point->index[which];
+    uint64_t value;
     switch (point->source[which]) {
     case KEEP_REGISTER:
         return index < 6 ? state->integers[index] : 0;
@@ -116,17 +135,14 @@ static uint64_t keep_one(const struct point * point, int which, const struct ent
         return index < 6 ? (uint64_t) (int64_t) (int32_t) state->integers[index] : 0;
     case KEEP_FLOAT:
         return index < 8 ? state->floats[index] : 0;
+    case KEEP_STACK_64:
+        return from_stack(state, index, 8);
+    case KEEP_STACK_EITHER:
+        value = from_stack(state, index, 8);
+        return value ? value : from_stack(state, index + 8, 8) | OTHER_POINTER;
     default:
-        break;
+        return (uint64_t) (int64_t) (int32_t) from_stack(state, index, 4);
     }
-    /* The first word is the return address, the structure begins behind it. */
-    uint64_t value = 0;
-    size_t size = point->source[which] == KEEP_STACK_64 ? 8 : 4;
-    if (8 + index + size > state->stack_bytes) {
-        return 0;
-    }
-    memcpy(&value, (const uint8_t *) state->stack + 8 + index, size);
-    return size == 4 ? (uint64_t) (int64_t) (int32_t) value : value;
 }
 
 void frame_keep(struct frame * frame, const struct entry_state * state) {

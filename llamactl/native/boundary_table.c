@@ -16,6 +16,10 @@ void * elf_symbol(const struct link_map * map, const char * name) {
     return NULL;
 }
 
+int points_role(const char * name) {
+    return table_role(name);
+}
+
 int points_row(const char * name, const char * const * exports, struct point_row * row) {
     const struct row * found = table_find(name, (const struct link_map *) (const void *) exports);
     memset(row, 0, sizeof *row);
@@ -34,5 +38,5 @@ int points_row(const char * name, const char * const * exports, struct point_row
 
 _Static_assert(KEEP_MAX == POINT_KEEPS, "as many arguments as the agent keeps");
 _Static_assert(REGISTER == 1 && REGISTER_32 == 2 && STACK_64 == 3 && STACK_32 == 4 &&
-                   FLOAT_REGISTER == 5 && STRING == 6,
+                   FLOAT_REGISTER == 5 && STRING == 6 && STACK_EITHER == 7,
                "boundary_points.c has the same sources");

@@ -16,13 +16,20 @@
 #define SLOT_BYTES 32
 #define JUMP_BYTES 14
 
-struct breakpoints {
+/* Functions that were found at one time, and where their slots lie. */
+struct point_set {
     struct points * points;
-    uint64_t scratch; /* where slots and trampoline go */
+    uint64_t scratch;
     uint32_t scratch_bytes;
-    uint64_t trampoline;
-    uint64_t used_end; /* behind the last slot */
-    int memory;        /* /proc/PID/mem of the program */
+    uint64_t used_end; /* behind the last slot; 0: nothing is placed yet */
+    bool gone;         /* its library has been unloaded */
+    struct point_set * next;
+};
+
+struct breakpoints {
+    struct point_set * sets; /* in the order of their coming */
+    uint64_t trampoline;     /* in the first one's scratch */
+    int memory;              /* /proc/PID/mem of the program */
     pid_t process;
     bool armed;  /* int3s are in the functions */
     bool placed; /* slots and trampoline are in the scratch */
@@ -38,7 +45,14 @@ struct breakpoints {
 unsigned slot_build(const uint8_t * code, uint64_t from, uint64_t to, uint8_t * slot);
 
 void breakpoints_free(struct breakpoints * breakpoints);
-/* 0, or an errno: takes effect at once. */
+const struct point * breakpoint_point(const struct breakpoints * b, uint64_t address);
+/* Whether the address is llama.cpp's own, in a library that others call. */
+bool breakpoint_inside(const struct breakpoints * b, uint64_t address);
+/* breakpoint_look.c: Python looks for functions while the program waits, then they are armed. */
+void breakpoint_look(struct tracer * tracer);
+void look_executed(struct tracer * tracer);
+void look_free(struct look * look);
+/* Puts in those that aren't yet. 0, or an errno: takes effect at once. */
 int breakpoints_arm(struct tracer * tracer);
 /* Takes the int3s out of the functions; threads may run meanwhile. */
 void breakpoints_disarm(struct tracer * tracer);

@@ -10,6 +10,7 @@
 
 #include "breakpoint.h"
 #include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #if defined(__x86_64__)
 
@@ -115,6 +116,10 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
     struct breakpoints * b = tracer->breakpoints;
     struct entry_state state = {.stack_pointer = registers->rsp};
     go_on_at(task, point->slot);
+    if (point->looks) {
+        breakpoint_look(tracer);
+        return;
+    }
     if (point->unwinds) {
         frames_restore(b, task->frames, b->memory);
         return;
@@ -123,7 +128,7 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
     state.stack_bytes = got > 0 ? (uint32_t) got : 0;
     /* A tail call finds the trampoline: the function that called it is llama.cpp's own. */
     if (got < 8 || state.stack[0] == b->trampoline ||
-        (!point->always && points_inside(b->points, state.stack[0]))) {
+        (!point->always && breakpoint_inside(b, state.stack[0]))) {
         b->inner++;
         return;
     }
@@ -195,6 +200,9 @@ static bool returned(struct tracer * tracer, struct task * task,
         frame->record.ret = result_of(frame->point->returns, registers->rax, state.floats[0]);
         put(tracer, frame);
     }
+    if (frame->point->role) {
+        watch_returned(tracer, task, frame->point->role, &frame->record);
+    }
     for (uint32_t i = frames->count; i-- > search.index + 1;) {
         if (frames->rows[i].slot < search.slot) {
             frame_lost(tracer, task, &frames->rows[i]);
@@ -208,20 +216,19 @@ static bool returned(struct tracer * tracer, struct task * task,
 bool breakpoint_trap(struct tracer * tracer, struct task * task) {
     struct breakpoints * b = tracer->breakpoints;
     struct user_regs_struct registers;
+    if (breakpoint_watch_trap(tracer, task)) {
+        return true;
+    }
     if (!b || !b->placed || task->foreign ||
         request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return false;
     }
-    if (breakpoint_watch_trap(tracer, task)) {
-        return true;
-    }
-    breakpoint_watch_thread(tracer, task);
     uint64_t at = registers.rip - 1;
     b->hits++;
     if (at == b->trampoline) {
         return returned(tracer, task, &registers);
     }
-    const struct point * point = points_find(b->points, at);
+    const struct point * point = breakpoint_point(b, at);
     if (!point || !point->armed) {
         return false;
     }
@@ -250,37 +257,47 @@ static bool trap_is_pending(const struct task * task) {
     return false;
 }
 
+static const struct point * point_of_slot(const struct breakpoints * b, uint64_t address) {
+    for (const struct point_set * set = b->sets; set; set = set->next) {
+        for (uint32_t i = 0; !set->gone && i < set->points->count; i++) {
+            const struct point * point = &set->points->rows[i];
+            if (point->slot && address >= point->slot &&
+                address < point->slot + point->slot_bytes) {
+                return point;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* A thread that is still in a slot goes back to the function. */
 static void leave_slot(const struct breakpoints * b, const struct task * task) {
     struct user_regs_struct registers;
     if (request(PTRACE_GETREGS, task->tid, 0, &registers) != 0) {
         return;
     }
-    for (uint32_t i = 0; i < b->points->count; i++) {
-        const struct point * point = &b->points->rows[i];
-        if (!point->slot || registers.rip < point->slot ||
-            registers.rip >= point->slot + point->slot_bytes) {
-            continue;
-        }
-        uint64_t target = point->address;
-        /* Behind the copied instruction is only the jump, with the address it leads to at its end.
-         */
-        if (registers.rip > point->slot && !breakpoint_read(b, registers.rip + 6, &target, 8)) {
-            return;
-        }
-        go_on_at(task, target);
+    const struct point * point = point_of_slot(b, registers.rip);
+    if (!point) {
+        return;
     }
+    uint64_t target = point->address;
+    /* Behind the copied instruction is only the jump, with the address it leads to at its end. */
+    if (registers.rip > point->slot && !breakpoint_read(b, registers.rip + 6, &target, 8)) {
+        return;
+    }
+    go_on_at(task, target);
 }
 
 bool breakpoint_release(struct tracer * tracer, struct task * task) {
     struct breakpoints * b = tracer->breakpoints;
-    if (!b || !b->placed || task->foreign) {
-        return true;
-    }
-    if (trap_is_pending(task)) {
+    bool armed = b && b->placed && !task->foreign;
+    if ((armed || task->watch_version) && trap_is_pending(task)) {
         return false;
     }
     breakpoint_unwatch_thread(task);
+    if (!armed) {
+        return true;
+    }
     leave_slot(b, task);
     breakpoint_left(tracer, task);
     return true;

@@ -1,7 +1,7 @@
 /* Watch addresses with the debug registers through ptrace, where perf events are refused. x86-64.
  *
- * Each thread takes the addresses over at its next stop; new threads begin without (Linux clears
- * them at clone). DR7: AMD64 manual, volume 2, 13.1.1. */
+ * The thread that was handed a buffer takes the addresses over at once, the others at their next
+ * stop; new threads begin without (Linux clears them at clone) and stop at their birth. DR7: AMD64 manual, volume 2, 13.1.1. */
 #define _GNU_SOURCE
 #include <linux/ptrace.h>
 #include <signal.h>
@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "breakpoint.h"
+#include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #if defined(__x86_64__)
 
@@ -34,7 +36,8 @@ static uint64_t control_of(int number) {
 void breakpoint_watch_thread(struct tracer * tracer, struct task * task) {
     unsigned version = atomic_load_explicit(&tracer->watch_version, memory_order_acquire);
     uint64_t control = 0;
-    if (task->watch_version == version || task->foreign) {
+    if (task->watch_version == version || !tracer->watching || tracer->watching->perf ||
+        task->pid != tracer->watching->process) {
         return;
     }
     task->watch_version = version;
@@ -60,7 +63,7 @@ void breakpoint_unwatch_thread(struct task * task) {
 static void touched(struct tracer * tracer, const struct task * task, int which,
                     const struct user_regs_struct * registers) {
     struct record record = {.kind = RECORD_WATCH,
-                            .nr = (uint16_t) which,
+                            .nr = tracer->watched_as[which],
                             .cpu = RECORD_CPU_UNKNOWN,
                             .arch = ARCH_NATIVE,
                             .tid = task->tid,
@@ -68,12 +71,11 @@ static void touched(struct tracer * tracer, const struct task * task, int which,
                             .start = now_ns()};
     record.args[0] = atomic_load(&tracer->watched[which]);
     record.args[1] = registers->rip;
-    if (!breakpoint_read(tracer->breakpoints, registers->rsp, &record.args[2], 8 * STACK_COPY)) {
-        memset(&record.args[2], 0, 8 * STACK_COPY);
-    }
+    memory_read(task->tid, registers->rsp, &record.args[2], 8 * STACK_COPY);
     sink_begin(&tracer->sink);
     sink_put(&tracer->sink, &record, NULL, NULL);
     sink_end(&tracer->sink);
+    watch_touched(tracer, record.start);
 }
 
 bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
@@ -88,7 +90,7 @@ bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
             &status);
     poke(task->tid, 6, 0);
     for (int i = 0; i < WATCHES; i++) {
-        if (status >> i & 1 && tracer->recording) {
+        if (status >> i & 1 && tracer->recording && atomic_load(&tracer->watched[i])) {
             touched(tracer, task, i, &registers);
         }
     }
@@ -109,12 +111,3 @@ bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
 }
 
 #endif
-
-int tracer_watch(struct tracer * tracer, int which, uint64_t address) {
-    if (which < 0 || which >= WATCHES) {
-        return 0;
-    }
-    atomic_store(&tracer->watched[which], address);
-    atomic_fetch_add(&tracer->watch_version, 1);
-    return !atomic_load(&tracer->watch_refused);
-}

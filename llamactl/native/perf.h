@@ -84,6 +84,8 @@ struct perf {
     atomic_ullong drained; /* every event before this time has been taken from the rings */
     int stage;
     struct points * points;
+    uint32_t touches_left; /* of a limited number; 0: no limit, or reached */
+    atomic_ullong touch_until;
     struct watch * watches; /* changed under watch_lock: Python adds, the thread looks up */
     uint32_t watch_count;
     uint32_t watch_room;
@@ -99,6 +101,15 @@ bool perf_on_boundary(struct perf * perf, const struct sample * sample);
 /* Reports the calls that a task never returned from. */
 void perf_calls_lost(struct perf * perf, struct task * task);
 void perf_watch_close(struct perf * perf);
+/* Watches an address on every thread of a process, so far as there are not too many; the first time
+ * it starts the reading thread, too. 0 or -errno. */
+int perf_watch_process(struct perf * perf, pid_t pid, pid_t tid, int which, uint64_t address);
+/* Stop after so many touches; 0: never. */
+void perf_watch_limit(struct perf * perf, uint32_t touches);
+/* Counts a touch; false when the limit was reached before it. */
+bool perf_watch_counts(struct perf * perf, uint64_t now);
+void perf_watch_end(struct perf * perf);
+uint64_t perf_watch_until(struct perf * perf);
 bool perf_is_major(const struct perf * perf, uint64_t id);
 void perf_drain(struct perf * perf);
 /* Records the calls that never returned. */

@@ -108,6 +108,7 @@ static void * perf_thread(void * data) {
         perf_drain(perf);
     }
     switch_all(perf, PERF_EVENT_IOC_DISABLE);
+    perf_watch_end(perf);
     perf_drain(perf);
     perf_flush(perf);
     free(polls);
@@ -140,6 +141,10 @@ void perf_give_back(struct perf * perf, struct sink_block * block) {
 
 void perf_stop(struct perf * perf) {
     atomic_store(&perf->stopping, true);
+}
+
+int perf_running(struct perf * perf) {
+    return perf->thread_started;
 }
 
 int perf_done(struct perf * perf) {

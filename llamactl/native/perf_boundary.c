@@ -186,7 +186,9 @@ bool perf_on_boundary(struct perf * perf, const struct sample * sample) {
     }
     int which = watch_of(perf, sample->identifier);
     if (which >= 0) {
-        touched(perf, sample, which);
+        if (perf_watch_counts(perf, sample->time)) {
+            touched(perf, sample, which);
+        }
         return true;
     }
     if (!perf->points || sample->raw_size < sizeof *raw) {

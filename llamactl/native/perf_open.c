@@ -80,6 +80,8 @@ static void describe(const struct perf * perf, enum event event, bool on_exec,
         attr->comm = !perf->settings.boundary;
         attr->comm_exec = !perf->settings.boundary;
         attr->task = 1;
+        attr->exclude_kernel = perf->settings.boundary; /* Without it nobody but root gets it. */
+        attr->exclude_hv = perf->settings.boundary;
         break;
     }
 }

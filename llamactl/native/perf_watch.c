@@ -1,7 +1,9 @@
 /* Watch addresses with the processor's debug registers (PERF_TYPE_BREAKPOINT). */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <linux/hw_breakpoint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -12,6 +14,7 @@
 #include "tracer_api.h"
 
 #define WATCHED_BYTES 4 /* one float */
+#define MOST_EVENTS 1024
 
 static void describe(const struct perf * perf, uint64_t address, struct perf_event_attr * attr) {
     perf_describe(perf, SAMPLE | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER, attr);
@@ -73,6 +76,93 @@ int perf_watch(struct perf * perf, int tid, int which, uint64_t address) {
         }
     }
     return error;
+}
+
+static int count_threads(pid_t pid) {
+    char path[64];
+    int count = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int) pid);
+    DIR * directory = opendir(path);
+    for (struct dirent * entry; directory && (entry = readdir(directory));) {
+        count += entry->d_name[0] != '.';
+    }
+    if (directory) {
+        closedir(directory);
+    }
+    return count;
+}
+
+/* The threads there are; those that they start from now on are followed by the kernel. */
+static int watch_threads(struct perf * perf, pid_t pid, int which, uint64_t address) {
+    char path[64];
+    int error = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int) pid);
+    DIR * directory = opendir(path);
+    for (struct dirent * entry; directory && !error && (entry = readdir(directory));) {
+        pid_t tid = (pid_t) strtol(entry->d_name, NULL, 10);
+        error = tid > 0 ? perf_watch(perf, tid, which, address) : 0;
+        error = error == -ESRCH ? 0 : error; /* It has ended meanwhile. */
+    }
+    if (directory) {
+        closedir(directory);
+    }
+    return error;
+}
+
+int perf_watch_process(struct perf * perf, pid_t pid, pid_t tid, int which, uint64_t address) {
+    int error = 0;
+    if (atomic_load(&perf->stopping)) {
+        return 0;
+    }
+    if (!perf->thread_started) {
+        error = perf_open_task(perf, tid, false);
+        error = error ? error : perf_start(perf, 1, pid);
+    }
+    if (error || count_threads(pid) * perf->ring_count > MOST_EVENTS) {
+        return error ? error : perf_watch(perf, tid, which, address);
+    }
+    return watch_threads(perf, pid, which, address);
+}
+
+int perf_watch_allowed(void) {
+    struct perf none = {0};
+    struct perf_event_attr attr;
+    describe(&none, (uint64_t) (uintptr_t) &none & ~3ull, &attr);
+    attr.disabled = 1;
+    int fd = (int) syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    int error = fd < 0 ? -errno : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return error;
+}
+
+void perf_watch_limit(struct perf * perf, uint32_t touches) {
+    perf->touches_left = touches;
+}
+
+bool perf_watch_counts(struct perf * perf, uint64_t now) {
+    if (atomic_load(&perf->touch_until)) {
+        return false;
+    }
+    if (perf->touches_left && !--perf->touches_left) {
+        atomic_store(&perf->touch_until, now);
+        perf_watch_end(perf);
+    }
+    return true;
+}
+
+uint64_t perf_watch_until(struct perf * perf) {
+    return atomic_load(&perf->touch_until);
+}
+
+/* Of inherited events, too: the kernel passes it on to them. */
+void perf_watch_end(struct perf * perf) {
+    pthread_mutex_lock(&perf->watch_lock);
+    for (uint32_t i = 0; i < perf->watch_count; i++) {
+        ioctl(perf->watches[i].fd, PERF_EVENT_IOC_DISABLE, 0);
+    }
+    pthread_mutex_unlock(&perf->watch_lock);
 }
 
 int perf_watch_move(struct perf * perf, int which, uint64_t address) {

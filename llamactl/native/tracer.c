@@ -11,6 +11,7 @@
 
 #include "tracer_api.h"
 #include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #define HOLD_STEP_US 200
 #define WAKE_STEP_US 1000
@@ -235,6 +236,8 @@ void tracer_free(struct tracer * tracer) {
         pthread_join(tracer->thread, NULL);
     }
     breakpoints_free(tracer->breakpoints);
+    look_free(tracer->look);
+    watch_free(tracer->watching);
     sink_close(&tracer->sink);
     free(tracer);
 }

@@ -12,8 +12,10 @@ struct point {
     uint16_t nr;
     char returns;
     uint8_t unwinds;
+    uint8_t role;
     uint8_t always;
     uint8_t endless;
+    uint8_t looks;
     uint8_t count;
     uint8_t source[4];
     uint8_t index[4];
@@ -34,6 +36,7 @@ typedef struct points points_t;
 points_t *points_new(const struct point *rows, uint32_t count, const struct address_range *ranges,
                      uint32_t range_count);
 void points_free(points_t *points);
+int points_role(const char *name);
 int points_row(const char *name, const char *const *exports, struct point_row *row);
 struct breakpoint_state {
     int armed;
@@ -44,11 +47,29 @@ struct breakpoint_state {
     uint64_t inner;
     uint64_t unrecorded;
 };
-/* The points become the recorder's; 0 or an errno. Before tracer_attach, or before tracer_ask(tracer, 4). */
+/* The points become the recorder's; 0 or an errno. Before tracer_attach, or in an answer to tracer_look. */
 int tracer_breakpoints(tracer_t *tracer, points_t *points, uint64_t scratch, uint32_t bytes);
-/* Watch a float from each thread's next breakpoint on; which is 0 or 1; 0 when it was refused. */
-int tracer_watch(tracer_t *tracer, int which, uint64_t address);
+/* Before the start: ask Python to look for functions at each exec of the program, and at functions that say so. */
+void tracer_looks(tracer_t *tracer);
+/* Waits; 1 when the program waits to be looked at, 2 when it has just executed, 0 after the time, -1 at the end. */
+int tracer_look(tracer_t *tracer, int timeout_ms);
+/* The program may go on; what tracer_breakpoints was given since is armed before. */
+void tracer_looked(tracer_t *tracer);
+/* While the program waits: whether the library of the set (in the order of coming) is gone. */
+int tracer_set_gone(tracer_t *tracer, uint32_t number);
 void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);
+
+struct watch_state {
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t since_ns;
+    uint64_t until_ns;
+    uint32_t moves;
+    uint32_t elsewhere;
+    int process;
+    int last_watched;
+    int error;
+};
 
 struct tracer_state {
     int started;
@@ -102,6 +123,13 @@ void *tracer_block_records(struct sink_block *block);
 void *tracer_block_strings(struct sink_block *block);
 
 typedef struct perf perf_t;
+/* Before the program starts: watch what llama.cpp hands out, by perf or (NULL) ptrace. touches: stop after
+ * so many, 0 for never. 0 or an errno. */
+int tracer_watch(tracer_t *tracer, perf_t *perf, uint32_t touches);
+int tracer_watch_state(tracer_t *tracer, int buffer, struct watch_state *state);
+const char *tracer_watch_maps(tracer_t *tracer, uint32_t *bytes);
+int perf_running(perf_t *perf);
+int perf_watch_allowed(void);
 /* Rings of ring_bytes per CPU; ids of tracepoints, 0 for none; tasks: births and deaths. */
 perf_t *perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int exit_id, int faults,
                  int tasks,

@@ -20,7 +20,7 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define WATCHES 2 /* the first and the last float of a row */
+#define WATCHES 4 /* the first and the last float of two buffers */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
@@ -42,7 +42,6 @@ enum tracer_request {
                    */
     REQUEST_DETACH, /* let every thread go */
     REQUEST_KILL,   /* end the program that was started */
-    REQUEST_ARM,    /* put the breakpoints in, when the functions are there */
 };
 
 struct launch {
@@ -57,6 +56,7 @@ struct launch {
 };
 
 struct breakpoints;
+struct look;
 
 struct tracer {
     struct sink sink;
@@ -73,7 +73,10 @@ struct tracer {
     bool no_calls;   /* no system call is selected */
     bool entry_only; /* another recorder sees the calls: only their strings are wanted */
     struct breakpoints * breakpoints;
+    struct look * look; /* breakpoint_look.c; NULL: nobody looks */
+    struct watching * watching;     /* buffers to be watched (tracer_watch.h); NULL: none */
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
+    uint8_t watched_as[WATCHES];    /* the records' nr */
     atomic_uint watch_version;      /* 0: nothing was ever watched */
     atomic_int watch_refused;
     int boundary_error; /* why they couldn't be armed */

@@ -35,6 +35,20 @@ struct breakpoint_state {
     uint64_t unrecorded;
 };
 
+/* One buffer that was watched; sizes 0 and times 0 when unknown. */
+struct watch_state {
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t since_ns;
+    uint64_t until_ns;  /* watching has stopped by itself */
+    uint32_t moves;     /* how often it was somewhere else */
+    uint32_t elsewhere; /* buffers of other processes, which aren't watched */
+    int process;
+    int last_watched; /* its end, too */
+    int error;        /* why not: a negative errno */
+};
+
+struct perf;
 struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected);
 int tracer_launch(struct tracer * tracer, const char * path, char * const * argv,
                   char * const * envp, const char * cwd, const void * filter,
@@ -61,13 +75,21 @@ void tracer_ask(struct tracer * tracer, int request);
 void tracer_state_of(struct tracer * tracer, struct tracer_state * state);
 void tracer_free(struct tracer * tracer);
 /* Breakpoints at these points, with `bytes` of unused executable memory at `scratch`. The points
- * become the recorder's. Before tracer_attach; or while it runs, followed by tracer_ask(4). 0 or an
- * errno. */
+ * become the recorder's. Before tracer_attach, or in an answer to tracer_look. 0 or an errno. */
 int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
                        uint32_t bytes);
-/* Watch the float at an address from each thread's next breakpoint on; which is 0 or 1. 0 when the
- * debug registers were refused. */
-int tracer_watch(struct tracer * tracer, int which, uint64_t address);
+/* Watch the buffers that llama.cpp hands out: by these perf events, or by ptrace (NULL). Before the
+ * program starts. touches: stop after so many, 0 for never. 0 or an errno. */
+int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches);
+/* Buffer 0 is the logits, 1 embeddings, 2 the state; 0 when it was never handed out. */
+int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * state);
+/* The mappings when the first buffer was handed out. */
+const char * tracer_watch_maps(struct tracer * tracer, uint32_t * bytes);
+/* See tracer.cdef.h. */
+void tracer_looks(struct tracer * tracer);
+int tracer_look(struct tracer * tracer, int timeout_ms);
+void tracer_looked(struct tracer * tracer);
+int tracer_set_gone(struct tracer * tracer, uint32_t number);
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
 int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);
@@ -76,7 +98,6 @@ void * tracer_block_strings(struct sink_block * block);
 
 typedef struct tracer tracer_t;
 
-struct perf;
 typedef struct perf perf_t;
 
 /* A child that waits before its exec. */
@@ -110,6 +131,10 @@ uint64_t perf_inner(perf_t * perf);
 /* After perf_open: watch a float's address; `which` is the records' nr. 0 or -errno. */
 int perf_watch(perf_t * perf, int tid, int which, uint64_t address);
 int perf_watch_move(perf_t * perf, int which, uint64_t address);
+/* Whether perf_start was called. */
+int perf_running(perf_t * perf);
+/* Whether perf events may watch addresses here: 0 or -errno. */
+int perf_watch_allowed(void);
 
 int launch_start(struct launched * child, const char * path, char * const * argv,
                  char * const * envp, const char * cwd, const void * filter, uint32_t filter_length,

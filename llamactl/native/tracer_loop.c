@@ -11,6 +11,7 @@
 #include "breakpoint.h"
 #include "tracer.h"
 #include "tracer_texts.h"
+#include "tracer_watch.h"
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define X32_BIT 0x40000000u
@@ -96,11 +97,17 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
     }
     switch (info.op) {
     case PTRACE_SYSCALL_INFO_ENTRY:
+        if (watch_asked(tracer, task, info.entry.nr, (const uint64_t *) info.entry.args)) {
+            task->in_call = true;
+            task->wanted = false;
+            break;
+        }
         enter_call(tracer, task, info.arch, info.entry.nr, (const uint64_t *) info.entry.args);
         break;
     case PTRACE_SYSCALL_INFO_SECCOMP:
         /* In a program with a filter of its own this may follow the entry that was seen already. */
-        if (!task->in_call) {
+        if (!task->in_call && !watch_asked(tracer, task, info.seccomp.nr,
+                                           (const uint64_t *) info.seccomp.args)) {
             enter_call(tracer, task, info.arch, info.seccomp.nr,
                        (const uint64_t *) info.seccomp.args);
         }
@@ -213,6 +220,9 @@ static void handle_stop(struct tracer * tracer, struct task * task, int status) 
         break;
     case PTRACE_EVENT_EXEC:
         task = exec_event(tracer, task);
+        if (task->tid == tracer->root) {
+            look_executed(tracer);
+        }
         break;
     case PTRACE_EVENT_EXIT:
         record_task(tracer, task, TASK_NAME, 0, 0, 0);
@@ -247,6 +257,8 @@ static void obey(struct tracer * tracer) {
     case REQUEST_PASS:
         tracer->recording = false;
         tracer->passing = true;
+        watch_end(tracer);
+        breakpoints_disarm(tracer);
         break;
     case REQUEST_DETACH:
         if (!tracer->detaching) {
@@ -259,9 +271,6 @@ static void obey(struct tracer * tracer) {
         tracer->recording = false;
         tracer->killing = true;
         task_each(&tracer->tasks, kill_one, NULL);
-        break;
-    case REQUEST_ARM:
-        tracer->boundary_error = breakpoints_arm(tracer);
         break;
     default:
         break;
@@ -307,6 +316,7 @@ void tracer_loop(struct tracer * tracer) {
                 task->pid = task_process_of(tid);
             }
             breakpoint_newcomer(tracer, task);
+            breakpoint_watch_thread(tracer, task);
             handle_stop(tracer, task, status);
             if (!atomic_load_explicit(&tracer->started, memory_order_relaxed)) {
                 await_exec(tracer, task);

@@ -8,11 +8,12 @@ from pathlib import PurePath
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_mechanism import NONE, OK
 from llamactl.render.trace_text import byte_text, count_text, time_text
-from llamactl.trace.analysis.buffers import Buffer, How, Reader, Verdict
+from llamactl.trace.analysis.buffer_readers import How, Reader
+from llamactl.trace.analysis.buffers import EMBEDDINGS, STATE, Buffer, Verdict
 from llamactl.trace.analysis.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 
-COPIED = "COPIED"
+COPIED, STALE = "COPIED", "STALE"
 WORDS = {
     Verdict.LIST_COPY: COPIED,
     Verdict.NUMPY_COPY: COPIED,
@@ -23,24 +24,39 @@ WORDS = {
     Verdict.UNKNOWN: NONE,
 }
 SHOWN_READERS = 2
+OTHERS = {"embeddings": EMBEDDINGS, "state": STATE}
 
 
 def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
     """Return the row's lines."""
-    asked = _rows_asked(facts)
+    asked = _asked(facts, LOGITS)
     size = vocabulary_size(facts.exchange)
     if asked:
         row = "size unknown" if size is None else f"{byte_text(size * FLOAT_BYTES)} each"
         who = "the extension's own code" if facts.calls_inside else "Python"
         yield f"{count_text(asked)} rows of logits handed to {who}, {row}"
-    else:
+        yield from _who(facts.buffer)
+    elif facts.per_token.tokens:
         if facts.per_token.bytes is not None:
             yield f"{byte_text(round(facts.per_token.bytes))} of tokens and text a token"
         yield "no logits handed out: llama.cpp's own sampler reads them"
-    if facts.buffer is not None:
-        yield from _watched(facts.buffer)
-    elif asked:
-        yield "who reads them wasn't watched (-p PID --watch does)"
+        if facts.buffer is not None and facts.buffer.address is not None:
+            yield from _watched(facts.buffer)
+    others = {buffer.name: buffer for buffer in facts.other_buffers}
+    for name, functions in OTHERS.items():
+        count = _asked(facts, functions)
+        if count:
+            buffer = others.get(name)
+            known = "" if buffer is None or buffer.row_bytes is None else f", {byte_text(buffer.row_bytes)}"
+            yield f"{name} handed out {count_text(count)} times{known}"
+            yield from _who(buffer)
+
+
+def _who(buffer: Buffer | None) -> Iterator[str]:
+    if buffer is None or (buffer.address is None and not buffer.refused):
+        yield "who reads them wasn't watched (--watch does)"
+    else:
+        yield from _watched(buffer)
 
 
 def _watched(buffer: Buffer) -> Iterator[str]:
@@ -49,19 +65,20 @@ def _watched(buffer: Buffer) -> Iterator[str]:
         return
     readers = [reader for reader in buffer.readers if reader.how is not How.WRITTEN]
     for reader in readers[:SHOWN_READERS]:
-        yield _reader(reader)
+        yield _reader(reader, "a token" if buffer.name == "logits" else "each")
     if WORDS[buffer.verdict] == COPIED:
         took = "" if buffer.copy_us_per_token is None else f", {time_text(buffer.copy_us_per_token * 1e3)}"
-        yield f"copied: {byte_text(buffer.row_bytes)}{took} a token"
+        each = {"embeddings": "each time", "state": "each time"}.get(buffer.name, "a token")
+        yield f"copied: {byte_text(buffer.row_bytes)}{took} {each}"
     if buffer.stale_reads:
         yield f"{count_text(buffer.stale_reads)} reads of a row that a later decode had overwritten"
 
 
-def _reader(reader: Reader) -> str:
+def _reader(reader: Reader, unit: str) -> str:
     """Return who, how, how often; modules of Python without their platform's suffix."""
     name = PurePath(reader.caller or reader.library).name.split(".cpython-")[0]
     how = "floats become Python objects, whether all isn't known" if _unclear(reader) else reader.how.value
-    return safe_text(f"{name}: {how}, {reader.per_token:.2g} times a token")
+    return safe_text(f"{name}: {how}, {reader.per_token:.2g} times {unit}")
 
 
 def _unclear(reader: Reader) -> bool:
@@ -71,13 +88,22 @@ def _unclear(reader: Reader) -> bool:
 
 def buffer_verdict(facts: ExchangeFacts) -> str:
     """Return the row's verdict: a dash where nobody watched."""
-    if facts.buffer is None:
-        return NONE if _rows_asked(facts) else OK
-    if facts.buffer.stale_reads:
-        return "STALE"
-    unclear = any(_unclear(reader) for reader in facts.buffer.readers)
-    return NONE if unclear else WORDS[facts.buffer.verdict]
+    others = {buffer.name: buffer for buffer in facts.other_buffers}
+    watched = [facts.buffer] if _asked(facts, LOGITS) else []
+    watched += [others.get("embeddings")] if _asked(facts, EMBEDDINGS) else []
+    if facts.buffer is not None and facts.buffer.address is not None and not watched:
+        watched = [facts.buffer]
+    verdicts = [_verdict(buffer) for buffer in watched]
+    return next((one for one in (STALE, COPIED, NONE) if one in verdicts), OK)
 
 
-def _rows_asked(facts: ExchangeFacts) -> int:
-    return sum(row.count for row in facts.functions if row.name in LOGITS)
+def _verdict(buffer: Buffer | None) -> str:
+    if buffer is None:
+        return NONE
+    if buffer.stale_reads:
+        return STALE
+    return NONE if any(_unclear(reader) for reader in buffer.readers) else WORDS[buffer.verdict]
+
+
+def _asked(facts: ExchangeFacts, functions: tuple[str, ...]) -> int:
+    return sum(row.count for row in facts.functions if row.name in functions)

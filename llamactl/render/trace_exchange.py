@@ -98,11 +98,12 @@ def buffers(report: TraceReport) -> Mechanism:
         " view of them is free; a Python list makes an object of every number."
     )
     facts = report.exchange
-    if facts is None or not facts.per_token.tokens:
+    lines = () if facts is None else tuple(buffer_lines(facts))
+    if facts is None or not lines:
         return Mechanism(
             "Buffers", ("no token was generated through calls that were seen",), NONE, explanation
         )
-    return Mechanism("Buffers", tuple(buffer_lines(facts)), buffer_verdict(facts), explanation)
+    return Mechanism("Buffers", lines, buffer_verdict(facts), explanation)
 
 
 def gil(report: TraceReport) -> Mechanism:

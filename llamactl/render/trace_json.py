@@ -13,6 +13,7 @@ from llamactl.errors import UsageError
 from llamactl.render.trace_findings import finding_text
 from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import TABLES, Table, rows_of, table_markdown
+from llamactl.trace.analysis.buffers import Buffer
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.findings import Finding, find
 from llamactl.trace.analysis.report import TraceReport
@@ -74,16 +75,15 @@ def _exchange(facts: ExchangeFacts | None) -> dict[str, Any] | None:
         "bindings": [{**_plain(one), "kind": one.kind.value} for one in facts.bindings],
         "engine_copies": facts.copies,
         "per_token": _plain(facts.per_token),
-        "buffer": _buffer(facts),
+        "buffer": None if facts.buffer is None else _buffer(facts.buffer),
+        "other_buffers": [_buffer(one) for one in facts.other_buffers],
         "gil": {**gil, "verdict": facts.gil.verdict.value},
     }
 
 
-def _buffer(facts: ExchangeFacts) -> dict[str, Any] | None:
-    if facts.buffer is None:
-        return None
-    readers = [{**_plain(one), "how": one.how.value} for one in facts.buffer.readers]
-    return {**_plain(facts.buffer), "verdict": facts.buffer.verdict.value, "readers": readers}
+def _buffer(buffer: Buffer) -> dict[str, Any]:
+    readers = [{**_plain(one), "how": one.how.value} for one in buffer.readers]
+    return {**_plain(buffer), "verdict": buffer.verdict.value, "readers": readers}
 
 
 def report_csv(report: TraceReport, tables: Sequence[Table]) -> str:

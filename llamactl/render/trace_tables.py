@@ -112,6 +112,12 @@ TABLES = (
         Column("function", _within, left=True), Column("system calls", _count("count")),
         Column("in calls", _ns("system_ns")), *_FAULTS,
     )),
+    Table("buffers", "Buffers that llama.cpp hands out and takes in", (
+        Column("function", _name(26), left=True), Column("", _plain("direction"), left=True),
+        Column("what", _plain("what"), left=True), Column("count", _count("count")),
+        Column("largest", _bytes("largest_bytes")), Column("places", _count("places")),
+        Column("memory", lambda row: shortened(", ".join(row.memory), 20), left=True),
+    )),
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),
         Column("opens", _nonzero("opens")),

@@ -13,7 +13,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
-from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible
+from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, catch_started
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
@@ -54,8 +54,10 @@ class SessionOptions:
         keep_argv: Whether the command line is kept in the capture.
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
-        breakpoints: They may be caught by breakpoints where uprobes are refused.
-        watch: Watch who reads the logits as well.
+        breakpoints: They may be caught by breakpoints: where uprobes are refused or see no ends, and where
+            the agent can't be loaded (static programs, musl).
+        watch: Watch who reads the buffers that llama.cpp hands out. None: in a program that is started, for
+            a while, where perf events can do it.
     """
 
     engine: str | None = None
@@ -69,7 +71,7 @@ class SessionOptions:
     keep_argv: bool = True
     calls: bool = False
     breakpoints: bool = False
-    watch: bool = False
+    watch: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,9 @@ def record(
         LlamactlError: The recording couldn't begin: what was refused, why, and the remedy.
     """
     choice = choose_engine(
-        options.engine, Options(options.selection, options.faults), attach=not isinstance(target, Command)
-    )
+        options.engine, Options(options.selection, options.faults, asks=_asks(target, options)),
+        attach=not isinstance(target, Command),
+    )  # fmt: skip
     session = _Session(target, options, writer, choice, progress)
     try:
         with OwnSignals(session.interrupt):
@@ -189,7 +192,7 @@ class _Session:
     scheduling: SchedulingSampler = field(default_factory=SchedulingSampler)
 
     def __post_init__(self) -> None:
-        self.agent = AgentPart(self.options.calls and self.ours)
+        self.agent = AgentPart(self.options.calls and self.ours, self.options.watch)
 
     @property
     def engine(self) -> Engine:
@@ -251,7 +254,9 @@ class _Session:
         self._read_before = sampler.children_read_bytes()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
-            self.engine.start(self.agent.command(self._with_marks(self.target)))
+            if self.options.calls and self.options.breakpoints:
+                self._calls = catch_started(self.engine, self.agent.stand_down)
+            self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
             self._forget_write_end()
             if self.options.calls and self.options.sample_s:
                 self._look_at_threads()
@@ -260,7 +265,7 @@ class _Session:
                 raise UsageError(f"process {self.target} is llamactl itself")
             if self.options.calls:
                 self._calls, self._uncaught = catch_if_possible(
-                    self.target, self.engine, self.options.breakpoints, self.options.watch
+                    self.target, self.engine, self.options.breakpoints, bool(self.options.watch)
                 )
             self.engine.attach(self.target)
             if self._calls is not None:
@@ -290,9 +295,8 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self._write(
-            batch.records if self._calls is None else self._calls.translate(batch.records, self.writer)
-        )
+        records = self.agent.translate(batch.records, self.writer)
+        self._write(records if self._calls is None else self._calls.translate(records, self.writer))
 
     def _write(self, records: Any) -> None:
         if self._error is None:
@@ -400,6 +404,10 @@ class _Session:
             self.writer.metadata(facts)
         self.writer.close(complete)
         return result
+
+
+def _asks(target: Command | int, options: SessionOptions) -> bool:
+    return isinstance(target, Command) and options.calls and options.watch is not False
 
 
 def _exit_code(wait_status: int) -> int:

@@ -9,8 +9,17 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.engines.base import Command
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from llamactl.trace.agent.source import AgentSource
+    from llamactl.trace.boundary.watching import Watching
     from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.engines.base import Engine
+
+
+SAMPLED_TOUCHES = 400
+"""Touches of a buffer that are seen unless more are asked for: some ten milliseconds in all."""
 
 
 class AgentPart:
@@ -21,11 +30,18 @@ class AgentPart:
 
     Args:
         wanted: Whether calls are to be recorded at all.
+        watch: Whether to watch who reads the buffers that llama.cpp hands out: True for all the time,
+            None for the first touches and only where perf events may do it, which cost little.
     """
 
-    def __init__(self, wanted: bool) -> None:
+    def __init__(self, wanted: bool, watch: bool | None = False) -> None:
         self.note: str | None = None
         self.lost = 0
+        self._watch = watch
+        self._watching: Watching | None = None
+        self._unwanted = False
+        self._finished = False
+        self._unwatched = ""
         self._source: AgentSource | None = None
         if wanted:
             self._source = self._open()
@@ -39,39 +55,75 @@ class AgentPart:
             self.note = f"no calls into llama.cpp: {error}"
             return None
 
-    def command(self, command: Command) -> Command:
-        """Return the command with the environment that loads the agent."""
+    def command(self, command: Command, engine: Engine) -> Command:
+        """Return the command with the environment that loads the agent; the engine hasn't started yet."""
         if self._source is None:
             return command
         try:
             env = self._source.environment(os.environ if command.env is None else command.env)
         except LlamactlError as error:
             self.note = f"no calls into llama.cpp: {error}"
-            self.close()
+            self._close_source()
             return command
+        if self._watch is not False:
+            self._begin_to_watch(self._source, engine)
         return Command(command.argv, env, command.cwd)
+
+    def _begin_to_watch(self, source: AgentSource, engine: Engine) -> None:
+        from llamactl.trace.boundary.watching import Watching
+
+        always = self._watch is True
+        try:
+            self._watching = Watching(engine, registers=always, touches=0 if always else SAMPLED_TOUCHES)
+            source.ask_for_buffers()
+        except LlamactlError as error:
+            self._unwatched = f"{error}. {error.hint}" if error.hint else str(error)
+
+    def stand_down(self) -> None:
+        """Breakpoints record the calls of this program; may be called by another thread."""
+        self._unwanted = True
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
+        """Return a batch of the engine's as it goes into the capture."""
+        if self._watching is not None:
+            self._watching.resolve(records, writer.add_string)
+        return records
 
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in and return how many records that was."""
-        return self._source.drain(writer) if self._source is not None else 0
+        count = self._watching.drain(writer) if self._watching is not None else 0
+        if self._unwanted:
+            self._close_source()
+        return count + (self._source.drain(writer) if self._source is not None else 0)
 
     def finish(self, writer: CaptureWriter) -> int:
         """Write what is left, calls in progress included, and stop listening; a second time does nothing."""
-        if self._source is None:
+        if self._finished:
             return 0
+        self._finished = True
         try:
-            count = self._source.finish(writer)
-            self.lost = self._source.losses().records
+            count = self._watching.finish(writer) if self._watching is not None else 0
+            if self._unwatched:
+                writer.metadata({"watch": {"refused": self._unwatched}})
+            if self._source is not None and not self._unwanted:
+                count += self._source.finish(writer)
+                self.lost = self._source.losses().records
             return count
         finally:
-            self.close()
+            self._close_source()
 
     def processes(self) -> list[int]:
         """Return the processes that have made calls."""
         return self._source.processes() if self._source is not None else []
 
     def close(self) -> None:
-        """Remove the ring."""
+        """Remove the ring and free the watchpoints, once the engine is closed."""
+        self._close_source()
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
+
+    def _close_source(self) -> None:
         if self._source is not None:
             self._source.close()
             self._source = None

@@ -2,6 +2,7 @@
 
 Says "ready" when the library is loaded and waits for a line, then makes the tokens, says "done" and the sum
 of what it chose, and waits for the end of its input. Like llama-cpp-python it keeps the logits as a pointer.
+It asks for the logits once before the first decode, unless the way ends in "-at-once".
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import ctypes
 import sys
 
 import numpy as np
+
+AT_ONCE = "-at-once"
 
 
 class Batch(ctypes.Structure):
@@ -55,7 +58,9 @@ def main() -> int:
     print("ready", flush=True)
     sys.stdin.readline()
     size = library.llama_vocab_n_tokens(None)
-    library.llama_get_logits_ith(None, -1)
+    if not way.endswith(AT_ONCE):
+        library.llama_get_logits_ith(None, -1)
+    way = way.removesuffix(AT_ONCE)
     print("armed", flush=True)  # The address is known: a watchpoint can be set now.
     sys.stdin.readline()
     token = (ctypes.c_int32 * 1)(1)

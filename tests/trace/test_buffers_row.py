@@ -101,4 +101,4 @@ def test_reading_a_row_that_is_gone(build: Build) -> None:
 def test_unwatched_is_unknown(build: Build) -> None:
     row = row_of(capture_of(build, CTYPES, watched=False))
     assert row.verdict == "–"
-    assert row.lines[-1] == "who reads them wasn't watched (-p PID --watch does)"
+    assert row.lines[-1] == "who reads them wasn't watched (--watch does)"

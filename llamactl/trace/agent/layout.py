@@ -9,7 +9,7 @@ import numpy as np
 from llamactl.trace.capture.record import RECORD
 
 MAGIC = 0x31676E6952616C6C
-VERSION = 1
+VERSION = 2
 MAX_THREADS = 256
 MAX_DEPTH = 16
 MAX_SITES = 4096
@@ -63,12 +63,13 @@ HEADER = np.dtype(
             "processes",
             "free_threaded",
             "python",
+            "watch",
         ],
-        "formats": ["<u8", "<u4", "<u4", *["<u8"] * 5, "<u4", "<u4", *["<u8"] * 7, *["<u4"] * 5],
+        "formats": ["<u8", "<u4", "<u4", *["<u8"] * 5, "<u4", "<u4", *["<u8"] * 7, *["<u4"] * 6],
         "offsets": [
             *(0, 8, 12, 16, 24, 32, 40, 48, 56, 60),
             *(64, 128),  # head and tail, each in a cache line of its own
-            *(192, 200, 208, 216, 224, 232, 236, 240, 244, 248),
+            *(192, 200, 208, 216, 224, 232, 236, 240, 244, 248, 252),
         ],
         "itemsize": 256,
     }

@@ -118,6 +118,10 @@ class Ring:
                 f"can't create the agent's ring in {self._directory}: {error.strerror}", hint
             ) from error
 
+    def ask_for_buffers(self) -> None:
+        """Let the program stop when llama.cpp hands out a buffer, so that it can be watched."""
+        self._header["watch"] = 1
+
     def drain(self) -> NDArray[np.void]:
         """Take out the records that are whole, oldest first (dtype ``RECORD``, a copy).
 

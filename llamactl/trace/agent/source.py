@@ -32,6 +32,10 @@ class AgentSource:
         """Return the environment to start the program with."""
         return agent_environment(environment, self._agent, self._ring.path)
 
+    def ask_for_buffers(self) -> None:
+        """See :meth:`Ring.ask_for_buffers`; before the program starts."""
+        self._ring.ask_for_buffers()
+
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in; to be called every few ms. Returns how many records that was."""
         records = self._ring.intern(self._ring.drain(), writer.add_string)

@@ -9,7 +9,7 @@ import numpy as np
 
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.binding import Binding, bindings, engine_copies
-from llamactl.trace.analysis.buffers import Buffer, logits_buffer
+from llamactl.trace.analysis.buffers import Buffer, watched_buffer
 from llamactl.trace.analysis.crossings import (
     FunctionRow,
     PerToken,
@@ -41,6 +41,7 @@ class ExchangeFacts:
         python: The Python's version as the agent saw it; None without Python.
         exchange: The records themselves.
         buffer: Who reads the logits; None where they weren't watched.
+        other_buffers: The same of embeddings and the state, if they were handed out.
     """
 
     functions: list[FunctionRow]
@@ -52,6 +53,7 @@ class ExchangeFacts:
     python: str | None
     exchange: Exchange
     buffer: Buffer | None = None
+    other_buffers: tuple[Buffer, ...] = ()
 
     @property
     def calls_inside(self) -> bool:
@@ -75,6 +77,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
     if not len(exchange.calls):
         return None
     rows = tokens(exchange)
+    watched = _watched(capture, exchange)
     return ExchangeFacts(
         functions=function_rows(exchange),
         gil=gil_report(exchange),
@@ -84,14 +87,19 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         tokens=rows,
         python=agent.get("python") or None,
         exchange=exchange,
-        buffer=_buffer(capture, exchange),
+        buffer=watched[0] if watched else None,
+        other_buffers=tuple(watched[1:]),
     )
 
 
-def _buffer(capture: Capture, exchange: Exchange) -> Buffer | None:
+def _watched(capture: Capture, exchange: Exchange) -> list[Buffer]:
+    """Return the logits, and whatever else was watched; empty when nobody did or could."""
     watch = capture.metadata.get("watch")
     if not isinstance(watch, dict):
-        return None
+        return []
     touches = [chunk[chunk["kind"] == Kind.WATCH] for chunk in capture.chunks()]
     records = np.concatenate(touches) if touches else np.empty(0, RECORD)
-    return logits_buffer(records, exchange, watch, capture.text)
+    if watch.get("pid"):
+        records = records[records["pid"] == watch["pid"]]  # A forked child inherits the watchpoints.
+    facts = [watch, *(watch.get("others") or [])]
+    return [watched_buffer(records, exchange, one, capture.text) for one in facts]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
+from llamactl.trace.analysis.buffer_rows import BufferRow, buffer_rows
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
@@ -82,6 +83,7 @@ class TraceReport:
     blocked_loops: list[BlockedLoop]
     work: list[FunctionWork]
     workers: list[WorkerRow]
+    buffers: list[BufferRow]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -224,6 +226,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         workers=tables.workers.rows(exchange),
+        buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
         metadata=dict(capture.metadata),
     )
 

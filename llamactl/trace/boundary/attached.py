@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.breakpoints import WARNING, Breakpoints, BreakpointSource
+from llamactl.trace.boundary.breakpoint_source import BreakpointSource
+from llamactl.trace.boundary.breakpoints import WARNING, Breakpoints
 from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.uprobes import UprobeSource
+from llamactl.trace.boundary.watching import holder_of
 from llamactl.trace.engines.ptrace import PtraceEngine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 class AttachedCalls(Protocol):
     """What a session does for the calls of a program, whichever way they are caught."""
 
-    notes: tuple[str, ...]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how it was done, as sentences."""
 
     def attached(self) -> None:
         """The engine has attached. Raises LlamactlError when the calls can't be caught after all."""
@@ -66,10 +72,13 @@ class _InEngine:
     """Breakpoints in the engine that records system calls: a program can have one tracer only."""
 
     def __init__(self, pid: int, engine: PtraceEngine, watch: bool) -> None:
-        self._breakpoints = Breakpoints(pid, watch=watch)
-        self._breakpoints.arm(engine, attached=False)
+        self._breakpoints = Breakpoints(engine, watch=watch)
         self._guard = EndGuard(engine.close)
-        self.notes: tuple[str, ...] = (WARNING,)
+        self.first_notes: tuple[str, ...] = (*self._breakpoints.prepare(pid), WARNING)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.first_notes, *self._breakpoints.notes)
 
     def attached(self) -> None:
         self._breakpoints.check()
@@ -88,6 +97,52 @@ class _InEngine:
         self._guard.remove()
 
 
+class _Started:
+    """Breakpoints in a program that llamactl starts: where the agent can't be, in static programs and musl."""
+
+    def __init__(self, engine: Engine, found: Callable[[], None]) -> None:
+        holder = holder_of(engine)
+        if holder is None:
+            raise LlamactlError(
+                "breakpoints need an engine that stops the program", "Take --engine ptrace, or leave it out."
+            )
+        self._breakpoints = Breakpoints(holder, agent=True, found=found)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._breakpoints.notes
+
+    def attached(self) -> None:
+        pass
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
+        return self._breakpoints.translate(records, writer.add_string)
+
+    def drain(self, writer: CaptureWriter) -> int:  # noqa: ARG002
+        return 0
+
+    def finish(self, writer: CaptureWriter) -> int:
+        if self._breakpoints.found_engine:
+            writer.metadata(self._breakpoints.metadata())
+        return 0
+
+    def close(self) -> None:
+        """The engine's end is the program's, or it has taken the breakpoints out."""
+
+
+def catch_started(engine: Engine, found: Callable[[], None]) -> AttachedCalls:
+    """Return breakpoints for a program that the engine will start, if the agent can't be loaded into it.
+
+    Args:
+        engine: The session's engine, not started yet.
+        found: Called once, in another thread, when llama.cpp was found in such a program.
+
+    Raises:
+        LlamactlError: The engine can't have breakpoints, or the processor.
+    """
+    return _Started(engine, found)
+
+
 def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> AttachedCalls:
     """Return the way in which calls are caught; to be used before the engine attaches.
 
@@ -102,7 +157,10 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
     """
     try:
         source = UprobeSource(pid, watch=watch)
-        return _Beside(source, source.notes)
+        if not (breakpoints and source.without_ends):
+            return _Beside(source, source.notes)
+        source.close()
+        reason = f"breakpoints instead of uprobes: {source.notes[0]}"
     except LlamactlError as error:
         if not breakpoints:
             hint = "--breakpoints catches calls without uprobes. " + error.hint
@@ -110,7 +168,7 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
         reason = f"breakpoints instead of uprobes: {error}"
     if isinstance(engine, PtraceEngine):
         calls = _InEngine(pid, engine, watch)
-        calls.notes = (reason, *calls.notes)
+        calls.first_notes = (reason, *calls.first_notes)
         return calls
     return _Beside(BreakpointSource(pid, watch=watch), (reason, WARNING))
 

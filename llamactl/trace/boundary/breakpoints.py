@@ -9,37 +9,35 @@ from __future__ import annotations
 import errno
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.calls import CallTable
-from llamactl.trace.boundary.end_guard import EndGuard
+from llamactl.trace.boundary.lookout import Lookout
+from llamactl.trace.boundary.maps import ProcessMaps
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.scratch import find_scratch
-from llamactl.trace.boundary.targets import UNWINDERS, Found, find_targets, kept_of
-from llamactl.trace.boundary.watch import LOGITS, Watch
-from llamactl.trace.capture.record import Kind
-from llamactl.trace.engines.base import Options
+from llamactl.trace.boundary.targets import LOADING, UNWINDERS, Found, Kept, Tables, find_targets, kept_of
+from llamactl.trace.boundary.watch import LOGITS, without_own
+from llamactl.trace.boundary.watching import Watching
 from llamactl.trace.engines.native import ffi, lib
-from llamactl.trace.engines.ptrace import PtraceEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.engines.ptrace import PtraceEngine
 
 WARNING = (
     "breakpoints are in the program while it is traced: if llamactl is killed with SIGKILL,"
     " the program dies at its next call into llama.cpp"
 )
-REQUEST_ARM = 4
-DRAIN_S = 0.002
+NOT_YET = "llama.cpp isn't loaded yet: breakpoints follow when it is"
+GLIBC = "ld-linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,56 +59,118 @@ class BreakpointLosses:
 class Breakpoints:
     """The breakpoints of one recording, carried by an engine ``ptrace``.
 
+    Libraries that are loaded later get theirs while the program waits in its dynamic linker.
+
     Args:
-        pid: The process that will be, or is, attached to.
+        engine: It mustn't have started or attached.
         names: The functions; None for what ``find_targets`` chooses.
         gil: Whether to catch the GIL's functions as well: two more stops for each.
         watch: Whether to watch the logits with the debug registers.
+        agent: Whether programs with glibc's dynamic linker are left to the agent.
+        found: Called once, while the program waits, when functions of llama.cpp are first found.
 
     Raises:
-        LlamactlError: Breakpoints can't be used here, or the process has no llama.cpp.
+        LlamactlError: Breakpoints can't be used here.
     """
 
     def __init__(
-        self, pid: int, names: frozenset[str] | None = None, gil: bool = False, watch: bool = False
+        self,
+        engine: PtraceEngine,
+        names: frozenset[str] | None = None,
+        gil: bool = False,
+        watch: bool = False,
+        agent: bool = False,
+        found: Callable[[], None] | None = None,
     ) -> None:
-        self._pid = pid
-        self._wants_watch = watch
-        self._watch: Watch | None = None
-        self._last: Any = ffi.new("struct breakpoint_state *")
         if platform.machine() != "x86_64":
             raise LlamactlError(f"breakpoints aren't made for {platform.machine()}", "Uprobes need root.")
-        self._found = find_targets(pid, names, gil, unwinders=True)
-        _refuse(pid, self._found)
-        exports = self._found.exports
-        self._kept = [
-            kept_of(target.name, exports.get(target.library, ()), frozenset())
-            for target in self._found.targets
-        ]
-        self._calls = CallTable(self._found, self._kept)
-        self._engine: PtraceEngine | None = None
+        self._engine = engine
+        self._names, self._gil, self._agent = names, gil, agent
+        self._wants_watch = watch
+        self._watching = Watching(engine, perf=False) if watch else None
+        self._last: Any = ffi.new("struct breakpoint_state *")
+        self._calls: CallTable | None = None
+        self._tables: Tables = {}
+        self._sets: list[set[tuple[str, int]]] = []
+        self._scratch: set[int] = set()
+        self._objects: tuple[tuple[int, str], ...] = ()
+        self._idle = False
+        self._found = found
+        self._lookout = Lookout(engine, self._look)
 
-    def arm(self, engine: PtraceEngine, attached: bool) -> None:
-        """Give the breakpoints to an engine: before it attaches, or while it runs (``attached``).
+    def prepare(self, pid: int) -> tuple[str, ...]:
+        """Find the functions of a process that the engine will attach to; return notes.
 
         Raises:
-            LlamactlError: There is no room for them in the process.
+            LlamactlError: Breakpoints can't be used in it, or there is no room for them.
         """
-        start, size = find_scratch(self._found)
+        _refuse(pid, ProcessMaps(pid))
+        self._add(pid)
+        return () if self.found_engine else (NOT_YET,)
+
+    @property
+    def found_engine(self) -> bool:
+        """Whether functions of llama.cpp have been found."""
+        return self._calls is not None and self._calls.has_engine
+
+    def _look(self, pid: int, executed: bool) -> None:
+        """See :class:`Lookout`; the program waits meanwhile."""
+        maps = ProcessMaps(pid)
+        objects = tuple((piece.start, piece.path) for piece in maps.pieces if piece.executable)
+        if executed:
+            self._sets.clear()
+            self._scratch.clear()
+            self._tables.clear()
+            self._idle = self._agent and any(
+                PurePosixPath(path).name.startswith(GLIBC) for _, path in objects
+            )
+        elif objects == self._objects:
+            return
+        self._objects = objects
+        if not self._idle:
+            _refuse(pid, maps)
+            self._forget_gone()
+            self._add(pid)
+
+    def _forget_gone(self) -> None:
+        for number, keys in enumerate(self._sets):
+            if keys and lib.tracer_set_gone(self._engine.tracer, number):
+                keys.clear()
+
+    def _add(self, pid: int) -> None:
+        """Give the recorder the functions that it doesn't have yet."""
+        found = find_targets(pid, self._names, self._gil, unwinders=True, tables=self._tables)
+        known = set().union(*self._sets)
+        targets = tuple(one for one in found.targets if (one.library, one.address) not in known)
+        if not targets:
+            return
+        new = replace(found, targets=targets)
+        kept = [kept_of(one.name, found.exports.get(one.library, ()), frozenset()) for one in targets]
+        start, size = find_scratch(new, self._scratch)
+        first = self._number(new, kept)
         rows = [
-            point_of(nr, target, kept, self._wants_watch and target.name in LOGITS)
-            for nr, (target, kept) in enumerate(zip(self._found.targets, self._kept, strict=True))
+            point_of(first + index, target, item, self._wants_watch and target.name in LOGITS)
+            for index, (target, item) in enumerate(zip(targets, kept, strict=True))
         ]
-        for row, target in zip(rows, self._found.targets, strict=True):
-            row["unwinds"] = target.name in UNWINDERS
-        code = lib.tracer_breakpoints(engine.tracer, new_points(rows, self._found.ranges), start, size)
+        for row, target in zip(rows, targets, strict=True):
+            row["unwinds"], row["looks"] = target.name in UNWINDERS, target.name == LOADING
+        code = lib.tracer_breakpoints(self._engine.tracer, new_points(rows, found.ranges), start, size)
         if code:
             raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
-        self._engine = engine
-        if self._wants_watch:
-            self._watch = Watch(DebugRegisters(engine, self._pid))
-        if attached:
-            lib.tracer_ask(engine.tracer, REQUEST_ARM)
+        if self._found is not None and self.found_engine:
+            self._found()
+            self._found = None
+        self._scratch.add(start)
+        self._sets.append({(one.library, one.address) for one in targets})
+
+    def _number(self, found: Found, kept: list[Kept | None]) -> int:
+        """Add the functions to the table of calls and return the first one's number."""
+        if self._calls is None:
+            self._calls = CallTable(found, kept)
+            return 0
+        first = self._calls.count
+        self._calls.extend(found, kept)
+        return first
 
     def check(self) -> None:
         """Raise LlamactlError when arming has failed; for use once the engine is attached."""
@@ -128,12 +188,18 @@ class Breakpoints:
             records: Changed in place.
             add: ``CaptureWriter.add_string``.
         """
+        if self._calls is None:
+            return records
         records = self._calls.translate(records)
-        if self._watch is not None:
-            self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
-            self._watch.resolve(records, add)
-            records = self._watch.without_own(records, self._calls.functions)
+        if self._watching is not None:
+            self._watching.resolve(records, add)
+            records = without_own(records, self._calls.functions)
         return records
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went otherwise than planned, as sentences."""
+        return (f"breakpoints: {self._lookout.failure}",) if self._lookout.failure else ()
 
     def losses(self) -> BreakpointLosses:
         """Return what couldn't be done."""
@@ -151,105 +217,19 @@ class Breakpoints:
             "inner": state.inner,
             "without_end": state.unrecorded,
         }
-        more = {"watch": self._watch.metadata()} if self._watch is not None else {}
-        return {**self._calls.metadata(), "boundary": about, **more}
+        more = {"watch": self._watching.metadata()} if self._watching is not None else {}
+        calls = self._calls.metadata() if self._calls is not None else {}
+        return {**calls, "boundary": about, **more}
 
     def _state(self) -> Any:
         """How the breakpoints stand, or stood when the engine was closed."""
-        if self._engine is not None and self._engine.tracer is not None:
+        if self._engine.tracer is not None:
             lib.tracer_breakpoint_state(self._engine.tracer, self._last)
         return self._last
 
 
-class BreakpointSource:
-    """Breakpoints as a source of their own, with an engine that records no system calls.
-
-    Offers the same as the agent's source: ``drain``, ``finish``, ``losses``, ``metadata``, ``close``.
-
-    Raises:
-        LlamactlError: See :class:`Breakpoints`, and what attaching may refuse.
-    """
-
-    def __init__(
-        self, pid: int, names: frozenset[str] | None = None, gil: bool = False, watch: bool = False
-    ) -> None:
-        self.breakpoints = Breakpoints(pid, names, gil, watch)
-        self._engine = PtraceEngine(Options(selection=frozenset(), faults=False))
-        self._guard = EndGuard(self.close)
-        try:
-            self.breakpoints.arm(self._engine, attached=False)
-            self._engine.attach(pid)
-            self.breakpoints.check()
-        except BaseException:
-            self.close()
-            raise
-
-    def drain(self, writer: CaptureWriter) -> int:
-        """Write what has come in. Returns how many records that was."""
-        count = 0
-        while (batch := self._engine.poll(DRAIN_S)) is not None:
-            base = writer.add_arena(batch.strings) if len(batch.strings) else 0
-            records = batch.records[np.isin(batch.records["kind"], (Kind.CALL, Kind.WATCH))]
-            texts = records["text"]
-            if base < 0:
-                texts[:] = 0  # The arena is full: the records stay, their strings don't.
-            texts[texts != 0] += np.uint32(max(base, 0))
-            records = self.breakpoints.translate(records, writer.add_string)
-            writer.records(records)
-            count += len(records)
-        return count
-
-    def finish(self, writer: CaptureWriter) -> int:
-        """Take the breakpoints out, let the program go, and write what is left, with the metadata."""
-        if not self._engine.state().finished:
-            self._engine.detach()
-        count = 0
-        while not self._engine.state().finished:
-            count += self.drain(writer)
-        count += self.drain(writer)
-        writer.metadata(self.metadata())
-        return count
-
-    @property
-    def finished(self) -> bool:
-        """Whether the program has ended."""
-        return self._engine.state().finished
-
-    def losses(self) -> BreakpointLosses:
-        """See :meth:`Breakpoints.losses`."""
-        return self.breakpoints.losses()
-
-    def metadata(self) -> dict[str, Any]:
-        """See :meth:`Breakpoints.metadata`."""
-        return self.breakpoints.metadata()
-
-    def close(self) -> None:
-        """Take the breakpoints out and let the program go."""
-        self._engine.close()
-        self._guard.remove()
-
-
-@dataclass(frozen=True, slots=True)
-class DebugRegisters:
-    """The processor's debug registers, set by ptrace at each thread's next breakpoint."""
-
-    engine: PtraceEngine
-    pid: int
-
-    def watch(self, which: int, address: int) -> None:
-        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
-        if not lib.tracer_watch(self.engine.tracer, which, address):
-            raise LlamactlError("the debug registers can't be set: this machine may have none")
-
-    def move(self, which: int, address: int) -> None:
-        """See :class:`llamactl.trace.boundary.watch.Watcher`."""
-        self.watch(which, address)
-
-
-def _refuse(pid: int, found: Found) -> None:
-    if not any(target.name.startswith("llama_") for target in found.targets):
-        raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
-    for path in found.maps.objects():
+def _refuse(pid: int, maps: ProcessMaps) -> None:
+    for path in maps.objects():
         if PurePosixPath(path).name.startswith("_greenlet."):
             raise LlamactlError(
                 f"process {pid} uses greenlets, which move stacks about: breakpoints could end it",

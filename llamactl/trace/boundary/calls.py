@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -35,19 +36,42 @@ class CallTable:
     """
 
     def __init__(self, found: Found, kept: Sequence[Kept | None]) -> None:
+        self._rows: dict[tuple[int, str], int] = {}
+        self._gil = _GilHistory()
+        self.functions: list[Function] = []
+        self._use(found, kept)
+
+    def _use(self, found: Found, kept: Sequence[Kept | None]) -> None:
         self._found = found
         self._kept = kept
         self._maps = found.maps
         self._reads = 0
-        self._rows: dict[tuple[int, str], int] = {}
         self._callers: dict[int, str] = {}
-        self._gil = _GilHistory()
-        names = np.array([target.name for target in found.targets])
-        self._inner = np.where([target.inner for target in found.targets], Flag.INNER, 0).astype(np.uint8)
+        names = np.array([target.name for target in found.targets], dtype=str)
+        self._inner = np.array([Flag.INNER if target.inner else 0 for target in found.targets], np.uint8)
         self._switches = np.isin(names, GIL_FUNCTIONS)
         self._releases = names == GIL_FUNCTIONS[0]
         self._sees_gil = bool(self._switches.any())
-        self.functions: list[Function] = []
+
+    @property
+    def count(self) -> int:
+        """How many targets there are."""
+        return len(self._found.targets)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether there are functions of llama.cpp among them."""
+        return any(target.name.startswith("llama_") for target in self._found.targets)
+
+    def extend(self, found: Found, kept: Sequence[Kept | None]) -> None:
+        """Add targets that were found later; their numbers follow those there are.
+
+        Args:
+            found: As it is now; ``targets`` are the new ones alone.
+            kept: What is kept of theirs.
+        """
+        targets = (*self._found.targets, *found.targets)
+        self._use(replace(found, targets=targets), [*self._kept, *kept])
 
     def translate(self, records: NDArray[np.void]) -> NDArray[np.void]:
         """Return the records as they go into a capture; those that aren't CALLs stay as they are.

@@ -23,16 +23,23 @@ class Piece:
 class ProcessMaps:
     """The file mappings of a process at one moment.
 
+    Args:
+        pid: The process.
+        text: What its ``/proc/PID/maps`` said; None to read it now.
+
     Raises:
         LlamactlError: The process is gone, or may not be looked at.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, text: str | None = None) -> None:
         self.pid = pid
-        try:
-            text = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise LlamactlError(f"can't read the mappings of process {pid}: {error.strerror}") from error
+        if text is None:
+            try:
+                text = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="surrogateescape")
+            except OSError as error:
+                raise LlamactlError(f"can't read the mappings of process {pid}: {error.strerror}") from error
+            if not text:
+                raise LlamactlError(f"can't read the mappings of process {pid}: it has ended")
         self.pieces = [piece for line in text.splitlines() if (piece := _piece(line)) is not None]
         self._starts = [piece.start for piece in self.pieces]
 

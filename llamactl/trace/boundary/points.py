@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def point_of(nr: int, target: Target, kept: Kept | None, always: bool = False) -> dict[str, Any]:
     """Return a ``struct point`` for CFFI; ``always``: also calls that llama.cpp makes itself."""
     row = {"nr": nr, "address": target.address, "always": always, "returns": b"\0"}
+    row["role"] = lib.points_role(target.name.encode())
     if kept is None:
         return row
     return {

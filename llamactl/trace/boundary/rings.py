@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 BLOCKS = 32
 RING_BYTES = 4 << 20
+STARTED_BLOCKS, STARTED_RING_BYTES = 4, 1 << 20
+"""For touches alone, some hundred bytes each."""
 
 
 class Rings:
     """The rings of one program's threads, one per CPU.
 
     Args:
-        pid: The program.
+        pid: The program; None for one that will be started, whose rings :class:`Watching` opens.
         points: ``struct points``, which become the recorder's; None for no calls.
         ids: The tracepoints of the uprobes at entry and return; zeros for none.
 
@@ -34,14 +36,18 @@ class Rings:
         LlamactlError: perf events are refused; the message says why and what helps.
     """
 
-    def __init__(self, pid: int, points: Any = None, ids: tuple[int, int] = (0, 0)) -> None:
-        self.pid = pid
-        self._perf: Any = lib.perf_new(BLOCKS, RING_BYTES, 0, 0, 0, 0, ffi.NULL)
+    def __init__(self, pid: int | None, points: Any = None, ids: tuple[int, int] = (0, 0)) -> None:
+        self.pid = pid or 0
+        ring = RING_BYTES if pid else STARTED_RING_BYTES
+        self._perf: Any = lib.perf_new(BLOCKS if pid else STARTED_BLOCKS, ring, 0, 0, 0, 0, ffi.NULL)
         if self._perf == ffi.NULL:
             raise MemoryError("no memory for the recorder")
         self._totals = (0, 0)
         lib.perf_boundary(self._perf, ffi.NULL if points is None else points, *ids)
         self._filter = ffi.new("char[]", b"")
+        if pid is None:
+            allow_many_files()
+            return
         try:
             self._open()
         except LlamactlError:
@@ -49,7 +55,7 @@ class Rings:
             raise
 
     def _open(self) -> None:
-        _allow_many_files()
+        allow_many_files()
         seen: set[int] = set()
         # Threads may start while the list is read; those of threads seen before are followed by the kernel.
         while new := threads(self.pid) - seen:
@@ -59,6 +65,11 @@ class Rings:
                     raise refusal.perf_refused(-code, refusal.read_rights())
             seen |= new
         lib.perf_start(self._perf, 1, self.pid)
+
+    @property
+    def perf(self) -> Any:
+        """The C recorder."""
+        return self._perf
 
     def take(self) -> NDArray[np.void]:
         """Return what has come in since, a copy (dtype ``RECORD``)."""
@@ -70,6 +81,8 @@ class Rings:
 
     def stop(self) -> NDArray[np.void]:
         """Record no more, and return what is left, with the calls that never returned."""
+        if not lib.perf_running(self._perf):
+            return np.empty(0, RECORD)
         lib.perf_stop(self._perf)
         parts = []
         while not self.finished:
@@ -142,7 +155,7 @@ def _watch_refused(code: int) -> LlamactlError:
     return refusal.perf_refused(code, refusal.read_rights())
 
 
-def _allow_many_files() -> None:
+def allow_many_files() -> None:
     """A few events for each thread on each CPU: take what the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.elf import read_symbols
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from llamactl.trace.boundary.maps import ProcessMaps
     from llamactl.trace.boundary.targets import Found
 
 SLOT_BYTES = 32
 """The most that a slot takes; two thirds of it are usual."""
+LASTING = ("libc.so", "libc-", "ld-linux", "ld-musl", "libm.so", "libpython", "libstdc++", "libgcc_s")
 REACH = 1 << 30
 """Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
 
 
-def find_scratch(found: Found) -> tuple[int, int]:
+def find_scratch(found: Found, used: Container[int] = ()) -> tuple[int, int]:
     """Return address and size of executable memory that nobody uses: what pads a library's last page.
+
+    Args:
+        found: The functions that it is for.
+        used: Addresses that were returned before.
 
     Raises:
         LlamactlError: There is too little of it.
     """
     near = found.targets[0].address
     needed = SLOT_BYTES * (len(found.targets) + 2)
-    tails = [tail for path in found.maps.objects() for tail in _tails(found.maps, path)]
-    reachable = [tail for tail in tails if abs(tail[0] - near) < REACH]
-    start, size = max(reachable or tails, key=lambda tail: tail[1], default=(0, 0))
+    paths = found.maps.objects()
+    tails = [tail for path in paths for tail in _tails(found.maps, path) if tail[0] not in used]
+    # The C library and the dynamic linker stay, others may be unloaded.
+    lasting = [
+        tail for path in paths if _lasts(path, paths[0]) for tail in _tails(found.maps, path)
+        if tail[0] not in used and tail[1] >= needed
+    ]  # fmt: skip
+    reachable = [tail for tail in lasting or tails if abs(tail[0] - near) < REACH]
+    start, size = max(reachable or lasting or tails, key=lambda tail: tail[1], default=(0, 0))
     if size < SLOT_BYTES * 3:
         raise LlamactlError("no room for breakpoints in the process", "Use uprobes, which need root.")
     return start, min(size, needed)
+
+
+def _lasts(path: str, program: str) -> bool:
+    return path == program or PurePosixPath(path).name.startswith(LASTING)
 
 
 def _tails(maps: ProcessMaps, path: str) -> list[tuple[int, int]]:

@@ -16,7 +16,12 @@ UNWINDERS = ("_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Backtrac
 """They walk the stack; breakpoints put the return addresses back before (exceptions, pthread_cancel)."""
 PERSONALITY = "__gxx_personality_v0"
 """What C++ code with handlers or destructors asks for."""
-ALL_PREFIXES = (*ENGINE_PREFIXES, *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS, PERSONALITY)))
+LOADING = "_dl_debug_state"
+"""What the dynamic linkers of glibc and musl call when libraries have come or gone, for debuggers."""
+ALL_PREFIXES = (
+    *ENGINE_PREFIXES,
+    *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS, PERSONALITY, LOADING)),
+)
 ENGINE_NAMES = ("libllama", "libggml", "libmtmd")
 FLOAT, STRING = 5, 6
 
@@ -72,8 +77,15 @@ class Found:
     catching: tuple[str, ...] = ()
 
 
+Tables = dict[str, "Symbols | None"]
+
+
 def find_targets(
-    pid: int, names: frozenset[str] | None = None, gil: bool = False, unwinders: bool = False
+    pid: int,
+    names: frozenset[str] | None = None,
+    gil: bool = False,
+    unwinders: bool = False,
+    tables: Tables | None = None,
 ) -> Found:
     """Look for llama.cpp in a process.
 
@@ -82,31 +94,31 @@ def find_targets(
         names: The functions to catch. None for those that its bindings ask the dynamic linker for, and
             those of the agent's table, since what ctypes looks up isn't written anywhere.
         gil: Whether to catch ``PyEval_SaveThread`` and ``PyEval_RestoreThread``.
-        unwinders: Whether to find those as well.
+        unwinders: Whether to find those as well, and ``LOADING``.
+        tables: Symbols by path, which aren't read again; new ones are added.
 
     Raises:
         LlamactlError: The process is gone or may not be looked at.
     """
     maps = ProcessMaps(pid)
-    tables = {path: table for path in maps.objects() if (table := _symbols(maps, path)) is not None}
-    wanted = {path: frozenset(n for n in t.wanted if n.startswith("llama_")) for path, t in tables.items()}
-    engine = {path for path, table in tables.items() if any(n.startswith("llama_") for n in table.functions)}
+    known: Tables = {} if tables is None else tables
+    found = {path: table for path in maps.objects() if (table := _symbols(maps, path, known)) is not None}
+    wanted = {path: frozenset(n for n in t.wanted if n.startswith("llama_")) for path, t in found.items()}
+    engine = {path for path, table in found.items() if any(n.startswith("llama_") for n in table.functions)}
     asked = frozenset().union(*(wanted[path] for path in wanted if path not in engine))
-    exports = {path: tuple(tables[path].functions) for path in engine}
+    exports = {path: tuple(found[path].functions) for path in engine}
     targets: list[Target] = []
-    for path, table in tables.items():
+    for path, table in found.items():
         for name, address in table.functions.items():
             if _is_caught(name, path, engine, names, asked, exports, gil, unwinders):
                 targets += _located(maps, path, table, name, address)
     ranges = tuple(
         (piece.start, piece.end) for piece in maps.pieces if piece.executable and is_engine(piece.path)
     )
-    order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys(UNWINDERS, 2)
+    order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys((*UNWINDERS, LOADING), 2)
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
-    callers = {path for path in tables if wanted[path] or path in engine} - {
-        p for p in tables if is_engine(p)
-    }
-    catching = tuple(sorted(path for path in callers if PERSONALITY in tables[path].wanted))
+    callers = {path for path in found if wanted[path] or path in engine} - {p for p in found if is_engine(p)}
+    catching = tuple(sorted(path for path in callers if PERSONALITY in found[path].wanted))
     return Found(maps, tuple(targets), ranges, exports, wanted, catching)
 
 
@@ -122,7 +134,7 @@ def _is_caught(
 ) -> bool:
     if name in GIL_FUNCTIONS:
         return gil
-    if name in UNWINDERS:
+    if name in UNWINDERS or name == LOADING:
         return unwinders
     if path not in engine or not name.startswith("llama_"):
         return False
@@ -131,11 +143,13 @@ def _is_caught(
     return name in asked or kept_of(name, exports[path], frozenset()) is not None
 
 
-def _symbols(maps: ProcessMaps, path: str) -> Symbols | None:
-    try:
-        return read_symbols(maps.readable(path), ALL_PREFIXES)
-    except OSError:
-        return None
+def _symbols(maps: ProcessMaps, path: str, known: Tables) -> Symbols | None:
+    if path not in known:
+        try:
+            known[path] = read_symbols(maps.readable(path), ALL_PREFIXES)
+        except OSError:
+            known[path] = None
+    return known[path]
 
 
 def _located(maps: ProcessMaps, path: str, table: Symbols, name: str, address: int) -> list[Target]:

@@ -12,7 +12,7 @@ from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
 from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
-from llamactl.trace.boundary.watch import LOGITS, Watch
+from llamactl.trace.boundary.watch import LOGITS, Watch, without_own
 from llamactl.trace.capture.record import Kind
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class UprobeSource:
         if self._watch is not None:
             self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
             self._watch.resolve(records, writer.add_string)
-            records = self._watch.without_own(records, self._calls.functions)
+            records = without_own(records, self._calls.functions)
         writer.records(records)
         return len(records)
 
@@ -107,6 +107,11 @@ class UprobeSource:
         if any(PurePosixPath(path).name.startswith("_greenlet.") for path in self._found.maps.objects()):
             return (GREENLETS,)
         return (NO_ENDS.format(PurePosixPath(catching[0]).name),) if catching else ()
+
+    @property
+    def without_ends(self) -> bool:
+        """Whether llama.cpp's caller is C++, so that calls have no end; breakpoints see it."""
+        return self.notes != () and self.notes[0] != GREENLETS
 
     @property
     def finished(self) -> bool:

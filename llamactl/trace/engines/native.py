@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from llamactl.trace.engines.base import Command
 
-__all__ = ["STAGES", "Arguments", "batch_of", "ffi", "find_program", "lib", "selection_bits"]
+__all__ = ["ASK", "STAGES", "Arguments", "batch_of", "ffi", "find_program", "lib", "selection_bits"]
 
 STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "exec", "perf_map", "perf_open")
 SELECT_BYTES = 128
+ASK = 1023
+"""A system call that doesn't exist, by which the agent asks for a buffer to be watched (``handed_out.h``)."""
 
 
 class Arguments:

@@ -15,7 +15,16 @@ from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.entry_texts import EntryTexts
 from llamactl.trace.engines.held import Held
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
+from llamactl.trace.engines.native import (
+    ASK,
+    STAGES,
+    Arguments,
+    batch_of,
+    ffi,
+    find_program,
+    lib,
+    selection_bits,
+)
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_told_on_entry, numbers_with_paths
 from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
@@ -94,6 +103,11 @@ class PerfEngine(Engine):
         lib.tracer_release(self._strings.tracer)
         self._strings.finish_start(command)
         self._hurry()
+
+    @property
+    def strings(self) -> PtraceEngine | None:
+        """The engine that stops the program at calls with paths; None without it."""
+        return self._strings
 
     def attach(self, pid: int) -> None:
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
@@ -194,9 +208,10 @@ class PerfEngine(Engine):
         wanted = self._options.selection
         paths = numbers_with_paths()
         stopped = paths if wanted is None else paths & wanted
-        if stopped:
-            self._by_ptrace = stopped - numbers_told_on_entry()
-            self._strings = PtraceEngine(Options(selection=stopped))
+        asks = frozenset({ASK}) if self._options.asks else frozenset()
+        if stopped or asks:
+            self._by_ptrace = (stopped - numbers_told_on_entry()) | asks
+            self._strings = PtraceEngine(Options(selection=stopped | asks))
             lib.tracer_entry_only(self._strings.tracer)
 
     def _drop_strings(self) -> None:

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
-from llamactl.trace.engines.native import STAGES, Arguments, batch_of, ffi, find_program, lib, selection_bits
+from llamactl.trace.engines.native import (
+    ASK,
+    STAGES,
+    Arguments,
+    batch_of,
+    ffi,
+    find_program,
+    lib,
+    selection_bits,
+)
 from llamactl.trace.engines.seccomp import build_filter, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llamactl.errors import LlamactlError
 
 BLOCKS = 16
@@ -47,6 +58,7 @@ class PtraceEngine(Engine):
         self._keep: tuple[Any, ...] = ()
         self._program = ""
         self._attached = False
+        self.before_close: Callable[[], None] | None = None
 
     @property
     def tracer(self) -> Any:
@@ -63,7 +75,8 @@ class PtraceEngine(Engine):
         selection = self._options.selection
         self._program = "" if self._options.loops else find_program(command)
         arguments = Arguments(command, self._program)
-        code = b"" if selection is None else encode(build_filter(selection, lib.tracer_audit_arch()))
+        asked = frozenset({ASK}) if self._options.asks else frozenset()
+        code = b"" if selection is None else encode(build_filter(selection | asked, lib.tracer_audit_arch()))
         filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
         self._keep = (arguments, code, filter_bytes)
         lib.tracer_launch(
@@ -139,6 +152,9 @@ class PtraceEngine(Engine):
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""
+        if self.before_close is not None:
+            self.before_close()
+            self.before_close = None
         if self._tracer is not None:
             self._release()
             lib.tracer_free(self._tracer)

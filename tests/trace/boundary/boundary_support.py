@@ -17,7 +17,7 @@ import pytest
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.boundary.breakpoints import BreakpointSource
+from llamactl.trace.boundary.breakpoint_source import BreakpointSource
 from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 

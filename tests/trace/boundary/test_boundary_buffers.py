@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from boundary_support import PROGRAMS, Attached, assert_untouched, attach, start
 
-from llamactl.trace.analysis.buffers import Buffer, How, Verdict, logits_buffer
+from llamactl.trace.analysis.buffer_readers import How
+from llamactl.trace.analysis.buffers import Buffer, Verdict, watched_buffer
 from llamactl.trace.capture.record import Kind
 
 pytest.importorskip("numpy")
@@ -42,7 +43,7 @@ def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer]:
     touches = records[records["kind"] == Kind.WATCH]
     facts = traced.writer.facts["watch"]
     assert not facts["refused"]
-    return traced, logits_buffer(touches, traced.writer.exchange(), facts, traced.writer.text)
+    return traced, watched_buffer(touches, traced.writer.exchange(), facts, traced.writer.text)
 
 
 @pytest.mark.parametrize("reads", EXPECTED)

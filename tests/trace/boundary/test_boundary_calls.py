@@ -93,9 +93,9 @@ def test_processes_and_threads(built: Path, way: str, what: str) -> None:
     pid = traced.process.pid
     calls = traced.writer.calls("llama_n_ctx")
     own = calls[calls["pid"] == pid]
-    expected = {"fork": 51, "vfork": 50, "exec": 50, "threads": 250, "short": 601 * 50}
+    expected = {"fork": 51, "vfork": 50, "exec": 100, "threads": 250, "short": 601 * 50}
     if way == "uprobes" and what == "exec":
-        expected["exec"] = len(own)  # Events are inherited, so the new program is seen as well.
+        expected["exec"] = len(own)  # Events are inherited, so the new program may be seen as well.
     assert len(own) == expected[what]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from exchange_support import PROGRAMS, Trace
 
 COUNT = "12"
+WATCHED = ("--engine", "ptrace", "--watch")
 
 
 @pytest.mark.parametrize("kind", ["PyDLL", "CDLL"])
@@ -49,3 +52,21 @@ def test_an_event_loop_that_computes(trace: Trace, peer_python: str, model_file:
     decode = blocked.functions()["llama_decode"]
     assert finding["figures"]["in_c_ns"] <= decode["total_ns"]
     assert free.json["blocked_loops"] == []
+
+
+def test_embeddings_and_states(trace: Trace, peer_python: str, model_file: str) -> None:
+    """llama-cpp-python makes lists of embeddings, and copies a state as bytes."""
+    program = str(PROGRAMS / "exchange_buffers.py")
+    embeddings = trace(peer_python, program, "embed", model_file, "4", options=WATCHED)
+    rows = {row["name"]: row for row in embeddings.json["buffers"] if row["what"] == "embeddings"}
+    assert sum(row["count"] for row in rows.values()) == 4
+    width = json.loads(embeddings.out)["width"]
+    assert {row["largest_bytes"] for row in rows.values()} == {width * 4}
+    (found,) = embeddings.json["exchange"]["other_buffers"]
+    assert (found["name"], found["verdict"], found["tokens"]) == ("embeddings", "list copy", 4)
+    states = trace(peer_python, program, "state", model_file, "4", options=WATCHED)
+    saved = json.loads(states.out)["saved"]
+    row = next(row for row in states.json["buffers"] if row["name"] == "llama_state_get_data")
+    assert (row["count"], row["largest_bytes"]) == (4, max(saved))
+    found = next(one for one in states.json["exchange"]["other_buffers"] if one["name"] == "state")
+    assert (found["verdict"], found["tokens"]) == ("memory copy", 4)

@@ -1,0 +1,56 @@
+"""A thread of ours that looks at the program while it waits: after exec, and when libraries have come or gone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.engines.native import lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llamactl.trace.engines.ptrace import PtraceEngine
+
+WAIT_MS = 100
+EXECUTED = 2
+
+
+class Lookout:
+    """Answers the recorder's questions until the engine closes.
+
+    Args:
+        engine: It mustn't have started.
+        look: Gets the process and whether it has just executed; may give breakpoints to the recorder.
+    """
+
+    def __init__(self, engine: PtraceEngine, look: Callable[[int, bool], None]) -> None:
+        self._engine = engine
+        self._look = look
+        self._ended = threading.Event()
+        self.failure = ""
+        lib.tracer_looks(engine.tracer)
+        engine.before_close = self.end
+        self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        tracer = self._engine.tracer
+        while not self._ended.is_set():
+            asked = int(lib.tracer_look(tracer, WAIT_MS))
+            if asked < 0:
+                return
+            if asked:
+                try:
+                    self._look(self._engine.state().pid, asked == EXECUTED)
+                except LlamactlError as error:
+                    self.failure = str(error)  # The program goes on; its calls are missing.
+                finally:
+                    lib.tracer_looked(tracer)
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._ended.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
