@@ -12,14 +12,15 @@ from pathlib import Path
 
 from llamactl.bench._bench import ffi, lib
 from llamactl.bench.rpc_traffic import traffic
+from llamactl.bench.run_delay import RunDelay
 from llamactl.snapshot.cgroup import hierarchy
 
 MICROSECOND_NS = 1_000
 PERF = ("instructions", "cycles", "system_calls")
 NAMES = (
     "cpu_ns", "user_ns", "system_ns", "minor_faults", "major_faults", "voluntary_switches", "involuntary_switches",
-    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", "rpc_sent_bytes",
-    "rpc_received_bytes", *PERF,
+    "run_delay_ns", "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns",
+    "rpc_sent_bytes", "rpc_received_bytes", *PERF,
 )  # fmt: skip
 TRACEPOINT_ID = "events/raw_syscalls/sys_enter/id"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -37,11 +38,14 @@ class Counters:
 
     Attributes:
         missing: Why a counter isn't there.
+        run_delay: Read by whoever times, next to the clock: a wait that falls between the two would be
+            counted on one side only.
     """
 
     missing: dict[str, str] = field(default_factory=dict)
     _perf: dict[str, int] = field(default_factory=dict)
     _throttled: Callable[[], int | None] = field(default=lambda: None)
+    run_delay: RunDelay = field(default_factory=RunDelay)
     _own: dict[str, int] = field(default_factory=dict)
     _workers: tuple[str, ...] = ()
 
@@ -59,6 +63,8 @@ class Counters:
         counters._throttled = _throttled_reader()
         if counters._throttled() is None:
             counters.missing["throttled_ns"] = "the process's control group has no cpu.stat"
+        if not counters.run_delay.available:
+            counters.missing["run_delay_ns"] = "the kernel keeps no schedstat (CONFIG_SCHED_INFO)"
         counters._calibrate()
         return counters
 
@@ -122,6 +128,7 @@ class Counters:
         """Close the counters; a second time does nothing."""
         while self._perf:
             os.close(self._perf.popitem()[1])
+        self.run_delay.close()
 
 
 def difference(before: dict[str, int | None], after: dict[str, int | None]) -> dict[str, int | None]:

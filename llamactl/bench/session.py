@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
+from typing import TypeVar
 
 from llamactl.bench import page_cache
 from llamactl.bench.bodies import body, gpu_bytes
@@ -17,6 +19,7 @@ from llamactl.bench.report import Memory, ModelFacts, Sample
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.models.hub import parts_of
 
+Done = TypeVar("Done")
 LOADING = ("model_filename", "n_gpu_layers", "split_mode", "main_gpu", "load_mode")
 
 
@@ -64,11 +67,7 @@ class Session:
         if self._body is None:
             return self._load(self._case)
         self._body.reset()
-        before = self._counters.read()
-        begin = perf_counter_ns()
-        work = self._body.run()
-        ns = perf_counter_ns() - begin
-        counters = self._counters.since(before)
+        work, ns, counters = self._timed(self._body.run)
         return Sample(ns, work.tokens, counters, work.python_ns, work.steps_ns)
 
     def _load(self, case: Case) -> Sample:
@@ -78,13 +77,23 @@ class Session:
         else:
             page_cache.fill(files)
         resident = page_cache.resident_bytes(files)
-        before = self._counters.read()
-        begin = perf_counter_ns()
-        model = Model(case.setup.model_filename, model_parameters(case.setup))
-        ns = perf_counter_ns() - begin
-        counters = self._counters.since(before)
+        model, ns, counters = self._timed(
+            lambda: Model(case.setup.model_filename, model_parameters(case.setup))
+        )
         model.close()
         return Sample(ns, 0, counters, cache_before_bytes=resident)
+
+    def _timed(self, work: Callable[[], Done]) -> tuple[Done, int, dict[str, int | None]]:
+        before, run_delay = self._counters.read(), self._counters.run_delay
+        waited_before = run_delay.read_ns()
+        begin = perf_counter_ns()
+        done = work()
+        ns = perf_counter_ns() - begin
+        waited = run_delay.read_ns()
+        counters = self._counters.since(before)
+        if waited is not None and waited_before is not None:
+            counters["run_delay_ns"] = waited - waited_before
+        return done, ns, counters
 
     def model(self, setup: Setup) -> Model:
         """Return the model of a setup, loaded."""

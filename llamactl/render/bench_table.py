@@ -75,8 +75,8 @@ def figure(result: Result) -> str:
 
 
 DETAILS: tuple[tuple[str, str], ...] = (
-    ("cpu_ns", "CPU"), ("user_ns", "user"), ("system_ns", "system"), ("instructions", "instructions"),
-    ("minor_faults", "faults"),
+    ("cpu_ns", "CPU"), ("user_ns", "user"), ("system_ns", "system"), ("run_delay_ns", "waited"),
+    ("instructions", "instructions"), ("minor_faults", "faults"),
     ("major_faults", "major"), ("voluntary_switches", "switches"), ("involuntary_switches", "invol."),
     ("system_calls", "syscalls"), ("disk_read_bytes", "disk"), ("rpc_sent_bytes", "to workers"),
     ("rpc_received_bytes", "from workers"), ("crossings", "calls/tok"), ("python_ns", "python"),
