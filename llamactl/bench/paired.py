@@ -91,7 +91,9 @@ class _Turns:
         return results[0], results[1]
 
     def _round(self, indices: range, remotes: tuple[Remote, Remote]) -> bool:
-        self.prepared = [remote.prepare(self.case, warm_up=self.options.warm_up) for remote in remotes]
+        for remote in remotes:
+            remote.start_preparing(self.case, warm_up=self.options.warm_up)
+        self.prepared = [remote.take_prepared() for remote in remotes]
         for index in indices:
             self.listener.on_progress(*self.count, self.case.test.name, index + 1)
             # Whoever goes second may find a warmer or a busier machine: take turns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import perf_counter_ns
 
 FILE = "/proc/thread-self/schedstat"
 
@@ -40,3 +41,31 @@ class RunDelay:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Waited:
+    """The waits between :meth:`start` and :meth:`stop`, to be called just outside of another clock's readings.
+
+    A wait may fall between that clock's reading and this one's. So the time that reading took is taken off:
+    the result is never more than the true waits, and microseconds less.
+    """
+
+    def __init__(self, account: RunDelay) -> None:
+        self._account = account
+        self._before: int | None = None
+        self._outside_ns = 0
+
+    def start(self) -> None:
+        """Begin."""
+        begin = perf_counter_ns()
+        self._before = self._account.read_ns()
+        self._outside_ns = perf_counter_ns() - begin
+
+    def stop(self) -> int | None:
+        """Return the nanoseconds waited; ``None`` where the kernel doesn't tell."""
+        begin = perf_counter_ns()
+        now = self._account.read_ns()
+        self._outside_ns += perf_counter_ns() - begin
+        if now is None or self._before is None:
+            return None
+        return max(now - self._before - self._outside_ns, 0)

@@ -16,6 +16,7 @@ from llamactl.bench.counters import Counters
 from llamactl.bench.crossings import counted
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
+from llamactl.bench.run_delay import Waited
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.models.hub import parts_of
 
@@ -84,15 +85,14 @@ class Session:
         return Sample(ns, 0, counters, cache_before_bytes=resident)
 
     def _timed(self, work: Callable[[], Done]) -> tuple[Done, int, dict[str, int | None]]:
-        before, run_delay = self._counters.read(), self._counters.run_delay
-        waited_before = run_delay.read_ns()
+        before, waited = self._counters.read(), Waited(self._counters.run_delay)
+        waited.start()
         begin = perf_counter_ns()
         done = work()
         ns = perf_counter_ns() - begin
-        waited = run_delay.read_ns()
+        run_delay_ns = waited.stop()
         counters = self._counters.since(before)
-        if waited is not None and waited_before is not None:
-            counters["run_delay_ns"] = waited - waited_before
+        counters["run_delay_ns"] = run_delay_ns
         return done, ns, counters
 
     def model(self, setup: Setup) -> Model:
