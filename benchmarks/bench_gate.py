@@ -3,7 +3,7 @@
 Real runs of ``llamactl bench --against``, in turns: the engine against itself, and the engine against one whose
 ``llama_decode`` takes longer by some percent (tests/programs/slow_engine.c). Run it on a busy machine too.
 
-    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 400]
+    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 240]
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
+
+from llamactl.errors import EXIT_CHECK_FAILED, EXIT_OK
 
 SOURCE = Path(__file__).resolve().parent.parent / "tests" / "programs" / "slow_engine.c"
 CONDITIONS = ("tg1 < 0.99", "tg1.cpu_ns > 1.01")
@@ -27,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("engine_lib", type=Path)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--percent", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=240)
     return parser.parse_args()
 
 
@@ -47,28 +51,21 @@ def slower(engine_lib: Path, directory: Path, percent: int) -> Path:
 
 def failed(given: argparse.Namespace, engine: Path | None) -> dict[str, bool]:
     """Run one comparison of an engine with the one as shipped, and return which conditions failed."""
-    command = [
-        sys.executable,
-        "-m",
-        "llamactl",
-        "bench",
-        "-m",
-        str(given.model),
-        "-t",
-        "1",
-        "-p",
-        "0",
-        "-n",
-        "1",
-    ]
-    command += ["-q", "-r", str(given.pairs), "--against", str(given.engine_lib)]
+    command = [sys.executable, "-m", "llamactl", "bench", "-q", "-m", str(given.model), "-t", "1"]
+    command += ["-p", "0", "-n", "1", "-r", str(given.pairs), "--against", str(given.engine_lib)]
     for condition in CONDITIONS:
         command += ["--fail-if", condition]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(engine or given.engine_lib)}
+    begin = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode not in {0, 3}:
+    if done.returncode not in {EXIT_OK, EXIT_CHECK_FAILED}:
         sys.exit(done.stderr)
-    return {condition: f"FAILED: {condition}:" in done.stderr for condition in CONDITIONS}
+    for line in done.stderr.splitlines():
+        if line.startswith(("llamactl: FAILED", "llamactl: passed")):
+            print(f"  {line.removeprefix('llamactl: ')}")
+    print(f"  {time.monotonic() - begin:.0f} s, load {os.getloadavg()[0]:.1f}")
+    by_condition = {condition: f"FAILED: {condition}:" in done.stderr for condition in CONDITIONS}
+    return {"gate": done.returncode == EXIT_CHECK_FAILED, **by_condition}
 
 
 def main() -> None:
@@ -76,15 +73,14 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory() as directory:
         engine = slower(given.engine_lib, Path(directory), given.percent)
-        alarms, catches = dict.fromkeys(CONDITIONS, 0), dict.fromkeys(CONDITIONS, 0)
+        alarms: Counter[str] = Counter()
+        catches: Counter[str] = Counter()
         for index in range(1, given.runs + 1):
             for counts, which in ((alarms, None), (catches, engine)):
-                for condition, is_failed in failed(given, which).items():
-                    counts[condition] += is_failed
-            print(
-                f"{index} runs, load {os.getloadavg()[0]:.1f}: false alarms {alarms}, {given.percent} % caught {catches}",
-                flush=True,
-            )
+                print(f"{index}: {'same engine' if which is None else f'{given.percent} % slower'}")
+                counts.update(failed(given, which))
+            shown = f"false alarms {dict(alarms)}, {given.percent} % caught {dict(catches)}"
+            print(f"after {index} runs of each: {shown}", flush=True)
 
 
 if __name__ == "__main__":

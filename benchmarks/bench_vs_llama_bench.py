@@ -1,9 +1,13 @@
 """Does llamactl bench tell the same tokens per second as llama-bench, on the same library?
 
-Short runs of both in turns, A B B A, each in a process of its own; the ratio of each pair, and a bootstrap
-interval of the median. A busy machine widens the interval but doesn't move it.
+Both programs run at the same time, unchanged, and take turns repetition by repetition, A B B A: a preloaded
+library (tests/programs/turns.c) holds each back before its clock starts. Each pair of processes counts once, by
+the median of its repetitions, because where its memory happens to lie makes a process quicker or slower for all
+its life. Printed is the ratio of the speeds that the two programs tell, with a bootstrap interval of the median,
+and beside it the same without the time in which the thread that computes waited for a CPU: that part other
+programs caused.
 
-    python benchmarks/bench_vs_llama_bench.py [--pairs 20] [--threads 1,2] [--tests pp64,tg16]
+    python benchmarks/bench_vs_llama_bench.py [--processes 16] [--turns 8] [--threads 1,2] [--tests pp64,tg16]
 """
 
 from __future__ import annotations
@@ -11,16 +15,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import socket
+import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
-from _pairs import LLAMACTL, peer
+from _pairs import LLAMACTL, ROOT, peer
 
-from llamactl.bench.statistics import speed_ratio
+from llamactl.bench.statistics import Ratio, speed_ratio
+from llamactl.engine.library import directory
 from llamactl.models.default import default_model
 
-REPETITIONS = 5
+CONFIDENCE = 0.95
 
 
 def arguments() -> argparse.Namespace:
@@ -28,48 +35,112 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--llama-bench", type=Path, default=None, help="as `make peers` built it")
     parser.add_argument("--model", type=Path, default=None, help="the default model")
-    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=16, help="of each program, one after the other")
+    parser.add_argument("--turns", type=int, default=8, help="of each process")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--tests", default="pp64,tg16")
     return parser.parse_args()
 
 
-def options(test: str, threads: str, model: Path) -> list[str]:
-    """Return the options that both programs understand."""
+class Program:
+    """A benchmark that works when it is its turn, once more than ``turns`` times."""
+
+    def __init__(self, command: list[str], library: Path) -> None:
+        self._here, there = socket.socketpair()
+        self.waited_ns: list[int] = []
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "TURNS_FD": str(there.fileno()),
+            # The very same file for both: llama-bench's own path names the one in the build directory.
+            "LD_LIBRARY_PATH": str(directory()),
+        }
+        with there:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                pass_fds=[there.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+
+    def ready(self) -> None:
+        """Let it load and warm up; it stops before its first repetition."""
+        self._stopped()
+        self.turn()
+        self.waited_ns.clear()
+
+    def turn(self) -> None:
+        """Let it do one repetition."""
+        self._here.send(b"g")
+        self.waited_ns.append(self._stopped())
+
+    def _stopped(self) -> int:
+        told = self._here.recv(8)
+        if len(told) != 8:
+            raise SystemExit(f"{self._process.args!r} ended early")
+        return int(struct.unpack("q", told)[0])
+
+    def samples_ns(self) -> list[int]:
+        """Let it end and return its repetitions, without the last, which wasn't a turn."""
+        self._here.send(b"g")
+        out, _ = self._process.communicate()
+        self._here.close()
+        samples: list[int] = json.loads(out.splitlines()[0])["samples_ns"]
+        return samples[:-1]
+
+
+def taken_in_turns(commands: list[list[str]], turns: int, library: Path) -> list[Program]:
+    """Run one process of each in turns."""
+    programs = [Program(command, library) for command in commands]
+    for program in programs:
+        program.ready()
+    for index in range(turns):
+        # Whoever goes second may find a warmer machine: take turns.
+        for program in programs if index % 2 == 0 else reversed(programs):
+            program.turn()
+    return programs
+
+
+def compared(test: str, threads: str, given: argparse.Namespace, library: Path) -> tuple[Ratio, Ratio]:
+    """Return the ratio of speeds, as told and without waits for a CPU."""
     chosen = ["-p", test[2:], "-n", "0"] if test.startswith("pp") else ["-p", "0", "-n", test[2:]]
-    return ["-m", str(model), "-t", threads, "-r", str(REPETITIONS), *chosen]
-
-
-def median_ns(command: list[str]) -> int:
-    """Run one of the programs and return the median of its repetitions."""
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    samples: list[int] = json.loads(done.stdout.splitlines()[0])["samples_ns"]
-    return round(statistics.median(samples))
+    model = str(given.model or default_model())
+    shared = ["-m", model, "-t", threads, "-r", str(given.turns + 1), *chosen, "-o", "jsonl"]
+    commands = [[str(given.llama_bench or peer("llama-bench")), *shared], [LLAMACTL, "bench", "-q", *shared]]
+    told: tuple[list[int], list[int]] = ([], [])
+    without: tuple[list[int], list[int]] = ([], [])
+    for _ in range(given.processes):
+        for side, program in enumerate(taken_in_turns(commands, given.turns, library)):
+            samples = program.samples_ns()
+            told[side].extend(samples)
+            without[side].extend(
+                max(ns - waited, 1) for ns, waited in zip(samples, program.waited_ns, strict=True)
+            )
+    how = {"paired": True, "confidence": CONFIDENCE, "per_process": given.turns}
+    return speed_ratio(*told, **how), speed_ratio(*without, **how)
 
 
 def main() -> None:
     """Print a line for each test and number of threads."""
     given = arguments()
-    llama_bench, model = given.llama_bench or peer("llama-bench"), given.model or default_model()
-    for test in given.tests.split(","):
-        for threads in given.threads.split(","):
-            shared = [*options(test, threads, model), "-o", "jsonl"]
-            theirs = [str(llama_bench), *shared]
-            ours = [LLAMACTL, "bench", "-q", *shared]
-            pairs: list[tuple[int, int]] = []
-            for index in range(given.pairs):
-                # Whoever goes second may find a warmer machine: take turns.
-                if index % 2 == 0:
-                    pairs.append((median_ns(theirs), median_ns(ours)))
-                else:
-                    pairs.append((median_ns(ours), median_ns(theirs))[::-1])
-            base, new = zip(*pairs, strict=True)
-            found = speed_ratio(base, new, paired=True, confidence=0.95)
-            print(
-                f"{test} threads {threads}: llamactl bench / llama-bench = {found.value:.3f} "
-                f"({found.low:.3f} – {found.high:.3f}, 95 %, {given.pairs} pairs)",
-                flush=True,
-            )
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, "turns.so")
+        source = ROOT / "tests" / "programs" / "turns.c"
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+        print(
+            f"llamactl bench / llama-bench, {given.processes} × {given.turns} pairs, {CONFIDENCE:.0%} interval"
+        )
+        for test in given.tests.split(","):
+            for threads in given.threads.split(","):
+                told, without = compared(test, threads, given, library)
+                print(
+                    f"{test}, threads {threads}: {told.value:.3f} ({told.low:.3f} – {told.high:.3f}), "
+                    f"without waits for a CPU {without.value:.3f} ({without.low:.3f} – {without.high:.3f}), "
+                    f"load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -62,11 +62,9 @@ class Plain:
         return engine_ns + now() - before
 
     def _generate(self, count: int) -> int:
-        decode, synchronize, now = self.context.decode_token, self.context.synchronize, perf_counter_ns
-        engine_ns = 0
+        step, now, engine_ns = self.context.stepper(), perf_counter_ns, 0
         for token in self._tokens[:count]:
             before = now()
-            decode(token)
-            synchronize()
+            step(token)
             engine_ns += now() - before
         return engine_ns

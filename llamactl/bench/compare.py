@@ -6,6 +6,7 @@ import dataclasses
 import statistics as plain_statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from llamactl.bench.counters import NAMES
 from llamactl.bench.plan import Setup
@@ -37,12 +38,19 @@ class CounterChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One test on both sides."""
+    """One test on both sides.
+
+    Attributes:
+        speed: By wall time.
+        undisturbed: By wall time without the waits for a CPU that other programs used (:func:`undisturbed_ns`);
+            ``None`` where that isn't known.
+    """
 
     name: str
     base: Result
     new: Result
     speed: Ratio
+    undisturbed: Ratio | None
     counters: dict[str, CounterChange]
 
 
@@ -57,6 +65,7 @@ class ReportComparison:
         only_new: Tests that BASE lacks.
         paired: Whether the samples were taken in turns.
         confidence: Of the intervals.
+        per_process: Pairs in a row that the same two processes made.
     """
 
     tests: tuple[Comparison, ...]
@@ -65,10 +74,16 @@ class ReportComparison:
     only_new: tuple[str, ...]
     paired: bool
     confidence: float
+    per_process: int = 1
 
 
 def compare(
-    base: BenchReport, new: BenchReport, *, paired: bool = False, confidence: float = CONFIDENCE
+    base: BenchReport,
+    new: BenchReport,
+    *,
+    paired: bool = False,
+    confidence: float = CONFIDENCE,
+    per_process: int = 1,
 ) -> ReportComparison:
     """Compare two reports test by test.
 
@@ -81,13 +96,15 @@ def compare(
         raise LlamactlError(
             f"BASE has {_some(theirs)}, NEW has {_some(ours)}: no test in common", "Measure the same tests."
         )
+    ratio = partial(speed_ratio, paired=paired, confidence=confidence, per_process=per_process)
     return ReportComparison(
-        tests=tuple(_compare(name, theirs[name], ours[name], paired, confidence) for name in common),
+        tests=tuple(_compare(name, theirs[name], ours[name], ratio) for name in common),
         differences=tuple(differences(base, new)),
         only_base=tuple(name for name in theirs if name not in ours),
         only_new=tuple(name for name in ours if name not in theirs),
         paired=paired,
         confidence=confidence,
+        per_process=per_process,
     )
 
 
@@ -113,17 +130,29 @@ def _by_name(report: BenchReport) -> dict[str, Result]:
     return dict(zip(names, report.results, strict=True))
 
 
-def _compare(name: str, base: Result, new: Result, paired: bool, confidence: float) -> Comparison:
+def _compare(name: str, base: Result, new: Result, ratio: Callable[..., Ratio]) -> Comparison:
     times = [[sample.ns for sample in result.samples] for result in (base, new)]
+    own = undisturbed_ns(base), undisturbed_ns(new)
     try:
-        speed = speed_ratio(times[0], times[1], paired=paired, confidence=confidence)
+        speed = ratio(times[0], times[1])
+        undisturbed = ratio(*own) if all(own) else None
     except LlamactlError as error:
         raise LlamactlError(f"{name}: {error.message}", error.hint) from None
     counters = {
         counter: CounterChange(counter_value(base, counter), counter_value(new, counter))
         for counter in COUNTERS
     }
-    return Comparison(name, base, new, speed, counters)
+    return Comparison(name, base, new, speed, undisturbed, counters)
+
+
+def undisturbed_ns(result: Result) -> list[int] | None:
+    """Return the wall time of each repetition without the time its thread was ready but waited for a CPU.
+
+    Sleeping and waiting for a lock, a disk or another thread stay in. ``None`` where the kernel doesn't tell.
+    """
+    waits = [sample.counters.get("run_delay_ns") for sample in result.samples]
+    times = [sample.ns - wait for sample, wait in zip(result.samples, waits, strict=True) if wait is not None]
+    return times if len(times) == len(waits) and all(one > 0 for one in times) else None
 
 
 def counter_value(result: Result, counter: str) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.bench._bench import ffi, lib
+from llamactl.bench.run_delay import RunDelay
 from llamactl.engine import rpc_traffic
 from llamactl.snapshot.cgroup import hierarchy
 
@@ -20,7 +21,7 @@ RPC = ("rpc_sent_bytes", "rpc_received_bytes", "rpc_round_trips", "rpc_waited_ns
 """Of all workers together."""
 NAMES = (
     "cpu_ns", "user_ns", "system_ns", "minor_faults", "major_faults", "voluntary_switches", "involuntary_switches",
-    "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", *RPC, *PERF,
+    "run_delay_ns", "read_calls", "write_calls", "disk_read_bytes", "disk_write_bytes", "throttled_ns", *RPC, *PERF,
 )  # fmt: skip
 TRACEPOINT_ID = "events/raw_syscalls/sys_enter/id"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -41,11 +42,14 @@ class Counters:
 
     Attributes:
         missing: Why a counter isn't there.
+        run_delay: Read by whoever times, next to the clock: a wait that falls between the two would be
+            counted on one side only.
     """
 
     missing: dict[str, str] = field(default_factory=dict)
     _perf: dict[str, int] = field(default_factory=dict)
     _throttled: Callable[[], int | None] = field(default=lambda: None)
+    run_delay: RunDelay = field(default_factory=RunDelay)
     _own: dict[str, int] = field(default_factory=dict)
     _workers: tuple[str, ...] = ()
 
@@ -63,6 +67,8 @@ class Counters:
         counters._throttled = _throttled_reader()
         if counters._throttled() is None:
             counters.missing["throttled_ns"] = "the process's control group has no cpu.stat"
+        if not counters.run_delay.available:
+            counters.missing["run_delay_ns"] = "the kernel keeps no schedstat (CONFIG_SCHED_INFO)"
         counters._calibrate()
         return counters
 
@@ -129,6 +135,7 @@ class Counters:
         """Close the counters; a second time does nothing."""
         while self._perf:
             os.close(self._perf.popitem()[1])
+        self.run_delay.close()
 
 
 def difference(before: dict[str, int | None], after: dict[str, int | None]) -> dict[str, int | None]:

@@ -16,9 +16,9 @@ from llamactl.bench.session import absolute
 from llamactl.engine import guard
 from llamactl.errors import UsageError
 
-ROUNDS, LEAST_PAIRS = 20, 5
-"""Both processes are started anew for each round of pairs. Where memory happens to lie makes a process a little
-quicker or slower for all its life: only new processes show it as the noise that it is."""
+ROUNDS = 30
+"""Both processes are started anew for each round of pairs. Where its memory happens to lie makes a process a
+little quicker or slower for all its life, by a percent or two: only new processes show it as the noise it is."""
 
 
 def execute_paired(
@@ -48,6 +48,11 @@ def execute_paired(
     return drafts[0].report(), drafts[1].report()
 
 
+def pairs_per_process(repetitions: int) -> int:
+    """Return how many pairs in a row the same two processes make."""
+    return -(-repetitions // ROUNDS)
+
+
 def _ignore(*_: object) -> None:
     """Take anything and do nothing."""
 
@@ -69,7 +74,7 @@ class _Turns:
         """Return a result of each side, or ``None`` if Ctrl-C came."""
         started, before = now_utc(), machine.moment()
         count = self.options.repetitions
-        pairs = max(LEAST_PAIRS, -(-count // ROUNDS))
+        pairs = pairs_per_process(count)
         for begin in range(0, count, pairs):
             self.listener.on_progress(*self.count, self.case.test.name, 0)
             with Remote(self.sides[0], self.options) as first, Remote(self.sides[1], self.options) as second:
@@ -86,7 +91,9 @@ class _Turns:
         return results[0], results[1]
 
     def _round(self, indices: range, remotes: tuple[Remote, Remote]) -> bool:
-        self.prepared = [remote.prepare(self.case, warm_up=self.options.warm_up) for remote in remotes]
+        for remote in remotes:
+            remote.start_preparing(self.case, warm_up=self.options.warm_up)
+        self.prepared = [remote.take_prepared() for remote in remotes]
         for index in indices:
             self.listener.on_progress(*self.count, self.case.test.name, index + 1)
             # Whoever goes second may find a warmer or a busier machine: take turns.

@@ -53,11 +53,15 @@ def _together(remotes: list[Remote]) -> Sample:
     for remote in remotes:
         remote.start_sample()
     parts = [remote.take_sample() for remote in remotes]
-    slowest, quickest = max(part.ns for part in parts), min(part.ns for part in parts)
+    slowest, quickest = max(parts, key=lambda part: part.ns), min(part.ns for part in parts)
     counters = {name: _sum([part.counters[name] for part in parts]) for name in parts[0].counters}
     # The quota holds the group as a whole back, not each process.
     counters["throttled_ns"] = parts[0].counters.get("throttled_ns")
-    return Sample(slowest, sum(part.tokens for part in parts), counters, None, {"quickest_process": quickest})
+    # The time is the slowest's, so is what it waited.
+    counters["run_delay_ns"] = slowest.counters.get("run_delay_ns")
+    return Sample(
+        slowest.ns, sum(part.tokens for part in parts), counters, None, {"quickest_process": quickest}
+    )
 
 
 def _sum(values: list[int | None]) -> int | None:

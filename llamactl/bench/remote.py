@@ -71,7 +71,10 @@ def python_side(environment: str) -> Side:
 
 
 class Remote:
-    """A measuring process with the interface of a session. Use it as a context manager."""
+    """A measuring process with the interface of a session. Use it as a context manager.
+
+    It starts by itself: what goes wrong then is raised by the first thing that it is asked.
+    """
 
     def __init__(self, side: Side, options: Options) -> None:
         self.side = side
@@ -87,14 +90,13 @@ class Remote:
             cwd="/",
             text=True,
         )
-        hello = self._ask({"do": "hello", "options": dataclasses.asdict(options)})
-        if hello["protocol"] != PROTOCOL:
-            self.close()
-            raise LlamactlError(
-                f"the llamactl in {side.label!r} speaks protocol {hello['protocol']}, this one {PROTOCOL}",
-                "Install versions that fit each other.",
-            )
-        self.environment = Environment(**hello["environment"])
+        self._environment: Environment | None = None
+        self._send({"do": "hello", "options": dataclasses.asdict(options)})
+
+    @property
+    def environment(self) -> Environment:
+        """The machine and the engine, as the process sees them."""
+        return self._greet()
 
     @property
     def pid(self) -> int:
@@ -103,9 +105,19 @@ class Remote:
 
     def prepare(self, case: Case, *, warm_up: bool = True) -> tuple[dict[str, int] | None, int]:
         """See :meth:`llamactl.bench.session.Session.prepare`."""
+        self.start_preparing(case, warm_up=warm_up)
+        return self.take_prepared()
+
+    def start_preparing(self, case: Case, *, warm_up: bool = True) -> None:
+        """Ask for :meth:`prepare` without waiting; :meth:`take_prepared` waits."""
+        self._greet()
         request = {"do": "prepare", "warm_up": warm_up}
         parts = {"setup": dataclasses.asdict(case.setup), "test": dataclasses.asdict(case.test)}
-        crossings, tokens = self._ask({**request, **parts})
+        self._send({**request, **parts})
+
+    def take_prepared(self) -> tuple[dict[str, int] | None, int]:
+        """Return what :meth:`start_preparing` asked for."""
+        crossings, tokens = self._receive()
         return crossings, tokens
 
     def start_sample(self) -> None:
@@ -148,7 +160,19 @@ class Remote:
     ) -> None:
         self.close()
 
+    def _greet(self) -> Environment:
+        if self._environment is None:
+            hello = self._receive()
+            if hello["protocol"] != PROTOCOL:
+                raise LlamactlError(
+                    f"the llamactl in {self.side.label!r} speaks protocol {hello['protocol']}, this one {PROTOCOL}",
+                    "Install versions that fit each other.",
+                )
+            self._environment = Environment(**hello["environment"])
+        return self._environment
+
     def _ask(self, request: dict[str, Any]) -> Any:
+        self._greet()
         self._send(request)
         return self._receive()
 

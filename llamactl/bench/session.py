@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
+from typing import TypeVar
 
 from llamactl.bench import page_cache
 from llamactl.bench.bodies import body, gpu_bytes
 from llamactl.bench.body import Body
-from llamactl.bench.counters import Counters, workers_since
+from llamactl.bench.counters import Counters, WorkerCounts, workers_since
 from llamactl.bench.crossings import counted
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
+from llamactl.bench.run_delay import Waited
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.models.hub import parts_of
 
+Done = TypeVar("Done")
 LOADING = ("model_filename", "n_gpu_layers", "split_mode", "main_gpu", "load_mode")
 
 
@@ -64,15 +68,8 @@ class Session:
         if self._body is None:
             return self._load(self._case)
         self._body.reset()
-        workers, before = self._counters.workers(), self._counters.read()
-        begin = perf_counter_ns()
-        work = self._body.run()
-        ns = perf_counter_ns() - begin
-        counters = self._counters.since(before)
-        return Sample(
-            ns, work.tokens, counters, work.python_ns, work.steps_ns,
-            workers=workers_since(workers, self._counters.workers()),
-        )  # fmt: skip
+        work, ns, counters, workers = self._timed(self._body.run)
+        return Sample(ns, work.tokens, counters, work.python_ns, work.steps_ns, workers=workers)
 
     def _load(self, case: Case) -> Sample:
         files = model_files(case.setup)
@@ -81,14 +78,23 @@ class Session:
         else:
             page_cache.fill(files)
         resident = page_cache.resident_bytes(files)
-        workers, before = self._counters.workers(), self._counters.read()
-        begin = perf_counter_ns()
-        model = Model(case.setup.model_filename, model_parameters(case.setup))
-        ns = perf_counter_ns() - begin
-        counters = self._counters.since(before)
-        found = workers_since(workers, self._counters.workers())
+        model, ns, counters, workers = self._timed(
+            lambda: Model(case.setup.model_filename, model_parameters(case.setup))
+        )
         model.close()
-        return Sample(ns, 0, counters, cache_before_bytes=resident, workers=found)
+        return Sample(ns, 0, counters, cache_before_bytes=resident, workers=workers)
+
+    def _timed(self, work: Callable[[], Done]) -> tuple[Done, int, dict[str, int | None], WorkerCounts]:
+        workers, before = self._counters.workers(), self._counters.read()
+        waited = Waited(self._counters.run_delay)
+        waited.start()
+        begin = perf_counter_ns()
+        done = work()
+        ns = perf_counter_ns() - begin
+        run_delay_ns = waited.stop()
+        counters = self._counters.since(before)
+        counters["run_delay_ns"] = run_delay_ns
+        return done, ns, counters, workers_since(workers, self._counters.workers())
 
     def model(self, setup: Setup) -> Model:
         """Return the model of a setup, loaded."""

@@ -38,7 +38,14 @@ def _scipy() -> Any:
     return scipy.stats
 
 
-def speed_ratio(base_ns: Sequence[int], new_ns: Sequence[int], *, paired: bool, confidence: float) -> Ratio:
+def speed_ratio(
+    base_ns: Sequence[int],
+    new_ns: Sequence[int],
+    *,
+    paired: bool,
+    confidence: float,
+    per_process: int = 1,
+) -> Ratio:
     """Return the ratio of speeds with its bootstrap interval.
 
     Args:
@@ -46,6 +53,8 @@ def speed_ratio(base_ns: Sequence[int], new_ns: Sequence[int], *, paired: bool, 
         new_ns: The same of NEW.
         paired: Whether sample ``i`` of one was taken next to sample ``i`` of the other.
         confidence: Of the interval, such as 0.99.
+        per_process: How many pairs in a row the same two processes made. A process is a little quicker or slower
+            for all its life, so its pairs count as one: by their median.
 
     Raises:
         LlamactlError: SciPy isn't installed, or a side has no samples or times that aren't positive.
@@ -54,12 +63,12 @@ def speed_ratio(base_ns: Sequence[int], new_ns: Sequence[int], *, paired: bool, 
 
     base, new = _logs(base_ns, "BASE"), _logs(new_ns, "NEW")
     if paired:
-        data: tuple[Any, ...] = (_pairs(base, new),)
+        data: tuple[Any, ...] = (_pairs(base, new, per_process),)
         value = math.exp(float(np.median(data[0])))
     else:
         data = (base, new)
         value = math.exp(float(np.median(base) - np.median(new)))
-    if min(len(base), len(new)) < 2:
+    if min(len(part) for part in data) < 2:
         return Ratio(value, None, None)
     if all(np.ptp(part) == 0 for part in data):
         return Ratio(value, value, value)
@@ -75,7 +84,14 @@ def speed_ratio(base_ns: Sequence[int], new_ns: Sequence[int], *, paired: bool, 
     return Ratio(value, math.exp(found.confidence_interval.low), math.exp(found.confidence_interval.high))
 
 
-def chance_below(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float, *, paired: bool) -> float:
+def chance_below(
+    base_ns: Sequence[int],
+    new_ns: Sequence[int],
+    threshold: float,
+    *,
+    paired: bool,
+    per_process: int = 1,
+) -> float:
     """Return how likely such samples are if the ratio of speeds isn't below ``threshold`` (a p-value).
 
     Pairs: Wilcoxon's signed-rank test and the sign test, the better of the two paid for twice (Bonferroni):
@@ -85,7 +101,7 @@ def chance_below(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float
     base, new = _logs(base_ns, "BASE"), _logs(new_ns, "NEW")
     stats = _scipy()
     if paired:
-        differences = _pairs(base, new) - math.log(threshold)
+        differences = _pairs(base, new, per_process) - math.log(threshold)
         if not differences.any():
             return 1.0
         ranks = float(stats.wilcoxon(differences, alternative="less").pvalue)
@@ -95,14 +111,21 @@ def chance_below(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float
     return float(stats.mannwhitneyu(-new - math.log(threshold), -base, alternative="less").pvalue)
 
 
-def chance_above(base_ns: Sequence[int], new_ns: Sequence[int], threshold: float, *, paired: bool) -> float:
+def chance_above(
+    base_ns: Sequence[int],
+    new_ns: Sequence[int],
+    threshold: float,
+    *,
+    paired: bool,
+    per_process: int = 1,
+) -> float:
     """Return how likely such samples are if the ratio of speeds isn't above ``threshold``."""
-    return chance_below(new_ns, base_ns, 1 / threshold, paired=paired)
+    return chance_below(new_ns, base_ns, 1 / threshold, paired=paired, per_process=per_process)
 
 
-def least_chance(n_base: int, n_new: int, *, paired: bool) -> float:
+def least_chance(n_base: int, n_new: int, *, paired: bool, per_process: int = 1) -> float:
     """Return the smallest p-value that so few samples can ever give."""
-    return 2.0 ** (1 - n_base) if paired else 1 / math.comb(n_base + n_new, n_base)
+    return 2.0 ** (1 - -(-n_base // per_process)) if paired else 1 / math.comb(n_base + n_new, n_base)
 
 
 def _median_difference(base: Any, new: Any, axis: int = -1) -> Any:
@@ -123,9 +146,13 @@ def _logs(times_ns: Sequence[int], side: str) -> Any:
     return np.log(np.asarray(times_ns, dtype=float))
 
 
-def _pairs(base: Any, new: Any) -> Any:
+def _pairs(base: Any, new: Any, per_process: int) -> Any:
+    """Return how much longer each BASE took, as a logarithm: the median of each process's pairs."""
     if len(base) != len(new):
         raise LlamactlError(
             f"{len(base)} samples can't be paired with {len(new)}", "Measure both in one call."
         )
-    return base - new
+    import numpy as np
+
+    starts = range(0, len(base), per_process)
+    return np.array([np.median((base - new)[start : start + per_process]) for start in starts])

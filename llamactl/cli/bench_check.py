@@ -11,7 +11,7 @@ from llamactl.bench.compare import IDENTITY, ReportComparison, compare, result_n
 from llamactl.bench.execute import Listener, execute
 from llamactl.bench.gate import Condition, Verdict, check_baseline, judge, parse
 from llamactl.bench.options import Options
-from llamactl.bench.paired import execute_paired
+from llamactl.bench.paired import execute_paired, pairs_per_process
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.remote import Side, engine_side, python_side
 from llamactl.bench.report import BenchReport
@@ -53,6 +53,7 @@ class Check:
     ) -> None:
         self._options = options
         self._side = _side(conditions)
+        self._per_process = 1
         check_confidence(options.confidence)
         check_allowed(options.allow_different)
         self._conditions: tuple[Condition, ...] = parse(options.fail_if, result_names(planned))
@@ -77,6 +78,7 @@ class Check:
     ) -> tuple[BenchReport | None, BenchReport]:
         """Measure, in turns if asked, and return what to compare with and the result."""
         if self._side:
+            self._per_process = pairs_per_process(options.repetitions)
             return execute_paired(cases, options, self._side, Side(), listener)
         return self._baseline, execute(cases, options, listener)
 
@@ -90,7 +92,13 @@ class Check:
             return EXIT_OK
         if self._side is None:
             check_baseline(base, report, options.allow_different)
-        found = compare(base, report, paired=self._side is not None, confidence=options.confidence)
+        found = compare(
+            base,
+            report,
+            paired=self._side is not None,
+            confidence=options.confidence,
+            per_process=self._per_process,
+        )
         sys.stderr.write("\n" + comparison_tables(found))
         verdicts = judge(self._conditions, found)
         face.summarize(report, found, verdicts)

@@ -17,12 +17,13 @@ SCHEMA_VERSION = 1
 def comparison_tables(found: ReportComparison) -> str:
     """Return speeds, counters that differ, and what else isn't the same."""
     how = "in turns" if found.paired else "one after the other"
-    headers = ["test", "base", "new", "speed", f"{found.confidence:.0%} interval"]
-    rows: list[list[object]] = [
-        [one.name, figure(one.base), figure(one.new), f"{one.speed.value:.3f}", interval(one.speed)]
-        for one in found.tests
-    ]
-    parts = [tabulated(rows, headers, right=4) + f"\n\nmeasured {how}\n"]
+    share = f"{found.confidence:.0%} interval"
+    headers = ["test", "base", "new", "speed", share]
+    known = any(one.undisturbed for one in found.tests)
+    if known:
+        headers += ["without waits", share]
+    rows = [_speed_row(one, known=known) for one in found.tests]
+    parts = [tabulated(rows, headers, right=len(headers) - 1) + f"\n\nmeasured {how}\n"]
     counters = _counter_rows(found)
     if counters:
         parts.append(tabulated(counters, ["test", "per repetition", "base", "new", "ratio"], right=3) + "\n")
@@ -34,6 +35,14 @@ def comparison_tables(found: ReportComparison) -> str:
     if notes:
         parts.append("".join(notes))
     return "\n".join(parts)
+
+
+def _speed_row(one: Comparison, *, known: bool) -> list[object]:
+    row: list[object] = [one.name, figure(one.base), figure(one.new), f"{one.speed.value:.3f}"]
+    row.append(interval(one.speed))
+    if known:
+        row += [f"{one.undisturbed.value:.3f}", interval(one.undisturbed)] if one.undisturbed else ["–", "–"]
+    return row
 
 
 def interval(speed: Ratio) -> str:
@@ -75,6 +84,8 @@ def _verdict(one: Verdict) -> str:
     text = f"{head}: {one.condition.text}: {one.test} is {ratio}"
     if one.low is not None and one.high is not None:
         text += f" ({one.low:.3f} – {one.high:.3f}, p = {one.chance:.2g})"
+    if one.undisturbed:
+        text += " without waits for a CPU"
     return text + (", not certain: the interval holds the limit; repeat more often" if one.uncertain else "")
 
 
@@ -98,6 +109,9 @@ def _test(one: Comparison) -> dict[str, Any]:
         "speed": one.speed.value,
         "speed_low": one.speed.low,
         "speed_high": one.speed.high,
+        "undisturbed_speed": one.undisturbed and one.undisturbed.value,
+        "undisturbed_speed_low": one.undisturbed and one.undisturbed.low,
+        "undisturbed_speed_high": one.undisturbed and one.undisturbed.high,
         "counters": {
             name: {"base": change.base, "new": change.new, "ratio": _finite(change.ratio)}
             for name, change in one.counters.items()
@@ -115,6 +129,7 @@ def _verdict_value(one: Verdict) -> dict[str, Any]:
         "low": one.low,
         "high": one.high,
         "chance": one.chance,
+        "undisturbed": one.undisturbed,
     }
 
 

@@ -75,8 +75,8 @@ def figure(result: Result) -> str:
 
 
 DETAILS: tuple[tuple[str, str], ...] = (
-    ("cpu_ns", "CPU"), ("user_ns", "user"), ("system_ns", "system"), ("instructions", "instructions"),
-    ("minor_faults", "faults"),
+    ("cpu_ns", "CPU"), ("user_ns", "user"), ("system_ns", "system"), ("run_delay_ns", "waited"),
+    ("instructions", "instructions"), ("minor_faults", "faults"),
     ("major_faults", "major"), ("voluntary_switches", "switches"), ("involuntary_switches", "invol."),
     ("system_calls", "syscalls"), ("disk_read_bytes", "disk"), ("crossings", "calls/tok"), ("python_ns", "python"),
     ("private_bytes", "private"), ("kv_bytes", "KV"), ("compute_bytes", "compute"), ("gpu_bytes", "GPU"),
