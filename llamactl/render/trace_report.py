@@ -126,11 +126,15 @@ def _cost(report: TraceReport) -> str:
     else:
         engine = cost.records - cost.agent_records
         text = f"Own cost: {count_text(engine)} records at {time_text(cost.per_record_ns)} each (calibrated)"
+        if cost.stops and cost.per_stop_ns is not None:
+            text += f", {count_text(cost.stops)} stops for strings at {time_text(cost.per_stop_ns)}"
         if cost.agent_records:
             text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
         text += f": {time_text((cost.estimated_s or 0) * 1e9)}"
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"
+    if cost.recorder_cpu_s is not None:
+        text += f"; llamactl itself used {time_text(cost.recorder_cpu_s * 1e9)} of CPU beside the program"
     if cost.ratio is not None:
         text += f"; the run took {cost.traced_s:.2f} s, {cost.ratio:.2f} times the untraced run"
         text += f" of {cost.untraced_s:.2f} s"

@@ -54,6 +54,7 @@ def closing_facts(
     result: SessionResult,
     state: State,
     plain_call_ns: float,
+    per_stop_ns: float | None,
     phases: list[str],
     regions: dict[str, list[tuple[int, int]]],
 ) -> dict[str, Any]:
@@ -70,6 +71,8 @@ def closing_facts(
             "per_record_ns": result.per_record_ns,
             "plain_call_ns": plain_call_ns,
             "stops": state.stops,
+            "per_stop_ns": per_stop_ns,
+            "recorder_cpu_s": result.recorder_cpu_s,
             "traced_s": result.traced_s,
         },
     }

@@ -101,6 +101,7 @@ class SessionResult:
         records: How many records.
         lost: How many were lost.
         traced_s: Seconds from the program's start, or from attaching, to the end of recording.
+        recorder_cpu_s: CPU time of this process meanwhile, all its threads together.
         per_record_ns: What a record costs the program, calibrated.
         error: Why the capture couldn't be written any further.
     """
@@ -116,6 +117,7 @@ class SessionResult:
     records: int
     lost: int
     traced_s: float
+    recorder_cpu_s: float
     per_record_ns: float
     error: LlamactlError | None = None
 
@@ -181,6 +183,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
+    _cpu_before: float = 0.0
     _read_before: int = 0
     _next_sample: float = 0.0
     _looks: int = 0
@@ -250,7 +253,7 @@ class _Session:
             self._marks.close()
 
     def _start(self) -> None:
-        self._begin = time.monotonic()
+        self._begin, self._cpu_before = time.monotonic(), time.process_time()
         self._read_before = sampler.children_read_bytes()
         if isinstance(self.target, Command):
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
@@ -392,13 +395,16 @@ class _Session:
             records=self._records,
             lost=lost,
             traced_s=traced_s,
+            recorder_cpu_s=time.process_time() - self._cpu_before,
             per_record_ns=self.choice.per_record_ns,
             error=self._error,
         )
         if self._error is None:
             if self._calls is not None:
                 self._calls.finish(self.writer)
-            facts = closing_facts(result, state, self.choice.plain_call_ns, phases, self._regions)
+            facts = closing_facts(
+                result, state, self.choice.plain_call_ns, self.choice.per_stop_ns, phases, self._regions
+            )
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
             self.writer.metadata(facts)

@@ -17,14 +17,20 @@ class Cost:
     """All of them, the agent's included."""
     per_record_ns: float | None
     """What one of the engine's records costs, calibrated before this recording."""
+    stops: int | None
+    """How often the engine stopped the program beside its records, to read strings; None for never."""
+    per_stop_ns: float | None
+    """What one of these stops costs, calibrated before this recording."""
     agent_records: int
     """Calls into llama.cpp and releases of the GIL: written by the program itself, without a stop."""
     agent_record_ns: float | None
     """What one of them costs: a measured constant, not calibrated here; None without any."""
     estimated_s: float | None
-    """Cost of all records together, by the cost of one."""
+    """Cost of all records and stops together, by the cost of one."""
     share: float | None
     """``estimated_s`` against the recorded time."""
+    recorder_cpu_s: float | None
+    """CPU time that llamactl itself used meanwhile, on whatever CPU was free."""
     untraced_s: float | None
     traced_s: float | None
     ratio: float | None
@@ -56,9 +62,12 @@ def own_cost(
     cost = metadata.get("cost")
     known: Mapping[str, object] = cost if isinstance(cost, dict) else {}
     per_record = _number(known.get("per_record_ns"))
+    per_stop = _number(known.get("per_stop_ns"))
+    stops = int(_number(known.get("stops")) or 0) if per_stop is not None else None
     estimated = None
     if per_record is not None:
-        estimated = (per_record * (records - agent_records) + AGENT_RECORD_NS * agent_records) / 1e9
+        by_engine = per_record * (records - agent_records) + (per_stop or 0) * (stops or 0)
+        estimated = (by_engine + AGENT_RECORD_NS * agent_records) / 1e9
     traced, untraced = _number(known.get("traced_s")), _number(known.get("untraced_s"))
     engine = metadata.get("engine")
     return Cost(
@@ -67,10 +76,13 @@ def own_cost(
         lost=lost,
         records=records,
         per_record_ns=per_record,
+        stops=stops,
+        per_stop_ns=per_stop,
         agent_records=agent_records,
         agent_record_ns=AGENT_RECORD_NS if agent_records else None,
         estimated_s=estimated,
         share=None if estimated is None or not length_s else estimated / length_s,
+        recorder_cpu_s=_number(known.get("recorder_cpu_s")),
         untraced_s=untraced,
         traced_s=traced,
         ratio=None if not traced or not untraced else traced / untraced,

@@ -14,6 +14,7 @@ from llamactl.trace.engines.native import ffi, lib
 ENGINES = ("perf", "ptrace", "python")
 """In the order in which they are tried when nobody names one; ``python`` is never chosen unasked."""
 
+STOPS_A_CALL = 2
 LOOPS = {"perf": 5000, "ptrace": 500, "python": 200}
 POLL_S = 0.05
 LOOP_SYSTEM_CALL = {"x86_64": 110, "aarch64": 173}.get(platform.machine(), 110)  # getppid
@@ -28,12 +29,15 @@ class Choice:
         reasons: Why a better engine wasn't chosen, as sentences; empty when the best one was.
         per_record_ns: What a recorded call cost the calibration loop beyond an unrecorded one.
         plain_call_ns: What the call costs unrecorded.
+        per_stop_ns: What a stop costs at which strings are read for an engine that needs no stops; None where
+            there are none.
     """
 
     engine: Engine
     reasons: tuple[str, ...]
     per_record_ns: float
     plain_call_ns: float
+    per_stop_ns: float | None = None
 
 
 def make_engine(name: str, options: Options, with_strings: bool = True) -> Engine:
@@ -75,7 +79,9 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     for candidate in candidates:
         try:
             cost = calibrate(candidate, options, plain)
-            return Choice(_made(candidate, options, attach, reasons), tuple(reasons), cost, plain)
+            per_stop = _per_stop_ns(candidate, attach, plain, reasons)
+            engine = make_engine(candidate, options, with_strings=per_stop is not None)
+            return Choice(engine, tuple(reasons), cost, plain, per_stop)
         except LlamactlError as error:
             if isinstance(error, UsageError):
                 raise
@@ -105,15 +111,15 @@ def calibrate(name: str, options: Options, plain_call_ns: float) -> float:
     return max(loop_ns / LOOPS[name] - plain_call_ns, 0.0)
 
 
-def _made(name: str, options: Options, attach: bool, reasons: list[str]) -> Engine:
+def _per_stop_ns(name: str, attach: bool, plain_call_ns: float, reasons: list[str]) -> float | None:
+    """Return what a stop for the strings costs; None where there are none, or ptrace is refused."""
     if name != "perf" or attach:
-        return make_engine(name, options)
+        return None
     try:
-        calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL}), loops=1), 0)
+        return calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL})), plain_call_ns) / STOPS_A_CALL
     except LlamactlError as error:
         reasons.append(f"no strings: {error}")
-        return make_engine(name, options, with_strings=False)
-    return make_engine(name, options)
+        return None
 
 
 def _python_engine(options: Options) -> Engine:
