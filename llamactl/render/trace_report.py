@@ -130,7 +130,7 @@ def _cost(report: TraceReport) -> str:
             text += f", {count_text(cost.stops)} stops for strings at {time_text(cost.per_stop_ns)}"
         if cost.agent_records:
             text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
-        text += f": {time_text((cost.estimated_s or 0) * 1e9)}"
+        text += f": {time_text(None if cost.estimated_s is None else cost.estimated_s * 1e9)}"
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"
     if cost.recorder_cpu_s is not None:

@@ -102,7 +102,7 @@ class SessionResult:
         lost: How many were lost.
         traced_s: Seconds from the program's start, or from attaching, to the end of recording.
         recorder_cpu_s: CPU time of this process meanwhile, all its threads together.
-        per_record_ns: What a record costs the program, calibrated.
+        per_record_ns: What a record costs the program, calibrated; None when it couldn't be told.
         error: Why the capture couldn't be written any further.
     """
 
@@ -118,7 +118,7 @@ class SessionResult:
     lost: int
     traced_s: float
     recorder_cpu_s: float
-    per_record_ns: float
+    per_record_ns: float | None
     error: LlamactlError | None = None
 
 

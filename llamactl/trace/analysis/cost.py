@@ -37,6 +37,8 @@ class Cost:
     """Traced against untraced, where ``--compare-untraced`` measured both."""
 
 
+STOPS_FOR_STRINGS = "perf"
+"""The engine that stops the program beside its records; with the others each record has its own stops."""
 AGENT_RECORD_NS = 70.0
 """``benchmarks/agent_overhead.py``: 46 to 63 ns for a call from C, 200 ns for the three records of a crossing."""
 
@@ -62,14 +64,14 @@ def own_cost(
     cost = metadata.get("cost")
     known: Mapping[str, object] = cost if isinstance(cost, dict) else {}
     per_record = _number(known.get("per_record_ns"))
+    engine = metadata.get("engine")
     per_stop = _number(known.get("per_stop_ns"))
-    stops = int(_number(known.get("stops")) or 0) if per_stop is not None else None
+    stops = (int(_number(known.get("stops")) or 0) or None) if engine == STOPS_FOR_STRINGS else None
     estimated = None
-    if per_record is not None:
+    if per_record is not None and (stops is None or per_stop is not None):
         by_engine = per_record * (records - agent_records) + (per_stop or 0) * (stops or 0)
         estimated = (by_engine + AGENT_RECORD_NS * agent_records) / 1e9
     traced, untraced = _number(known.get("traced_s")), _number(known.get("untraced_s"))
-    engine = metadata.get("engine")
     return Cost(
         engine=str(engine) if engine else None,
         complete=complete and not lost,
@@ -77,7 +79,7 @@ def own_cost(
         records=records,
         per_record_ns=per_record,
         stops=stops,
-        per_stop_ns=per_stop,
+        per_stop_ns=per_stop if stops else None,
         agent_records=agent_records,
         agent_record_ns=AGENT_RECORD_NS if agent_records else None,
         estimated_s=estimated,

@@ -15,6 +15,8 @@ ENGINES = ("perf", "ptrace", "python")
 """In the order in which they are tried when nobody names one; ``python`` is never chosen unasked."""
 
 STOPS_A_CALL = 2
+PLAIN_LOOPS = 3
+"""The least of so many: what else the machine does only adds to it."""
 LOOPS = {"perf": 5000, "ptrace": 500, "python": 200}
 POLL_S = 0.05
 LOOP_SYSTEM_CALL = {"x86_64": 110, "aarch64": 173}.get(platform.machine(), 110)  # getppid
@@ -27,7 +29,8 @@ class Choice:
     Attributes:
         engine: Not started yet.
         reasons: Why a better engine wasn't chosen, as sentences; empty when the best one was.
-        per_record_ns: What a recorded call cost the calibration loop beyond an unrecorded one.
+        per_record_ns: What a recorded call cost the calibration loop beyond an unrecorded one; None when the
+            machine was too busy to tell.
         plain_call_ns: What the call costs unrecorded.
         per_stop_ns: What a stop costs at which strings are read for an engine that needs no stops; None where
             there are none.
@@ -35,7 +38,7 @@ class Choice:
 
     engine: Engine
     reasons: tuple[str, ...]
-    per_record_ns: float
+    per_record_ns: float | None
     plain_call_ns: float
     per_stop_ns: float | None = None
 
@@ -75,12 +78,12 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     candidates = (name,) if name else (("ptrace",) if attach else ("perf", "ptrace"))
     reasons: list[str] = []
     failure: LlamactlError | None = None
-    plain = _plain_call_ns()
+    plain = min(_plain_call_ns() for _ in range(PLAIN_LOOPS))
     for candidate in candidates:
         try:
             cost = calibrate(candidate, options, plain)
-            per_stop = _per_stop_ns(candidate, attach, plain, reasons)
-            engine = make_engine(candidate, options, with_strings=per_stop is not None)
+            stops, per_stop = _stops_for_strings(candidate, attach, plain, reasons)
+            engine = make_engine(candidate, options, with_strings=stops)
             return Choice(engine, tuple(reasons), cost, plain, per_stop)
         except LlamactlError as error:
             if isinstance(error, UsageError):
@@ -91,8 +94,10 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     raise failure
 
 
-def calibrate(name: str, options: Options, plain_call_ns: float) -> float:
+def calibrate(name: str, options: Options, plain_call_ns: float) -> float | None:
     """Record a loop of system calls and return what one costs beyond ``plain_call_ns``.
+
+    None when the machine was too busy to tell.
 
     Raises:
         LlamactlError: The engine can't be used here.
@@ -108,18 +113,22 @@ def calibrate(name: str, options: Options, plain_call_ns: float) -> float:
         loop_ns = engine.state().loop_ns
     finally:
         engine.close()
-    return max(loop_ns / LOOPS[name] - plain_call_ns, 0.0)
+    cost = loop_ns / LOOPS[name] - plain_call_ns
+    return cost if cost > 0 else None
 
 
-def _per_stop_ns(name: str, attach: bool, plain_call_ns: float, reasons: list[str]) -> float | None:
-    """Return what a stop for the strings costs; None where there are none, or ptrace is refused."""
+def _stops_for_strings(
+    name: str, attach: bool, plain_call_ns: float, reasons: list[str]
+) -> tuple[bool, float | None]:
+    """Return whether the engine can have stops at which strings are read, and what one costs."""
     if name != "perf" or attach:
-        return None
+        return True, None
     try:
-        return calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL})), plain_call_ns) / STOPS_A_CALL
+        cost = calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL})), plain_call_ns)
     except LlamactlError as error:
         reasons.append(f"no strings: {error}")
-        return None
+        return False, None
+    return True, None if cost is None else cost / STOPS_A_CALL
 
 
 def _python_engine(options: Options) -> Engine:

@@ -53,6 +53,7 @@ def test_the_agents_records_are_paid_for_apart(pair: tuple[dict[str, Any], Trace
     engine = cost["records"] - cost["agent_records"]
     assert cost["agent_records"] >= sum(row["count"] for row in pair[1].json["functions"])
     expected = engine * cost["per_record_ns"] + cost["agent_records"] * cost["agent_record_ns"]
+    expected += (cost["stops"] or 0) * (cost["per_stop_ns"] or 0)
     assert cost["estimated_s"] == pytest.approx(expected / 1e9)
 
 
