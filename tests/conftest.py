@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ PEERS = REPOSITORY / "build" / "peers-venv" / "bin" / "python"
 if PEERS.exists():
     os.environ.setdefault("LLAMACTL_TEST_LLAMA_CPP_PYTHON", str(PEERS))
     os.environ.setdefault("LLAMACTL_TEST_XLLAMACPP", str(PEERS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let children hear SIGINT: a shell's background job ignores it, and so does all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
