@@ -26,7 +26,8 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command
 from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL
 from llamactl.trace.filters import default_calls
-from llamactl.trace.session import SessionOptions, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import SessionOptions
 
 Measure = Callable[[], float]
 

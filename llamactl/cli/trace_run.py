@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from llamactl.cli.trace import RecordingOptions, SelectingOptions, ShowingOptions
-    from llamactl.trace.session import SessionOptions, SessionResult
+    from llamactl.trace.session_types import SessionOptions, SessionResult
 
 
 def show_again(recording: RecordingOptions, selecting: SelectingOptions, showing: ShowingOptions) -> int:
@@ -66,7 +66,7 @@ def record_and_show(
 
 
 def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, own: bool) -> SessionOptions:
-    from llamactl.trace.session import SessionOptions
+    from llamactl.trace.session_types import SessionOptions
 
     limit_records, limit_bytes = limits(recording.limit)
     return SessionOptions(
@@ -107,7 +107,7 @@ def _compare(path: Path, argv: tuple[str, ...], result: SessionResult) -> None:
     from llamactl.trace.capture.writer import add_metadata
     from llamactl.trace.engines.base import Command
     from llamactl.trace.metadata import compared_facts
-    from llamactl.trace.session import time_untraced
+    from llamactl.trace.untraced import time_untraced
 
     untraced = time_untraced(Command(argv)) if result.ended == "exit" else None
     add_metadata(path, compared_facts(Capture.open(path).metadata, result, untraced))

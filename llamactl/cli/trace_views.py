@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.filters import Selection
-    from llamactl.trace.session import Progress
+    from llamactl.trace.session_types import Progress
 
 _MODE = 0o600
 """A trace tells paths and arguments: its files are for their owner."""

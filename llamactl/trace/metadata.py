@@ -16,7 +16,7 @@ from llamactl.trace.sampler import COUNTERS
 
 if TYPE_CHECKING:
     from llamactl.trace.engines.choose import Choice
-    from llamactl.trace.session import SessionResult
+    from llamactl.trace.session_types import SessionResult
 
 SCHEMA_VERSION = 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from llamactl.trace.regions import find_regions
 from llamactl.trace.scheduling import SchedulingSampler
 from llamactl.trace.session_agent import AgentPart
 from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
+from llamactl.trace.session_types import Progress, SessionOptions, SessionResult
 from llamactl.trace.setuid_programs import notes_on_setuid
 
 if TYPE_CHECKING:
@@ -36,90 +36,6 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 INTERRUPTS_TO_KILL = 2
 LOOKS_FOR_REGIONS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How to record.
-
-    Attributes:
-        engine: One of ``engines.choose.ENGINES``; None chooses.
-        selection: Numbers of the system calls to record; None for all.
-        faults: Record page faults where the engine can.
-        duration_s: Stop recording after so long; None for never.
-        limit_records: Stop recording after so many records.
-        limit_bytes: Stop recording when the capture is so large.
-        sample_s: How often memory, threads and bytes read are sampled; 0 for never.
-        marks: Pass the program a pipe for phase marks (see ``marks``).
-        keep_argv: Whether the command line is kept in the capture.
-        calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
-            (uprobes, breakpoints) in one that runs already.
-        breakpoints: They may be caught by breakpoints: where uprobes are refused or see no ends, and where
-            the agent can't be loaded (static programs, musl).
-        watch: Watch who reads the buffers that llama.cpp hands out. None: in a program that is started, for
-            a while, where perf events can do it.
-    """
-
-    engine: str | None = None
-    selection: frozenset[int] | None = None
-    faults: bool = True
-    duration_s: float | None = None
-    limit_records: int | None = None
-    limit_bytes: int | None = None
-    sample_s: float = 0.1
-    marks: bool = False
-    keep_argv: bool = True
-    calls: bool = False
-    breakpoints: bool = False
-    watch: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a recording is."""
-
-    pid: int
-    elapsed_s: float
-    records: int
-    capture_bytes: int
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionResult:
-    """How a recording went.
-
-    Attributes:
-        engine: The engine's name.
-        reasons: Why a better engine wasn't used.
-        blind: What the engine can't see.
-        notes: What turned out to be different from the plan.
-        pid: The program's process.
-        exit_code: The program's own exit status, 128 + N for signal N; None when it still runs or wasn't ours.
-        ended: ``exit``, ``duration``, ``limit``, ``interrupt`` or ``error`` (the capture couldn't be written).
-        complete: Whether everything from start to end is in the capture.
-        records: How many records.
-        lost: How many were lost.
-        traced_s: Seconds from the program's start, or from attaching, to the end of recording.
-        recorder_cpu_s: CPU time of this process meanwhile, all its threads together.
-        per_record_ns: What a record costs the program, calibrated; None when it couldn't be told.
-        error: Why the capture couldn't be written any further.
-    """
-
-    engine: str
-    reasons: tuple[str, ...]
-    blind: tuple[str, ...]
-    notes: tuple[str, ...]
-    pid: int
-    exit_code: int | None
-    ended: str
-    complete: bool
-    records: int
-    lost: int
-    traced_s: float
-    recorder_cpu_s: float
-    per_record_ns: float | None
-    error: LlamactlError | None = None
 
 
 def record(
@@ -150,24 +66,6 @@ def record(
         session.close_calls()
         session.scheduling.close()
         session.agent.close()
-
-
-def time_untraced(command: Command) -> tuple[float, int]:
-    """Run the command without recording, its output thrown away; return its seconds and its exit status.
-
-    Raises:
-        LlamactlError: It can't be run.
-    """
-    begin = time.monotonic()
-    try:
-        done = subprocess.run(
-            command.argv, env=command.env, cwd=command.cwd, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-    except OSError as error:
-        raise LlamactlError(f"can't run {command.argv[0]} again without tracing: {error.strerror}") from error
-    code = done.returncode
-    return time.monotonic() - begin, 128 - code if code < 0 else code
 
 
 @dataclass(slots=True)

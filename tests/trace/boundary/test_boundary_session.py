@@ -15,7 +15,8 @@ from llamactl.trace.boundary import attached
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import Progress, SessionOptions, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import Progress, SessionOptions
 
 
 @pytest.mark.parametrize("engine", ["ptrace", "perf"])

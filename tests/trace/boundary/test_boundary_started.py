@@ -19,7 +19,8 @@ from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command
 from llamactl.trace.engines.native import ASK
-from llamactl.trace.session import SessionOptions, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import SessionOptions
 
 pytest.importorskip("numpy")
 TOKENS = 12

@@ -19,7 +19,8 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command
 from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_rights
 from llamactl.trace.ptrace_library import ARCHITECTURES
-from llamactl.trace.session import SessionOptions, SessionResult, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import SessionOptions, SessionResult
 
 NAMES = ARCHITECTURES["x86_64"] | {
     332: "statx",

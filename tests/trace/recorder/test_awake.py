@@ -11,7 +11,8 @@ import pytest
 
 from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command
-from llamactl.trace.session import SessionOptions, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import SessionOptions
 
 RARE = "import time\nfor _ in range(400): time.sleep(0.003)"
 """A stop every three milliseconds: a server's pace."""

@@ -24,7 +24,8 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command, Engine, Options
 from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL, make_engine
 from llamactl.trace.engines.ptrace import PtraceEngine
-from llamactl.trace.session import Progress, SessionOptions, record
+from llamactl.trace.session import record
+from llamactl.trace.session_types import Progress, SessionOptions
 
 pytest_plugins = ["recording"]
 
@@ -161,7 +162,8 @@ def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> Non
         import sys
         from llamactl.trace.capture.writer import CaptureWriter
         from llamactl.trace.engines.base import Command
-        from llamactl.trace.session import Progress, SessionOptions, record
+        from llamactl.trace.session import record
+        from llamactl.trace.session_types import Progress, SessionOptions
         def tell(progress): print(progress.pid, flush=True)
         r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine="ptrace"),
                    CaptureWriter(sys.argv[2]), tell)
@@ -189,7 +191,8 @@ DRIVER = """
     import sys
     from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.engines.base import Command
-    from llamactl.trace.session import Progress, SessionOptions, record
+    from llamactl.trace.session import record
+    from llamactl.trace.session_types import Progress, SessionOptions
     target = int(sys.argv[3]) if sys.argv[3].isdigit() else Command(tuple(sys.argv[3:]))
     told = []
     def tell(progress):

@@ -31,7 +31,8 @@ DRIVER = textwrap.dedent("""
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.engines.base import Command
-    from llamactl.trace.session import SessionOptions, record
+    from llamactl.trace.session import record
+    from llamactl.trace.session_types import SessionOptions
     engine, capture, target, *argv = sys.argv[1:]
     try:
         result = record(int(target) if target.isdigit() else Command((target, *argv)),
