@@ -89,6 +89,13 @@ def test_only(target: subprocess.Popen[str]) -> None:
         (["1", "--watch", "nan"], "--watch nan isn't a number of seconds"),
         (["--diff", "/nowhere", "/nowhere"], "/nowhere can't be read"),
         (["1", "--diff", "a", "b"], "--diff takes two files"),
+        (["1", "--tensors"], "--tensors means nothing for a process. It is about a model"),
+        (["--filter", "x"], "--filter means nothing for this machine. It is about a model"),
+        (["--children"], "--children means nothing for this machine. It is about a process"),
+        (["a.gguf", "--children"], "--children means nothing for a model. It is about a process"),
+        (["a.gguf", "--python", "python3"], "--python means nothing for a model"),
+        (["--binding", "x"], "--binding means nothing for this machine"),
+        (["--python", "/nowhere"], "--python /nowhere can't be executed"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
