@@ -12,7 +12,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-QUICK = ("tests/engine", "tests/render")
+QUICK = (
+    "tests/engine",
+    "tests/render",
+    # The command line with a real run, a traced Python and a run with the agent inside, all on this Python.
+    "tests/cli/test_cli_face.py",
+    "tests/cli/test_cli_groups.py",
+    "tests/cli/test_cli_streams.py",
+    "tests/trace/exchange/test_observe.py",
+    # What depends on the interpreter, and what is pure.
+    "tests/trace/test_gil_word.py",
+    "tests/trace/test_decode.py",
+    "tests/trace/test_filters.py",
+    "tests/trace/test_findings.py",
+    "tests/trace/test_report.py",
+)
 
 
 def interpreter(version: str) -> str | None:

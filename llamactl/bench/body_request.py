@@ -41,9 +41,10 @@ class FirstToken:
         tokens = prompt.tokenize(self._model, text, self._request.raw)
         tokenized = perf_counter_ns()
         done = generate(self.context, self._sampler, tokens, n_predict=1, ignore_end=True)
-        rest = perf_counter_ns() - tokenized - done.prefill_ns
+        prefill_ns = done.prefill_ns or 0
+        rest = perf_counter_ns() - tokenized - prefill_ns
         steps = {"template": rendered - given, "tokenize": tokenized - rendered}
-        return Work(1, None, {**steps, "prefill": done.prefill_ns, "sample": rest})
+        return Work(1, None, {**steps, "prefill": prefill_ns, "sample": rest})
 
 
 def _request_of(model: Model, n_tokens: int) -> Request:

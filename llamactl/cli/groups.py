@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 
 def expanded(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -15,7 +15,7 @@ def expanded(function: Callable[..., int | None]) -> Callable[..., int | None]:
     Fields are declared like Typer's parameters: ``Annotated[type, typer.Option(…)] = default``. The function
     gets an instance of each dataclass.
     """
-    hints = get_type_hints(function, include_extras=True)
+    hints = {name: _bare(hint) for name, hint in get_type_hints(function, include_extras=True).items()}
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -35,6 +35,12 @@ def expanded(function: Callable[..., int | None]) -> Callable[..., int | None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _bare(hint: Any) -> Any:
+    """Python 3.10 makes ``Optional[Annotated[…]]`` of a parameter with the default ``None``."""
+    inside = [one for one in get_args(hint) if get_origin(one) is Annotated]
+    return inside[0] if get_origin(hint) is Union and inside else hint
 
 
 def _parameters(group: Any) -> list[inspect.Parameter]:

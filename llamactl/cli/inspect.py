@@ -99,6 +99,34 @@ def inspect(
 inspect.__doc__ = EXAMPLES
 
 
+def _check_options(target: str | None, process: ProcessOptions, model: ModelFileOptions) -> None:
+    """Refuse options that mean nothing for this target; those that the environment may set are left out."""
+    from llamactl.errors import UsageError
+
+    is_process = target is not None and target.isascii() and target.isdigit()
+    asks_python = process.python is not None and target is None
+    given = {
+        "--children": process.children and not is_process,
+        "--python": process.python is not None and not (is_process or asks_python),
+        "--binding": bool(process.binding) and not (is_process or asks_python),
+        "--tensors": model.tensors and (target is None or is_process),
+        "--filter": model.tensor_filter is not None and (target is None or is_process),
+    }
+    what = "this machine" if target is None else "a process" if is_process else "a model"
+    for name, wrong in given.items():
+        if wrong:
+            needs = (
+                "a model: give its path" if name in ("--tensors", "--filter") else "a process: give its PID"
+            )
+            raise UsageError(f"{name} means nothing for {what}", f"It is about {needs}.")
+    if process.python is not None:
+        from shutil import which
+
+        if which(process.python) is not None:
+            return
+        raise UsageError(f"--python {process.python} can't be executed", "Give the path of an interpreter.")
+
+
 def _subject(
     target: str | None,
     view: ViewOptions,
@@ -109,6 +137,7 @@ def _subject(
     """Tell by its looks what a target is. A model whose name is all digits is given as ``./4711``."""
     from llamactl.cli import inspect_subjects as subjects
 
+    _check_options(target, process, model)
     only = tuple(part.strip() for part in view.only.split(",") if part.strip()) if view.only else ()
     if target is None:
         if process.python is not None:

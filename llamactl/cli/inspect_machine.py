@@ -25,8 +25,19 @@ class MachineOptions:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The servers, one by one."""
-        return tuple(filter(None, (each.strip() for each in (self.rpc or "").split(","))))
+        """The servers, one by one.
+
+        Raises:
+            UsageError: One isn't an address.
+        """
+        from llamactl.errors import UsageError
+        from llamactl.snapshot.rpc import address
+
+        servers = tuple(filter(None, (each.strip() for each in (self.rpc or "").split(","))))
+        for each in servers:
+            if address(each) is None:
+                raise UsageError(f"{each!r} isn't an address", "Write HOST:PORT, such as 127.0.0.1:50052.")
+        return servers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from llamactl.snapshot.gguf.model import ModelSnapshot
 
 
+MAX_CONTEXT = 1 << 24
+"""The engine keeps some 50 bytes for each token of a context, also of one that is only asked about."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFileOptions:
     """What concerns a model only. One of the context's options asks for the memory that it will need."""
@@ -70,7 +74,13 @@ class ModelSubject(Subject):
         from llamactl.render.inspect_model import SECTIONS, model_text
 
         check_sections(self.only, SECTIONS, "a model")
-        return model_text(*self._look(), self.only)
+        shown = model_text(*self._look(), self.only)
+        pattern = self.options.tensor_filter
+        if pattern is not None and self._seen and not self._seen.tensors:
+            from llamactl.render.safe import safe_text
+
+            shown = f"{shown.rstrip()}\n\nno tensor has a name like {safe_text(pattern)}\n".lstrip()
+        return shown
 
     def document(self) -> dict[str, Any]:
         """Look, and return the model as a document."""
@@ -110,7 +120,7 @@ class ModelSubject(Subject):
         from llamactl.run.memory_needed import memory_needed
 
         parameters = ContextParameters(
-            n_ctx=_or(options.ctx_size, 0),
+            n_ctx=_context(options.ctx_size),
             n_batch=_or(options.batch_size, 2048),
             n_ubatch=_or(options.ubatch_size, 512),
             type_k=options.cache_type_k or "f16",
@@ -118,6 +128,16 @@ class ModelSubject(Subject):
             flash_attention=options.flash_attn or "auto",
         )
         return memory_needed(self.path, parameters, _layers(options.gpu_layers))
+
+
+def _context(value: int | None) -> int:
+    from llamactl.errors import UsageError
+
+    if value is not None and value > MAX_CONTEXT:
+        raise UsageError(
+            f"-c {value}: the memory of so large a context can't be told", f"Ask for {MAX_CONTEXT} at most."
+        )
+    return _or(value, 0)
 
 
 def _or(value: int | None, default: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -62,7 +63,17 @@ def _watch(subject: Subject, seconds: float, *, as_json: bool) -> None:
 
 
 def _in_place(text: str) -> str:
-    return _HOME + text.replace("\n", _CLEAR_LINE + "\n") + _CLEAR_BELOW
+    """Return what shows a text on the terminal instead of the last one, as much of it as there is room for."""
+    try:
+        width, height = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        width, height = 80, 24
+    lines = text.rstrip("\n").split("\n")
+    if 0 < height <= len(lines):
+        lines = [*lines[: height - 2], f"… {len(lines) - height + 2} more lines"]
+    if width > 0:
+        lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    return _HOME + "".join(f"{line}{_CLEAR_LINE}\n" for line in lines) + _CLEAR_BELOW
 
 
 def show_diff(before: str, after: str, *, as_json: bool) -> int:

@@ -72,8 +72,12 @@ def sampling_parameters(options: SamplingOptions) -> SamplingParameters:
     """Return how to choose tokens, from options."""
     if options.mirostat not in {0, 1, 2}:
         raise UsageError(f"--mirostat {options.mirostat} is unknown", "Use 0, 1 or 2.")
+    if options.seed is not None and not -1 <= options.seed < 2**32:
+        raise UsageError(
+            f"--seed {options.seed} is out of range", "Use 0 to 4294967295, or -1 for a random one."
+        )
     return SamplingParameters(
-        seed=None if options.seed is None or options.seed < 0 else options.seed % 2**32,
+        seed=None if options.seed == -1 else options.seed,
         temperature=options.temp,
         dynatemp_range=options.dynatemp_range,
         dynatemp_exponent=options.dynatemp_exp,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 OWN_RUN = ("run", "--temp", "0", "-n", "32", "What is a system call?")
 """What is traced without a command: small, and the same text every time."""
 
+PHASES = ("load", "tokenize", "prefill", "decode", "sample", "free", "outside")
 ARCHITECTURES = {"x86_64": 0, "aarch64": 1}
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -42,17 +44,33 @@ def check(
         raise UsageError("-o with --from would write the same capture again", "Copy the file instead.")
     if recording.compare_untraced and (recording.pid is not None or recording.source is not None):
         raise UsageError("--compare-untraced needs a command to run again", "Give the command after --.")
-    if recording.pid is not None and recording.pid <= 0:
-        raise UsageError(f"-p {recording.pid} isn't a process")
+    _check_recording(recording)
     if (recording.watch or recording.breakpoints) and (recording.source is not None or not recording.calls):
         name = "--watch" if recording.watch else "--breakpoints"
         raise UsageError(
             f"{name} needs the calls of a command or a process", "Leave out --from and --no-calls."
         )
+    for phase in selecting.phases:
+        if phase not in PHASES:
+            raise UsageError(f"--phase {phase}: there is no such phase", f"Phases: {', '.join(PHASES)}.")
     format_of(showing.format, None)
     chosen_tables(showing.show)
     limits(recording.limit)
     selection_of(selecting, recorded_all=recording.source is not None)
+
+
+def _check_recording(recording: RecordingOptions) -> None:
+    if recording.pid is not None and recording.pid <= 0:
+        raise UsageError(f"-p {recording.pid} isn't a process")
+    if recording.pid is not None and not Path(f"/proc/{recording.pid}").exists():
+        raise UsageError(f"no process has the number {recording.pid}", "See them with: ps -e")
+    if recording.engine is not None:
+        from llamactl.trace.engines.choose import ENGINES
+
+        if recording.engine not in ENGINES:
+            raise UsageError(f"there is no engine {recording.engine!r}", f"Engines are {', '.join(ENGINES)}.")
+    if recording.duration is not None and not math.isfinite(recording.duration):
+        raise UsageError(f"--duration {recording.duration:g} isn't a time", "Give a number of seconds.")
 
 
 def target(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:

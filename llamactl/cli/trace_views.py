@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from llamactl.cli.boundary import warn
 from llamactl.errors import LlamactlError
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Views:
         from llamactl.trace.analysis.report import analyse
 
         report = analyse(capture, selection, tensors_of)
+        if not report.calls and (selection.paths or selection.phases or selection.threads):
+            warn("no system call that was recorded is of such a path (-P), --phase or --thread")
         if not self._showing.quiet:
             self._write(self._report, [self._text(report)])
         for name, file in self._files.items():

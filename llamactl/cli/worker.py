@@ -44,6 +44,7 @@ def worker(
         warn(
             f"{host} isn't the loopback: whoever reaches the port can use this machine. Never on an open network."
         )
+    rpc.check_free(endpoint)
     guard.install("llamactl", EXIT_FAILED)
     version = ".".join(str(number) for number in rpc.protocol())
     say(f"worker at {endpoint}, protocol {version}, not secure, one client at a time; Ctrl-C ends it")

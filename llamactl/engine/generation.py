@@ -30,13 +30,13 @@ class Generated:
             asked for), ``context`` (the context is full) or ``interrupted``.
         stopped_by: The stop string, if one ended it.
         start_ns: When the prompt was handed in.
-        prefill_ns: Time to compute the prompt.
+        prefill_ns: Time to compute the prompt; None when that was interrupted.
         stamps: :data:`STAMPS_PER_TOKEN` times for each token tried; 0 for a step not taken.
     """
 
     n_prompt: int
     start_ns: int
-    prefill_ns: int = 0
+    prefill_ns: int | None = None
     tokens: list[int] = field(default_factory=list)
     finish_reason: str = "length"
     stopped_by: str | None = None
@@ -149,7 +149,11 @@ def _loop(
             done.finish_reason = _reason(done, stream, bool(interrupted[0]))
             stamp((choice.before_ns, choice.sampled_ns, detokenized, shown, 0))
             return
-        step(token)
+        try:
+            step(token)
+        except DecodeAbortedError:
+            stamp((choice.before_ns, choice.sampled_ns, detokenized, shown, 0))
+            raise
         stamp((choice.before_ns, choice.sampled_ns, detokenized, shown, now()))
 
 

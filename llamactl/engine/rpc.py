@@ -146,8 +146,7 @@ def serve(endpoint: str, n_threads: int, cache_directory: str | None = None) -> 
     Raises:
         LlamactlError: The address can't be used.
     """
-    host, port = parse_endpoint(endpoint)
-    _check_free(host, port)
+    check_free(endpoint)
     library.start()
     local = [lib.ggml_backend_dev_get(i) for i in range(lib.ggml_backend_dev_count())]
     gpus = [one for one in local if lib.ggml_backend_dev_type(one) != lib.GGML_BACKEND_DEVICE_TYPE_CPU]
@@ -164,7 +163,14 @@ def serve(endpoint: str, n_threads: int, cache_directory: str | None = None) -> 
     raise LlamactlError(f"the worker at {endpoint} ended", "Its log says why.")
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(endpoint: str) -> None:
+    """Check that a worker could listen at ``host:port``.
+
+    Raises:
+        UsageError: It isn't an address.
+        LlamactlError: It is taken, or not of this machine.
+    """
+    host, port = parse_endpoint(endpoint)
     try:
         with socket.create_server((host, port)):
             pass

@@ -242,6 +242,8 @@ def _grammar(vocabulary: Any, grammar: str) -> Any:
         # "parse: error parsing grammar: REASON", an empty line, and the whole grammar.
         printed = text(said).strip().partition("\n")[0].rpartition("grammar: ")[2]
         reason = printed or last_error(lines)
+        if reason.endswith(" at "):  # what was left of the grammar follows, here nothing
+            reason += "its end"
         raise UsageError(
             f"the grammar can't be parsed{reason and ': '}{reason}", "Check it: GBNF, with a rule named root."
         )

@@ -26,6 +26,11 @@ def resolve_model(
         UsageError: The named file can't be a model.
         LlamactlError: It can't be fetched.
     """
+    if model and reference:
+        raise UsageError(
+            f"two models: -m {model} and -hf {reference}",
+            "Give one of them; LLAMA_ARG_MODEL and LLAMA_ARG_HF_REPO count, too.",
+        )
     if model:
         return check_file(Path(model))
     if reference:

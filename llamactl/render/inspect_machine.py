@@ -57,7 +57,7 @@ def machine_text(machine: Machine, only: Collection[str] = ()) -> str:
         "gpu": _gpu(machine.gpu),
         "engine": _engine(machine),
         "python": _python(machine),
-        "rpc": _rpc(machine.rpc),
+        "rpc": _rpc(machine.rpc) or (["rpc: none asked (--rpc HOST:PORT asks)"] if "rpc" in only else []),
     }
     chosen = [block for name, block in blocks.items() if block and (not only or name in only)]
     return "\n\n".join("\n".join(block) for block in chosen) + "\n"

@@ -83,5 +83,7 @@ def _notes(snapshot: ProcessSnapshot) -> list[str]:
         return []
     lines = ["Not read"]
     for note in snapshot.notes:
-        lines += wrapped(f"{note.section}: {note.message}")
+        # What a section as a whole was refused is named like the section.
+        named = note.message.startswith(f"{note.section}:")
+        lines += wrapped(note.message if named else f"{note.section}: {note.message}")
     return lines

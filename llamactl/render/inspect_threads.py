@@ -51,7 +51,9 @@ def _row(thread: Thread) -> tuple[str, ...]:
     busy = "?" if reading.busy is None else f"{100 * reading.busy:.0f}%"
     role = (
         f"{thread.role}: {reading.name}"
-        if thread.role in ("Python", "unknown", "C++ thread")
+        if thread.role in ("Python", "C++ thread")
+        else f"? {reading.name}"
+        if thread.role == "unknown"
         else thread.role
     )
     switches = "?" if reading.voluntary_switches is None else (

@@ -11,7 +11,7 @@ def run_line(report: RunReport) -> str:
     times, memory = report.timings, report.memory
     parts = [
         f"load {seconds(times.load_ns + times.context_ns)}",
-        f"prompt {report.n_prompt_tokens} tok {seconds(times.prefill_ns)}",
+        f"prompt {report.n_prompt_tokens} tok {_prefill(report)}",
         _generated(report),
         f"first token {seconds(times.time_to_first_token_ns)}",
         f"memory {size(memory.private_bytes)} private, {size(memory.model.resident_bytes)} of the model",
@@ -19,6 +19,11 @@ def run_line(report: RunReport) -> str:
     if report.finish_reason in {"context", "interrupted"}:
         parts.append({"context": "context full", "interrupted": "interrupted"}[report.finish_reason])
     return " | ".join(parts)
+
+
+def _prefill(report: RunReport) -> str:
+    taken = report.timings.prefill_ns
+    return "unfinished" if taken is None else seconds(taken)
 
 
 def _generated(report: RunReport) -> str:

@@ -34,7 +34,8 @@ def _calls(report: TraceReport) -> Mechanism:
     lines = [
         f"{count_text(total)} ({listed}{' …' if len(report.calls) > 3 else ''})" if total else "none recorded"
     ]
-    lines.append(f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed")
+    if total:
+        lines.append(f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed")
     explanation = (
         "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"
         " microsecond to enter, and whatever it waits for."
@@ -73,7 +74,7 @@ def _threads(report: TraceReport) -> Mechanism:
         roles[row.role] = roles.get(row.role, 0) + 1
     listed = ", ".join(f"{count} {role}" for role, count in roles.items())
     blocked = sum(row.blocked_ns for row in report.threads)
-    lines = [f"{count_text(len(report.threads))} ({listed})"]
+    lines = [f"{count_text(len(report.threads))} ({listed})" if report.threads else "none seen"]
     if report.futexes:
         lines.append(f"{time_text(blocked)} blocked, all together")
     elif blocked:

@@ -33,7 +33,8 @@ def _phases(steps: Steps, done: Generated) -> Iterator[tuple[str, int, int]]:
     """Yield (phase, begin, end) in the order of time."""
     yield "load", steps.start, steps.context_made
     yield "tokenize", steps.rendered, steps.tokenized
-    yield "prefill", done.start_ns, done.start_ns + done.prefill_ns
+    if done.prefill_ns is not None:
+        yield "prefill", done.start_ns, done.start_ns + done.prefill_ns
     stamps = done.stamps
     for row in range(0, len(stamps), STAMPS_PER_TOKEN):
         before, sampled, _, shown, decoded = stamps[row : row + STAMPS_PER_TOKEN]

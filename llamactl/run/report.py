@@ -55,7 +55,7 @@ class Timings:
         context_ns: Make the context.
         template_ns: Render the chat template; ``None`` without one.
         tokenize_ns: Text to tokens.
-        prefill_ns: Compute the prompt.
+        prefill_ns: Compute the prompt; None when that was interrupted.
         time_to_first_token_ns: From the prompt's text to the first token chosen; ``None`` if there is none.
         decode_ns: Compute single tokens.
         sampling_ns: Choose tokens.
@@ -74,7 +74,7 @@ class Timings:
     context_ns: int
     template_ns: int | None
     tokenize_ns: int
-    prefill_ns: int
+    prefill_ns: int | None
     time_to_first_token_ns: int | None
     decode_ns: int
     sampling_ns: int

@@ -71,7 +71,7 @@ def timings(steps: Steps, done: Generated) -> Timings:
         detokenize_ns=detokenize,
         output_ns=output,
         python_ns=python,
-        unaccounted_ns=total - sum(parts) - done.prefill_ns - whole,
+        unaccounted_ns=total - sum(parts) - (done.prefill_ns or 0) - whole,
         total_ns=total,
         per_token=token_times(gaps),
         prompt_tokens_per_second=_rate(done.n_prompt, done.prefill_ns),
@@ -80,5 +80,5 @@ def timings(steps: Steps, done: Generated) -> Timings:
     )
 
 
-def _rate(count: int, duration_ns: int) -> float | None:
-    return count * SECOND / duration_ns if count and duration_ns > 0 else None
+def _rate(count: int, duration_ns: int | None) -> float | None:
+    return count * SECOND / duration_ns if count and duration_ns else None

@@ -57,7 +57,8 @@ def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path
         OSError: The process is gone or belongs to somebody else.
     """
     process = root / "proc" / ("self" if pid is None else str(pid))
-    wanted = {path.encode("utf-8", "surrogateescape") for path in files}
+    # The kernel writes a newline in a path as \\012 (proc_pid_maps(5)), and nothing else so.
+    wanted = {path.encode("utf-8", "surrogateescape").replace(b"\n", rb"\012") for path in files}
     own = dict.fromkeys((b"Rss", b"Anonymous"), 0)
     of_files, file_mapped, locked = {b"Size": 0, b"Rss": 0}, 0, [0, 0]
     resident, is_file, is_wanted = 0, False, False

@@ -69,14 +69,22 @@ def ask(endpoint: str, timeout_s: float = TIMEOUT_S) -> RpcServer:
         endpoint: ``host:port``.
         timeout_s: For the connection and for each answer.
     """
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    place = address(endpoint)
+    if place is None:
         return RpcServer(endpoint, None, False, (), None, "not of the form host:port")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as connection:
+        with socket.create_connection(place, timeout_s) as connection:
             return _Conversation(endpoint, connection).hold()
     except OSError as error:
-        return RpcServer(endpoint, None, False, (), None, f"can't be reached: {error}")
+        return RpcServer(endpoint, None, False, (), None, f"can't be reached: {error.strerror or error}")
+
+
+def address(endpoint: str) -> tuple[str, int] | None:
+    """Return host and port of ``host:port``; None if it isn't of that form."""
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        return None
+    return host.strip("[]"), int(port)
 
 
 class _Conversation:

@@ -333,3 +333,4 @@ def test_a_port_in_use_is_one_clear_line(worker: tuple[str, subprocess.Popen[str
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 125
     assert "can't listen" in done.stderr
+    assert "worker at" not in done.stderr, "nothing is announced that isn't there"

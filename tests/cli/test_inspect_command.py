@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,13 @@ def test_only(target: subprocess.Popen[str]) -> None:
         (["1", "--watch", "nan"], "--watch nan isn't a number of seconds"),
         (["--diff", "/nowhere", "/nowhere"], "/nowhere can't be read"),
         (["1", "--diff", "a", "b"], "--diff takes two files"),
+        (["1", "--tensors"], "--tensors means nothing for a process. It is about a model"),
+        (["--filter", "x"], "--filter means nothing for this machine. It is about a model"),
+        (["--children"], "--children means nothing for this machine. It is about a process"),
+        (["a.gguf", "--children"], "--children means nothing for a model. It is about a process"),
+        (["a.gguf", "--python", "python3"], "--python means nothing for a model"),
+        (["--binding", "x"], "--binding means nothing for this machine"),
+        (["--python", "/nowhere"], "--python /nowhere can't be executed"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
@@ -180,6 +190,26 @@ def test_watch_redraws_a_terminal_within_80_columns(target: subprocess.Popen[str
     assert max(map(len, lines)) <= 80 and "\x1b" not in "".join(lines)
     assert watcher.stderr is not None
     watcher.stderr.close()
+
+
+def test_watch_fits_a_small_terminal(target: subprocess.Popen[str]) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 40, 0, 0))
+    watcher = subprocess.Popen(
+        [*COMMAND, str(target.pid), "--only", "limits,threads", "--watch", "0.1"],
+        stdout=theirs, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
+    )  # fmt: skip
+    os.close(theirs)
+    data = b""
+    while data.count(b"\x1b[H") < 3:
+        data += os.read(ours, 65536)
+    watcher.send_signal(signal.SIGINT)
+    assert watcher.wait(10) == 0
+    os.close(ours)
+    frame = data.split(b"\x1b[H")[2].decode()
+    lines = frame.replace("\x1b[K", "").replace("\x1b[J", "").splitlines()
+    assert (len(lines), max(map(len, lines))) == (9, 40)
+    assert lines[-1].startswith("… ") and lines[-1].endswith(" more lines")
 
 
 def test_a_target_is_told_by_its_looks(tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ def test_only_narrows_the_document_of_the_machine(only: str, fields: set[str]) -
         (("/",), "isn't a regular file"),
         (("--only", "threads"), "a machine has no such section"),
         (("--only", "threads", "--json"), "a machine has no such section"),
+        (("--rpc", "nohost"), "'nohost' isn't an address. Write HOST:PORT"),
+        (("--rpc", "host:1,host:99999"), "'host:99999' isn't an address"),
     ],
 )
 def test_what_cannot_be_inspected_is_one_line(arguments: tuple[str, ...], message: str) -> None:
@@ -166,6 +168,18 @@ def test_what_cannot_be_inspected_is_one_line(arguments: tuple[str, ...], messag
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_was_asked_and_is_not_there_is_said(small: Path) -> None:
+    done = run(str(small), "--only", "tensors", "--filter", "no\x1bsuch")
+    assert (done.returncode, done.stdout) == (0, "no tensor has a name like no\\x1bsuch\n")
+    assert run("--only", "rpc").stdout == "rpc: none asked (--rpc HOST:PORT asks)\n"
+
+
+def test_a_context_beyond_any_machine_is_refused_before_the_engine_is_asked(model_path: Path) -> None:
+    done = run(str(model_path), "-c", str(2**30))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Ask for 16777216 at most." in done.stderr
 
 
 def test_two_looks_at_a_model_can_be_compared(small: Path, tmp_path: Path) -> None:

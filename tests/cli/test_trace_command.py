@@ -34,6 +34,11 @@ def llamactl(*words: str, **options: object) -> subprocess.CompletedProcess[str]
         (("--show", "nothing", "--", "true"), "no such table"),
         (("-p", "1", "--compare-untraced"), "needs a command"),
         (("--watch", "--", "true"), "--watch needs a process"),
+        (("--engine", "foo", "--", "true"), "there is no engine 'foo'. Engines are perf, ptrace, python."),
+        (("-p", "4194305"), "no process has the number 4194305"),
+        (("-p", "0"), "-p 0 isn't a process"),
+        (("--duration", "nan", "--", "true"), "--duration nan isn't a time"),
+        (("--from", CAPTURE, "--phase", "lunch"), "--phase lunch: there is no such phase. Phases: load,"),
     ],
 )
 def test_mistakes_on_the_command_line(words: tuple[str, ...], complaint: str) -> None:
@@ -50,6 +55,23 @@ def test_a_capture_is_shown_again() -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("trace: python app.py\n")
     assert "By phase" in done.stderr
+
+
+def test_a_selection_that_nothing_fits_is_said() -> None:
+    done = llamactl("trace", "--from", CAPTURE, "--thread", "nobody")
+    assert done.returncode == 0
+    assert done.stderr.startswith("llamactl: warning: no system call that was recorded is of such")
+    assert "none recorded" in done.stderr and "; 0 failed" not in done.stderr
+    assert "warning" not in llamactl("trace", "--from", CAPTURE, "--phase", "load").stderr
+
+
+def test_a_capture_without_records_has_no_figures(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.capture"
+    cut.write_bytes(Path(CAPTURE).read_bytes()[:24])
+    shown = llamactl("trace", "--from", str(cut)).stderr
+    assert "INCOMPLETE" in shown
+    rows = {line[1:15].strip(): line[15:67].strip() for line in shown.splitlines() if line.startswith(" ")}
+    assert (rows["System calls"], rows["Threads"]) == ("none recorded", "none seen")
 
 
 def test_every_output_at_once(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def crowded() -> Machine:
 
 def test_text_fits_and_every_section_can_be_had_alone(crowded: Machine) -> None:
     alone = machine(engine_problem="the engine can't be loaded: " + "x" * 60)
-    assert machine_text(alone, ("rpc",)) == "\n"
+    assert machine_text(alone, ("rpc",)) == "rpc: none asked (--rpc HOST:PORT asks)\n"
     for found in (alone, crowded):
         whole = machine_text(found)
         assert all(len(line) <= 80 for line in whole.splitlines())

@@ -202,10 +202,23 @@ def test_prompts_that_are_none(
         ("--grammar-file", "missing"),
         ("-hf", "not-a-repository"),
         ("-hf", "user/repo:"),
+        ("--seed", "-2"),
+        ("--seed", str(2**32)),
     ],
 )
 def test_options_that_cannot_be(llamactl: Run, model_path: Path, arguments: tuple[str, ...]) -> None:
     check_refused(llamactl(*QUICK, *arguments, "Hi"), 2)
+
+
+def test_a_model_of_the_environment_and_another_one_are_two(llamactl: Run, model_path: Path) -> None:
+    done = llamactl("run", "-hf", "user/repo", "Hi", env={"LLAMA_ARG_MODEL": str(model_path)})
+    check_refused(done, 2)
+    assert "LLAMA_ARG_MODEL" in done.stderr
+
+
+def test_the_place_of_a_grammars_fault_is_told(llamactl: Run, model_path: Path) -> None:
+    done = llamactl("run", "-m", str(model_path), "--grammar", "root ::= (", "-n", "1", "Hi")
+    assert "expecting ')' at its end. Check it" in done.stderr
 
 
 def test_a_quantised_v_cache_without_flash_attention(llamactl: Run, model_path: Path) -> None:

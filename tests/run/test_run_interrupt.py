@@ -78,6 +78,8 @@ def test_while_generating_events(model_path: Path) -> None:
     assert (end["event"], end["finish_reason"]) == ("end", "interrupted")
     texts = [one["text"] for one in before + after if one["event"] == "text"]
     assert 0 < len(texts) <= end["n_tokens"]
+    assert end["timings"]["time_to_first_token_ns"] > 0, "the step that was interrupted counts, too"
+    assert end["timings"]["prefill_ns"] > 0
 
 
 def test_while_computing_the_prompt(model_path: Path) -> None:
@@ -90,6 +92,8 @@ def test_while_computing_the_prompt(model_path: Path) -> None:
     jsonschema.validate(end, schema("run-event"))
     assert (end["finish_reason"], end["n_tokens"]) == ("interrupted", 0)
     assert end["timings"]["time_to_first_token_ns"] is None
+    assert (end["timings"]["prefill_ns"], end["timings"]["prompt_tokens_per_second"]) == (None, None)
+    assert "tok unfinished | 0 tok | first token unknown" in err
     assert "interrupted" in err
 
 

@@ -54,6 +54,15 @@ def test_a_written_smaps(tmp_path: Path) -> None:
     assert process_memory(5, ["/usr/bin/a b"], tmp_path).files.resident_bytes == 800 * kib
 
 
+def test_a_file_with_a_newline_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb \\012.gguf"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+        assert mapping[MIB - 1] == 0
+        assert process_memory(files=[str(path)]).files.mapped_bytes == MIB
+        assert process_memory(files=[str(tmp_path / "a")]).files.mapped_bytes == 0
+
+
 def test_a_mapping_of_this_process(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(8 * MIB))
