@@ -155,8 +155,8 @@ def test_a_thread_s_calls(tmp_path: Path, program: Program, engine: str) -> None
     assert main == without(truth[lines[0][0]], stack)
     workers = [row.tid for row in analyse(seen.capture).threads if row.role != "main"]
     assert len(workers) == 3
-    for tid in workers:
-        assert shown(seen, Selection(threads=(str(tid),)))["getppid"] == 50
+    for worker in workers:
+        assert shown(seen, Selection(threads=(str(worker),)))["getppid"] == 50
 
 
 PHASES = """
