@@ -80,7 +80,7 @@ def test_families_are_those_of_strace() -> None:
     assert of["openat"] == Family.FILE | Family.DESC
     assert of["mmap"] == Family.MEMORY | Family.DESC
     assert of["execve"] == Family.PROCESS | Family.FILE
-    assert of["connect"] == Family.NETWORK | Family.DESC
+    assert of["connect"] == Family.NETWORK
     assert of["futex"] == Family.NONE
 
 

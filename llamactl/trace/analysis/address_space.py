@@ -52,6 +52,15 @@ class AddressSpace:
         """Return the mapping that begins exactly there."""
         return self._by_start.get(start)
 
+    def is_free(self, start: int, end: int) -> bool:
+        """Return whether nothing is mapped in [start, end)."""
+        starts = self._starts
+        index = bisect_left(starts, end)
+        if index == 0:
+            return True
+        before = self._by_start[starts[index - 1]]
+        return before.start + before.length <= start
+
     def insert(self, mapping: Mapping) -> None:
         """Add a mapping where nothing is mapped."""
         if mapping.start not in self._by_start:

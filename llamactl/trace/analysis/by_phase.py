@@ -58,7 +58,7 @@ class PhaseTable:
     def add(self, view: View) -> None:
         """Count the records of a piece."""
         rows, size = self._codes.shape
-        phase = self._phases.of(view.start)
+        phase = view.phase(self._phases)
         self._codes += np.bincount(phase * size + view.code, minlength=rows * size).reshape(rows, size)
         self._errors += np.bincount(phase[view.failed], minlength=rows)
         self._total += np.bincount(phase, view.duration, minlength=rows)

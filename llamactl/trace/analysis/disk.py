@@ -78,6 +78,7 @@ class DiskTable:
         self._names = names
         self._reading = codes_of(_READS)
         self._read = np.zeros(len(phases.names) + 1)
+        self._stored = bytearray()
         self._metadata = metadata
         selection = metadata.get("selection")
         arch = 1 if metadata.get("machine") == "aarch64" else 0
@@ -90,10 +91,10 @@ class DiskTable:
         rows = rows[(view.ret[rows] > 0) & (resolved[rows] != NO_NAME)]
         if not len(rows):
             return
-        used = np.unique(resolved[rows])
-        stored = np.array([_is_stored(self._names.name(number)) for number in used.tolist()])
-        rows = rows[stored[np.searchsorted(used, resolved[rows])]]
-        phase = self._phases.of(view.start[rows])
+        for number in range(len(self._stored), len(self._names)):
+            self._stored.append(_is_stored(self._names.name(number)))
+        rows = rows[np.frombuffer(self._stored, bool)[resolved[rows]]]
+        phase = view.phase(self._phases)[rows]
         self._read += np.bincount(phase, view.ret[rows], minlength=len(self._read))
 
     def rows(self, counters: CounterTable, begin_ns: int, end_ns: int) -> list[DiskRow]:

@@ -160,22 +160,20 @@ class FdTable:
 
     def _uses(self, view: View) -> IntArray:
         uses = self._position[view.code] >= 0
-        anonymous = self._mmap[view.code]
-        if anonymous.any():
-            flags = view.call_records["args"][:, 3]
-            uses &= ~(anonymous & ((flags & _MAP_ANONYMOUS) != 0))
+        maps = np.flatnonzero(self._mmap[view.code])
+        uses[maps[(view.argument(3, maps) & _MAP_ANONYMOUS) != 0]] = False
         return np.flatnonzero(uses)
 
     def _name_paths(self, view: View, result: IntArray) -> None:
         """Give calls that name a path, such as stat, that path; an empty one means the descriptor."""
         rows = np.flatnonzero(self._by_path[view.code])
-        name = self._names.numbers(view.call_records["text"][rows])
+        name = self._names.numbers(view.field("text", rows))
         told = (name != NO_NAME) & (name != self._empty)
         result[rows[told]] = name[told]
 
     def _argument(self, view: View, rows: IntArray) -> IntArray:
         position = self._position[view.code[rows]]
-        return view.call_records["args"][rows, position].astype(np.int64)
+        return view.argument(position, rows).astype(np.int64)
 
     def _changes(self, view: View, events: _Events) -> tuple[IntArray, IntArray]:
         """Collect what the calls change; return the rows of opens and their names."""
@@ -184,8 +182,8 @@ class FdTable:
         code, ret, pid = view.code[rows], view.ret[rows], view.pid[rows]
         begin = view.start[rows]
         end = begin + view.duration[rows]
-        first = view.call_records["args"][rows, 0].astype(np.int64)
-        text = view.call_records["text"][rows]
+        first = view.argument(0, rows).astype(np.int64)
+        text = view.field("text", rows)
 
         self._pairs(view, rows[self._pair[code]], events)
         named = self._named[code]
@@ -202,7 +200,7 @@ class FdTable:
         events.add(
             _key(pid[address], first[address]), end[address], self._addresses(text[address]), change=True
         )
-        command = view.call_records["args"][rows, 1].astype(np.int64) & 0xFFFFFFFF
+        command = view.argument(1, rows).astype(np.int64) & 0xFFFFFFFF
         copied = self._duplicate[code] | (self._fcntl[code] & np.isin(command, _F_DUPFD))
         source = events.count + np.arange(int(copied.sum()))
         events.add(
@@ -213,8 +211,8 @@ class FdTable:
 
     def _pairs(self, view: View, rows: IntArray, events: _Events) -> None:
         """Take both ends of pipes and socket pairs, whose numbers are in the record's text."""
-        for row in rows.tolist():
-            data = self._names.text(int(view.call_records["text"][row]))
+        for row, reference in zip(rows.tolist(), view.field("text", rows).tolist(), strict=True):
+            data = self._names.text(reference)
             if len(data) >= _PAIR.size:
                 fds = np.array(_PAIR.unpack_from(data), np.int64)
                 name = self._names.number(_PAIRS[name_of(int(view.code[row]))])

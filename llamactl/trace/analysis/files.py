@@ -87,10 +87,10 @@ class FileTable:
         reading = self._read[code]
         self._sum("read_ns", name[reading], view.duration[rows][reading])
         mapped = self._mmap[code] & ~view.failed[rows]
-        self._sum("mapped_bytes", name[mapped], view.call_records["args"][rows[mapped], 1])
+        self._sum("mapped_bytes", name[mapped], view.argument(1, rows[mapped]))
         removed = np.flatnonzero(self._remove[view.code] & (view.ret == 0))
         if len(removed):
-            self._removed |= set(self._names.numbers(view.call_records["text"][removed]).tolist())
+            self._removed |= set(self._names.numbers(view.field("text", removed)).tolist())
 
     def rows(self) -> list[FileRow]:
         """Return the files that were used, those with the most bytes first."""
@@ -126,16 +126,16 @@ class FileTable:
     def _opens(self, view: View, rows: NDArray[np.int64]) -> None:
         if not len(rows):
             return
-        name = self._names.numbers(view.call_records["text"][rows])
+        name = self._names.numbers(view.field("text", rows))
         known = name != NO_NAME
         rows, name = rows[known], name[known]
         good = (view.ret[rows] >= 0) & view.finished[rows]
         self._sum("opens", name[good])
         self._sum("open_errors", name[~good])
         self._sum("total_ns", name, view.duration[rows])
-        code, args = view.code[rows], view.call_records["args"][rows]
+        code, args = view.code[rows], view.field("args", rows)
         flags = np.where(self._openat[code], args[:, 2], np.where(self._plain_open[code], args[:, 1], 0))
-        direct = np.where(view.call_records["arch"][rows] == 1, _O_DIRECT[1], _O_DIRECT[0])
+        direct = np.where(view.field("arch", rows) == 1, _O_DIRECT[1], _O_DIRECT[0])
         self._sum("direct_opens", name[good & ((flags & direct.astype(np.uint64)) != 0)])
         created = ((flags & np.uint64(_O_CREAT)) != 0) | self._creat[code]
         self._sum("creates", name[good & created])

@@ -12,7 +12,7 @@ from llamactl.trace.analysis.mapping_rows import role_of
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.phases import Phases
-from llamactl.trace.analysis.view import View, codes_of
+from llamactl.trace.analysis.view import View, codes_of, distinct
 
 IntArray = NDArray[np.int64]
 
@@ -26,6 +26,10 @@ _ADDRESS_BITS = 48
 
 _WAITS = (0, 6, 9, 11, 13)
 """FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2."""
+
+_IS_WAIT = np.isin(np.arange(max(_WAITS) + 2), _WAITS)
+_TID_BITS = 22
+"""Numbers of threads are below 2**22 (PID_MAX_LIMIT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,49 +45,83 @@ class FutexRow:
     evidence: str
 
 
+_COUNT, _WAITS_OF, _WAITED, _COMPUTED = range(4)
+_OTHER = 0
+"""The number of all words beyond those that are followed one by one."""
+
+
 class FutexTable:
-    """Adds up futex calls by process and word."""
+    """Adds up futex calls by process and word.
+
+    Args:
+        phases: The phases of the capture.
+    """
 
     def __init__(self, phases: Phases) -> None:
         self._phases = phases
         self._futex = codes_of({"futex"})
         self._wait = codes_of({"futex_wait"})
         self._computing = np.array([name in _COMPUTING for name in phases.names] + [False])
-        self._words: dict[tuple[int, int], list[int]] = {}
-        self._tids: dict[tuple[int, int], set[int]] = {}
+        self._known = np.zeros(1, np.int64)
+        self._number = np.full(1, _OTHER, np.int64)
+        self._sums = np.zeros((4, 1))
+        self._pairs = np.zeros(0, np.int64)
 
     def __bool__(self) -> bool:
-        return bool(self._words)
+        return bool(self._sums[_COUNT].any())
 
     def add(self, view: View) -> None:
         """Count the futex calls of a piece."""
         rows = np.flatnonzero(self._futex[view.code] | self._wait[view.code])
         if not len(rows):
             return
-        records = view.call_records[rows]
-        command = records["args"][:, 1].astype(np.int64) & ~_PRIVATE_AND_CLOCK & 0xFFFFFFFF
-        waits = np.isin(command, _WAITS) | self._wait[view.code[rows]]
-        computing = self._computing[self._phases.of(view.start[rows])]
-        words, inverse = np.unique(
-            records["args"][:, 0].astype(np.int64) | (view.pid[rows] << _ADDRESS_BITS), return_inverse=True
-        )
-        size = len(words)
-        sums = (
-            np.bincount(inverse, minlength=size),
-            np.bincount(inverse[waits], minlength=size),
-            np.bincount(inverse[waits], view.duration[rows][waits], minlength=size),
-            np.bincount(inverse[computing], minlength=size),
-        )
-        keys = [self._key(word) for word in words.tolist()]
-        columns = zip(keys, *(column.astype(np.int64).tolist() for column in sums), strict=True)
-        for key, *values in columns:
-            total = self._words.setdefault(key, [0, 0, 0, 0])
-            for index, value in enumerate(values):
-                total[index] += value
+        command = view.argument(1, rows).astype(np.int64) & ~_PRIVATE_AND_CLOCK & 0xFFFFFFFF
+        waits = _IS_WAIT[np.minimum(command, len(_IS_WAIT) - 1)] | self._wait[view.code[rows]]
+        computing = self._computing[view.phase(self._phases)[rows]]
+        word = self._numbers(view.argument(0, rows).astype(np.int64) | (view.pid[rows] << _ADDRESS_BITS))
+        size = self._sums.shape[1]
+        self._sums[_COUNT] += np.bincount(word, minlength=size)
+        self._sums[_WAITS_OF] += np.bincount(word[waits], minlength=size)
+        self._sums[_WAITED] += np.bincount(word[waits], view.duration[rows][waits], minlength=size)
+        self._sums[_COMPUTED] += np.bincount(word[computing], minlength=size)
+        self._add_threads(view, rows, word)
+
+    def _numbers(self, keys: IntArray) -> IntArray:
+        """Return each word's number, new ones for new words; words come again, so looking them up beats sorting."""
+        place = np.minimum(np.searchsorted(self._known, keys), len(self._known) - 1)
+        missing = self._known[place] != keys
+        room = WORDS - len(self._known)
+        if missing.any() and room > 0:
+            fresh = np.unique(keys[missing])[:room]
+            known = np.concatenate([self._known, fresh])
+            order = np.argsort(known)
+            number = np.concatenate([self._number, np.arange(len(self._known), len(known))])
+            self._known, self._number = known[order], number[order]
+            self._sums = np.concatenate([self._sums, np.zeros((4, len(fresh)))], axis=1)
+            place = np.minimum(np.searchsorted(self._known, keys), len(self._known) - 1)
+            missing = self._known[place] != keys
+        return np.where(missing, _OTHER, self._number[place])
+
+    def _add_threads(self, view: View, rows: IntArray, word: IntArray) -> None:
+        """Note which threads use which word."""
         tids, thread = view.threads
-        _, first = np.unique(inverse * len(tids) + thread[rows], return_index=True)
-        for index in first.tolist():
-            self._tids.setdefault(keys[inverse[index]], set()).add(int(tids[thread[rows[index]]]))
+        pairs = distinct(word * len(tids) + thread[rows])[0]
+        pairs = (pairs // len(tids)) << _TID_BITS | tids[pairs % len(tids)]
+        if not np.isin(pairs, self._pairs, assume_unique=True).all():
+            self._pairs = np.union1d(self._pairs, pairs)
+
+    def _words(self) -> dict[tuple[int, int], tuple[list[int], set[int]]]:
+        """Return the sums and the threads of each word, by (pid, address); (0, 0) for those not followed."""
+        threads: dict[int, set[int]] = {}
+        for pair in self._pairs.tolist():
+            threads.setdefault(pair >> _TID_BITS, set()).add(pair & ((1 << _TID_BITS) - 1))
+        sums = self._sums.astype(np.int64).T.tolist()
+        mask = (1 << _ADDRESS_BITS) - 1
+        return {
+            (key >> _ADDRESS_BITS, key & mask): (sums[number], threads.get(number, set()))
+            for key, number in zip(self._known.tolist(), self._number.tolist(), strict=True)
+            if sums[number][_COUNT]
+        }
 
     def rows(
         self, mappings: MappingTable, names: Names, regions: dict[str, list[tuple[int, int]]]
@@ -99,8 +137,7 @@ class FutexTable:
         evidence: dict[str, str] = {}
         threads: dict[str, set[int]] = {}
         finder = _Finder(mappings.all())
-        for key, values in self._words.items():
-            tids = self._tids.get(key, set())
+        for key, (values, tids) in self._words().items():
             name, why = _owner(key, values, len(tids), finder, names, regions)
             total = groups.setdefault(name, [0, 0, 0, 0])
             for index, value in enumerate((*values[:3], 1)):
@@ -112,11 +149,6 @@ class FutexTable:
             for name, (count, waits, waited, words) in groups.items()
         ]
         return sorted(rows, key=lambda row: -row.waited_ns)
-
-    def _key(self, word: int) -> tuple[int, int]:
-        """Return (pid, address), or (0, 0) for words beyond those that are followed."""
-        key = (word >> _ADDRESS_BITS, word & ((1 << _ADDRESS_BITS) - 1))
-        return key if key in self._words or len(self._words) < WORDS else (0, 0)
 
 
 class _Finder:

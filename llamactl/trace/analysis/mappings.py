@@ -24,20 +24,16 @@ _PAGE = 4096
 _MAP_SHARED_MASK = 0xF
 _MAP_PRIVATE = 2
 _MAP_ANONYMOUS, _MAP_LOCKED = 0x20, 0x2000
-_ADDRESS = (1 << 64) - 1
 _UNNAMED = (b"//anon", b"[anon]", b"[heap]", b"")
 """What perf and /proc call memory without a file."""
 
 KEPT = 20000
 """Ended mappings kept one by one; beyond that only their number and bytes are."""
 
-_CALLS = frozenset({"mmap", "munmap", "mremap", "mprotect", "madvise", "mlock", "mlock2", "brk"})
-
 
 class _Call(NamedTuple):
     """One mapping call; ``target`` is the name behind its descriptor."""
 
-    name: str
     pid: int
     tid: int
     args: list[int]
@@ -60,7 +56,11 @@ class MappingTable:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._wanted = codes_of(_CALLS)
+        self._follow: dict[str, Callable[[_Call], None]] = {
+            "mmap": self._map, "munmap": self._unmap, "mremap": self._remap, "brk": self._brk,
+            "mprotect": self._protect, "madvise": self._advise, "mlock": self._lock, "mlock2": self._lock,
+        }  # fmt: skip
+        self._wanted = codes_of(self._follow)
         self._called: set[int] = set()
         self._unnamed = [names.number(name) for name in _UNNAMED]
         self._live: dict[int, AddressSpace] = {}
@@ -72,27 +72,30 @@ class MappingTable:
         """Follow the mapping calls of a piece, given what :meth:`FdTable.resolve` returned for it."""
         others = merge(self._tasks(view), self._recorded(view), key=itemgetter(0))
         following = next(others, None)
-        for position, call in self._calls(view, resolved):
+        for position, apply, call in self._calls(view, resolved):
             while following and following[0] < position:
                 following[1]()
                 following = next(others, None)
-            self._apply(call)
+            self._called.add(call.pid)
+            apply(call)
         while following:
             following[1]()
             following = next(others, None)
 
-    def _calls(self, view: View, resolved: NDArray[np.int64]) -> Iterator[tuple[int, _Call]]:
-        """Yield the mapping calls that succeeded, with the position of their records."""
+    def _calls(
+        self, view: View, resolved: NDArray[np.int64]
+    ) -> Iterator[tuple[int, Callable[[_Call], None], _Call]]:
+        """Return the mapping calls that succeeded: the position of the record, what follows it, and its content."""
         rows = np.flatnonzero(self._wanted[view.code] & view.finished & ~view.failed)
-        records = view.call_records[rows]
-        names = {code: name_of(code) for code in np.unique(view.code[rows]).tolist()}
-        columns = zip(
-            view.calls[rows].tolist(), view.code[rows].tolist(), records["pid"].tolist(), records["tid"].tolist(),
-            records["args"].tolist(), records["ret"].tolist(), view.start[rows].tolist(),
-            view.duration[rows].tolist(), resolved[rows].tolist(), strict=True,
+        follow = {code: self._follow[name_of(code)] for code in np.unique(view.code[rows]).tolist()}
+        calls = map(
+            _Call, view.pid[rows].tolist(), view.field("tid", rows).tolist(), view.field("args", rows).tolist(),
+            view.ret[rows].astype(np.uint64).tolist(), view.start[rows].tolist(), view.duration[rows].tolist(),
+            resolved[rows].tolist(),
         )  # fmt: skip
-        for position, code, pid, tid, args, ret, *rest in columns:
-            yield position, _Call(names[code], pid, tid, args, ret & _ADDRESS, *rest)
+        return zip(
+            view.calls[rows].tolist(), map(follow.__getitem__, view.code[rows].tolist()), calls, strict=True
+        )
 
     def _recorded(self, view: View) -> Iterator[_Action]:
         """Yield the mappings that the engine reported itself."""
@@ -143,33 +146,32 @@ class MappingTable:
             space = self._live[pid] = AddressSpace()
         return space
 
-    def _apply(self, call: _Call) -> None:
-        """Apply one successful call."""
-        self._called.add(call.pid)
-        if call.name == "mmap":
-            self._map(call)
-        elif call.name == "munmap":
-            self._cut(call.pid, call.args[0], call.args[0] + _whole_pages(call.args[1]), call.moment)
-        elif call.name == "mremap":
-            self._remap(call)
-        elif call.name == "brk":
-            self._brk(call)
-        else:
-            self._mark(call)
-
     def _map(self, call: _Call) -> None:
         """Add what a call mapped; pages may be touched before it returns, so it lives from its start."""
-        args, start, length = call.args, call.ret, _whole_pages(call.args[1])
-        anonymous = bool(args[3] & _MAP_ANONYMOUS)
-        seen = self._space(call.pid).at(start)
+        pid, args, start = call.pid, call.args, call.ret
+        length = _whole_pages(args[1])
+        anonymous = args[3] & _MAP_ANONYMOUS != 0
+        space = self._space(pid)
+        seen = space.at(start)
         if seen and seen.length == length and seen.begin_ns >= call.moment:
-            self._space(call.pid).remove(seen)  # The engine reported the same mapping while the call ran.
-        self._cut(call.pid, start, start + length, call.moment)
-        self._space(call.pid).insert(Mapping(
-            call.pid, call.tid, start, length, args[2] & 0xFF, args[3] & _MAP_SHARED_MASK != _MAP_PRIVATE,
+            space.remove(seen)  # The engine reported the same mapping while the call ran.
+        if not space.is_free(start, start + length):
+            self._cut(pid, start, start + length, call.moment)
+        space.insert(Mapping(
+            pid, call.tid, start, length, args[2] & 0xFF, args[3] & _MAP_SHARED_MASK != _MAP_PRIVATE,
             anonymous, args[3], NO_NAME if anonymous else call.target, 0 if anonymous else args[5], call.moment,
-            locked=bool(args[3] & _MAP_LOCKED), made_in_ns=call.took,
+            None, args[3] & _MAP_LOCKED != 0, call.took,
         ))  # fmt: skip
+
+    def _unmap(self, call: _Call) -> None:
+        """End what a call unmapped; mostly that is a whole mapping."""
+        start, length = call.args[0], _whole_pages(call.args[1])
+        space = self._space(call.pid)
+        whole = space.at(start)
+        if whole is not None and whole.length == length:
+            self._end(whole, call.moment)
+        elif not space.is_free(start, start + length):
+            self._cut(call.pid, start, start + length, call.moment)
 
     def _report(self, name: int, pid: int, tid: int, args: list[int], prot: int, moment: int) -> None:
         """Take a mapping that the engine reported, unless the call that makes it is recorded, too.
@@ -245,19 +247,26 @@ class MappingTable:
             heap = Mapping(call.pid, call.tid, base, top - base, 3, False, True, flags, name, 0, call.moment)
             self._space(call.pid).insert(heap)
 
-    def _mark(self, call: _Call) -> None:
-        """Note protection, advice and locks on the mappings that the call touches."""
-        first, length = call.args[0], max(call.args[1], 1)
-        for mapping in self._space(call.pid).overlapping(first, first + length):
-            if call.name == "mprotect":
-                mapping.prot |= (call.args[2] & 0xFF) << 8
-            elif call.name == "madvise":
-                advice = call.args[2] & 0xFFFFFFFF
-                if advice not in mapping.advice:
-                    mapping.advice.append(advice)
-            else:
-                mapping.locked = True
+    def _touched(self, call: _Call) -> list[Mapping]:
+        first = call.args[0]
+        return self._space(call.pid).overlapping(first, first + max(call.args[1], 1))
+
+    def _protect(self, call: _Call) -> None:
+        """Note what protection was given to a part of each mapping."""
+        for mapping in self._touched(call):
+            mapping.prot |= (call.args[2] & 0xFF) << 8
+
+    def _advise(self, call: _Call) -> None:
+        """Note the advice given."""
+        advice = call.args[2] & 0xFFFFFFFF
+        for mapping in self._touched(call):
+            if advice not in mapping.advice:
+                mapping.advice.append(advice)
+
+    def _lock(self, call: _Call) -> None:
+        for mapping in self._touched(call):
+            mapping.locked = True
 
 
 def _whole_pages(length: int) -> int:
-    return -(-length // _PAGE) * _PAGE
+    return (length + _PAGE - 1) & -_PAGE

@@ -24,7 +24,8 @@ class Names:
     def __init__(self, text: Callable[[int], bytes]) -> None:
         self.text = text
         self._by_name: dict[bytes, int] = {}
-        self._by_reference: dict[int, int] = {}
+        self._references = np.zeros(1, np.int64)
+        self._of_reference = np.full(1, NO_NAME, np.int64)
         self._names: list[bytes] = []
 
     def __len__(self) -> int:
@@ -45,13 +46,19 @@ class Names:
     def numbers(self, references: NDArray[np.unsignedinteger]) -> IntArray:
         """Return the numbers for a column of references; NO_NAME for reference 0."""
         values, inverse = distinct(references.astype(np.int64))
-        found = np.array([self._of_reference(reference) for reference in values.tolist()], dtype=np.int64)
-        return found[inverse] if len(found) else np.zeros(0, np.int64)
+        if not len(values):
+            return np.zeros(0, np.int64)
+        place = np.minimum(np.searchsorted(self._references, values), len(self._references) - 1)
+        fresh = values[self._references[place] != values]
+        if len(fresh):
+            self._learn(fresh)
+            place = np.searchsorted(self._references, values)
+        return self._of_reference[place][inverse]
 
-    def _of_reference(self, reference: int) -> int:
-        if not reference:
-            return NO_NAME
-        number = self._by_reference.get(reference)
-        if number is None:
-            number = self._by_reference[reference] = self.number(self.text(reference))
-        return number
+    def _learn(self, fresh: IntArray) -> None:
+        """Look up references that are new; strings are read once, however often they come."""
+        numbers = np.array([self.number(self.text(reference)) for reference in fresh.tolist()], np.int64)
+        # A recorder writes strings as they come, so new references are mostly the largest: then this only appends.
+        where = np.searchsorted(self._references, fresh)
+        self._references = np.insert(self._references, where, fresh)
+        self._of_reference = np.insert(self._of_reference, where, numbers)

@@ -61,9 +61,11 @@ class Phases:
 
     def of(self, moments: IntArray) -> IntArray:
         """Return the number of the phase each moment lies in; ``len(names)`` for none."""
-        if not len(self.start):
+        if not len(self.start) or not len(moments):
             return np.full(len(moments), len(self.names), dtype=np.int64)
-        index = np.searchsorted(self.start, moments, side="right") - 1
+        # The moments of a piece lie close together: most of many phases needn't be looked at.
+        first, last = np.searchsorted(self.start, [moments.min(), moments.max()], side="right")
+        index = np.searchsorted(self.start[first:last], moments, side="right") + (first - 1)
         inside = (index >= 0) & (moments < self.end[index])
         return np.where(inside, self.number[index], len(self.names))
 

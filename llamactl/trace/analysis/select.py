@@ -49,7 +49,7 @@ class PostFilter:
             kept &= view.failed
         if chosen.phases:
             wanted = np.array([name in chosen.phases for name in (*self.phases.names, OUTSIDE)])
-            kept &= wanted[self.phases.of(view.start)]
+            kept &= wanted[view.phase(self.phases)]
         if chosen.threads:
             wanted_tids = [
                 tid for tid, names in self.roles.items() if {*names, str(tid)} & set(chosen.threads)
@@ -63,7 +63,7 @@ class PostFilter:
         """Keep calls that name a path or work on it; as in strace, also under its resolved name."""
         wanted: set[bytes] = set(self.selection.paths)
         wanted |= {os.path.realpath(path) for path in self.selection.paths}
-        texts = [self.names.numbers(view.call_records[column]) for column in ("text", "text2")]
+        texts = [self.names.numbers(view.field(column)) for column in ("text", "text2")]
         numbers = [self.names.number(path) for path in wanted]
         kept = np.isin(resolved, numbers)
         for column in texts:

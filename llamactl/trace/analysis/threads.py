@@ -127,7 +127,7 @@ class ThreadTable:
         total = np.bincount(inverse, view.duration, minlength=size)
         waiting = self._waiting[view.code]
         blocked = np.bincount(inverse[waiting], view.duration[waiting], minlength=size)
-        computing = np.bincount(inverse[self._computing[self._phases.of(view.start)]], minlength=size)
+        computing = np.bincount(inverse[self._computing[view.phase(self._phases)]], minlength=size)
         last = np.zeros(size, np.int64)
         np.maximum.at(last, inverse, view.start + view.duration)
         for index, tid in enumerate(tids.tolist()):

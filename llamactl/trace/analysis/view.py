@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.syscalls.table import ARCH_NAMES, call_of, numbers
+
+if TYPE_CHECKING:
+    from llamactl.trace.analysis.phases import Phases
 
 PIECE = 65536
 """Records worked on at once: 6 MB, so that the memory needed doesn't grow with the capture."""
@@ -38,6 +42,7 @@ class View:
     def __init__(self, records: NDArray[np.void], first: int) -> None:
         self.records = records
         self.first = first
+        self._phase: tuple[Phases, IntArray] | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -52,39 +57,60 @@ class View:
         """Positions of the SYSCALL records in this piece."""
         return np.flatnonzero(self.kind == Kind.SYSCALL)
 
+    def field(self, name: str, rows: IntArray | Mask | None = None) -> NDArray[Any]:
+        """Return a field of the SYSCALL records, or of those at ``rows`` among them.
+
+        The records themselves aren't copied: of their 96 bytes most analyses need a few, of a few calls.
+        """
+        column: NDArray[Any] = self.records[name]
+        if rows is None:
+            return column if self._only_calls else column[self.calls]
+        return column[rows] if self._only_calls else column[self.calls[rows]]
+
+    def argument(self, index: int | IntArray, rows: IntArray | Mask | None = None) -> NDArray[np.uint64]:
+        """Return an argument of the SYSCALL records at ``rows``; ``index`` may differ from row to row."""
+        where = self.calls if rows is None else self.calls[rows]
+        found: NDArray[np.uint64] = self.records["args"][where, index]
+        return found
+
     @cached_property
-    def call_records(self) -> NDArray[np.void]:
-        """The SYSCALL records; a view without a copy where a piece has no others."""
-        return self.records if len(self.calls) == len(self.records) else self.records[self.calls]
+    def _only_calls(self) -> bool:
+        return len(self.calls) == len(self.records)
+
+    def phase(self, phases: Phases) -> IntArray:
+        """Return the phase's number of each SYSCALL record's start; looked up once for all analyses."""
+        if self._phase is None or self._phase[0] is not phases:
+            self._phase = (phases, phases.of(self.start))
+        return self._phase[1]
 
     @cached_property
     def code(self) -> IntArray:
         """Number of each SYSCALL record's call: ``arch * CODES + nr``; numbers from CODES on share one."""
-        nr = np.minimum(self.call_records["nr"], CODES - 1).astype(np.int64)
-        arch = np.minimum(self.call_records["arch"], ARCHITECTURES - 1)
+        nr = np.minimum(self.field("nr"), CODES - 1).astype(np.int64)
+        arch = np.minimum(self.field("arch"), ARCHITECTURES - 1)
         code: IntArray = nr + arch.astype(np.int64) * CODES
         return code
 
     @cached_property
     def start(self) -> IntArray:
         """Start of each SYSCALL record, ns."""
-        return self.call_records["start"].astype(np.int64)
+        return self.field("start").astype(np.int64)
 
     @cached_property
     def finished(self) -> Mask:
         """Which SYSCALL records have a result and a duration."""
-        finished: Mask = (self.call_records["flags"] & int(Flag.NO_EXIT)) == 0
+        finished: Mask = (self.field("flags") & int(Flag.NO_EXIT)) == 0
         return finished
 
     @cached_property
     def duration(self) -> IntArray:
         """Duration of each SYSCALL record, ns; 0 for calls that never returned."""
-        return np.where(self.finished, self.call_records["duration"].astype(np.int64), 0)
+        return np.where(self.finished, self.field("duration").astype(np.int64), 0)
 
     @cached_property
     def ret(self) -> IntArray:
         """Result of each SYSCALL record."""
-        return np.ascontiguousarray(self.call_records["ret"])
+        return np.ascontiguousarray(self.field("ret"))
 
     @cached_property
     def failed(self) -> Mask:
@@ -94,12 +120,12 @@ class View:
     @cached_property
     def tid(self) -> IntArray:
         """Thread of each SYSCALL record."""
-        return self.call_records["tid"].astype(np.int64)
+        return self.field("tid").astype(np.int64)
 
     @cached_property
     def pid(self) -> IntArray:
         """Process of each SYSCALL record."""
-        return self.call_records["pid"].astype(np.int64)
+        return self.field("pid").astype(np.int64)
 
     @cached_property
     def threads(self) -> tuple[IntArray, IntArray]:

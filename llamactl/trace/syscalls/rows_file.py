@@ -79,7 +79,7 @@ NAMING = (
     newer(428, "open_tree", _BOTH, "dirfd:at pathname:path flags:hex", "newfd"),
     newer(429, "move_mount", _BOTH, "from_dirfd:at from_path:path to_dirfd:at to_path:path flags:hex"),
     newer(430, "fsopen", _DESC, "fs_name:pointer flags:hex", "newfd"),
-    newer(431, "fsconfig", _DESC, "fd:fd cmd:int key:pointer value:pointer aux:int"),
+    newer(431, "fsconfig", _FILE | _DESC, "fd:fd cmd:int key:pointer value:pointer aux:int"),
     newer(432, "fsmount", _DESC, "fd:fd flags:hex attr_flags:hex", "newfd"),
     newer(433, "fspick", _BOTH, "dirfd:at path:path flags:hex", "newfd"),
     newer(442, "mount_setattr", _BOTH, "dirfd:at pathname:path flags:at_flags attr:pointer size:size"),

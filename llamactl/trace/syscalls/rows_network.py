@@ -5,7 +5,7 @@ from __future__ import annotations
 from llamactl.trace.syscalls.families import Family
 from llamactl.trace.syscalls.row import Row
 
-_NET = Family.NETWORK | Family.DESC
+_NET = Family.NETWORK
 
 NETWORK = (
     Row("socket", _NET, "domain:domain type:socket_type protocol:protocol", result="newfd"),

@@ -28,7 +28,7 @@ PROCESS = (
     newer(438, "pidfd_getfd", Family.DESC, "pidfd:fd targetfd:plainfd flags:hex", "newfd"),
     Row("unshare", _PROCESS, "flags:clone"),
     Row("setns", Family.DESC, "fd:fd nstype:clone"),
-    Row("prctl", _THREAD, "option:prctl arg2:hex arg3:hex arg4:hex arg5:hex"),
+    Row("prctl", _THREAD | Family.CREDS, "option:prctl arg2:hex arg3:hex arg4:hex arg5:hex"),
     Row("arch_prctl", _THREAD, "code:arch_prctl addr:pointer", x86_64=158),
     Row("seccomp", Family.NONE, "operation:uint flags:hex args:pointer"),
     Row("ptrace", Family.NONE, "request:long pid:int addr:pointer data:pointer"),
