@@ -1,0 +1,31 @@
+"""Run with another engine's directory in LD_LIBRARY_PATH: print which bytes its functions return structs in."""
+
+from __future__ import annotations
+
+import json
+
+from llamactl.engine.native import ffi, lib
+
+STRUCTS = ("llama_model_params", "llama_context_params", "llama_batch")
+ROOM_BYTES = lib.LLAMACTL_ROOM_BYTES
+
+
+def returned_structs() -> dict[str, list[int | None]] | None:
+    """Return the bytes of each of :data:`STRUCTS` as the library returns it, ``None`` for those it leaves alone.
+
+    ``None`` for all on a machine whose calling convention isn't known here.
+    """
+    found: dict[str, list[int | None]] = {}
+    for which, name in enumerate(STRUCTS):
+        seen = []
+        for filling in (b"\x00", b"\xff"):
+            room = ffi.new("unsigned char[]", filling * ROOM_BYTES)
+            if not lib.llamactl_returned_bytes(which, room):
+                return None
+            seen.append(bytes(ffi.buffer(room, ROOM_BYTES)))
+        found[name] = [one if one == other else None for one, other in zip(*seen, strict=True)]
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(returned_structs()))
