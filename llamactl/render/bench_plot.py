@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,13 @@ def plot(report: BenchReport, path: str) -> None:
     _samples(axes[0][0], report)
     for axis, name in zip(axes[0][1:], sweeps, strict=True):
         _sweep(axis, report, name)
-    figure.savefig(path)
-    plt.close(figure)
+    draft = Path(path).with_name(f".{os.getpid()}{Path(path).name}")
+    try:
+        figure.savefig(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+        plt.close(figure)
 
 
 def _swept(result: Result, name: str) -> int:
