@@ -12,8 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from llamactl.bench.engine_probe import returned_structs
-from llamactl.engine.native import ACCEPTED, lib, text
+from llamactl.engine.layout import accepting, compiled_commit, returned_structs
 from llamactl.errors import LlamactlError
 from llamactl.snapshot.process.abi import compare_layouts, find_layouts
 from llamactl.snapshot.process.elf import read_elf
@@ -33,10 +32,10 @@ def other_commit(directory: Path, environment: dict[str, str]) -> str | None:
     Raises:
         LlamactlError: It doesn't say its commit, or doesn't fit.
     """
-    ours, theirs = text(lib.llamactl_engine_commit()), _stated_commit(directory)
+    ours, theirs = compiled_commit(), _stated_commit(directory)
     if theirs == ours:
         return None
-    said = _probe(directory, {**environment, ACCEPTED: theirs})
+    said = _probe(directory, {**environment, **accepting(theirs)})
     if not theirs:
         raise LlamactlError(f"the engine in {str(directory)!r} doesn't say of which commit it is", HINT)
     known = find_layouts("", "", theirs), find_layouts("", "", ours)
@@ -64,7 +63,7 @@ def _stated_commit(directory: Path) -> str:
 
 
 def _probe(directory: Path, environment: dict[str, str]) -> dict[str, Bytes] | None:
-    command = [sys.executable, "-m", "llamactl.bench.engine_probe"]
+    command = [sys.executable, "-m", "llamactl.engine.layout"]
     try:
         done = subprocess.run(
             command, env=environment, cwd="/", capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
@@ -82,7 +81,7 @@ def _probe(directory: Path, environment: dict[str, str]) -> dict[str, Bytes] | N
 def _differences(theirs: dict[str, Bytes] | None) -> list[str]:
     """Compare what both engines return, field by field of the structs that this code was compiled for."""
     ours = returned_structs()
-    entry = find_layouts("", "", text(lib.llamactl_engine_commit()))
+    entry = find_layouts("", "", compiled_commit())
     if theirs is None or ours is None or entry is None:
         return ["the layout of its structs isn't in llamactl's table"]
     found = []

@@ -21,7 +21,7 @@ from llamactl.bench.engine_check import other_commit
 from llamactl.bench.options import Options
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Environment, Memory, ModelFacts, Sample
-from llamactl.engine.native import ACCEPTED
+from llamactl.engine.layout import accepting
 from llamactl.errors import LlamactlError, UsageError
 
 ANSWER_TIMEOUT_S = 3600
@@ -205,5 +205,5 @@ def _environment(side: Side, base: Mapping[str, str]) -> dict[str, str]:
         # unless that one was found to fit.
         environment["LD_LIBRARY_PATH"] = str(side.engine_dir)
         if side.commit is not None:
-            environment[ACCEPTED] = side.commit
+            environment.update(accepting(side.commit))
     return environment

@@ -1,13 +1,26 @@
-"""Run with another engine's directory in LD_LIBRARY_PATH: print which bytes its functions return structs in."""
+"""How the loaded library lays out its structs, and which library may be loaded.
+
+Run as a program with another engine's directory in LD_LIBRARY_PATH, it prints that engine's.
+"""
 
 from __future__ import annotations
 
 import json
 
-from llamactl.engine.native import ffi, lib
+from llamactl.engine.native import ACCEPTED, ffi, lib, text
 
 STRUCTS = ("llama_model_params", "llama_context_params", "llama_batch")
 ROOM_BYTES = lib.LLAMACTL_ROOM_BYTES
+
+
+def compiled_commit() -> str:
+    """Return the commit whose headers this llamactl was compiled with."""
+    return text(lib.llamactl_engine_commit())
+
+
+def accepting(commit: str) -> dict[str, str]:
+    """Return the environment in which llamactl takes an engine of another commit, which was found to fit."""
+    return {ACCEPTED: commit}
 
 
 def returned_structs() -> dict[str, list[int | None]] | None:
