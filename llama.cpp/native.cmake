@@ -21,7 +21,7 @@ endfunction()
 
 llamactl_cffi_module(engine engine
   ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
-  ${NATIVE_DIR}/engine_step.c ${NATIVE_DIR}/engine_rpc.c)
+  ${NATIVE_DIR}/engine_step.c ${NATIVE_DIR}/engine_rpc.c ${NATIVE_DIR}/engine_layout.c)
 target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
 target_link_libraries(_engine PRIVATE llama ggml)
 

@@ -8,7 +8,6 @@ from time import perf_counter_ns
 
 from llamactl import __version__
 from llamactl.engine import GREEDY, Context, ContextParameters, Model, Sampler
-from llamactl.engine.native import ffi, lib
 
 
 def main() -> None:
@@ -54,9 +53,11 @@ def repetition(model: Model, context: Context, sampler: Sampler, n_gen: int) -> 
 
 def copied_bytes(context: Context) -> int:
     """Return how many bytes of a row of logits lie elsewhere than where the engine has them."""
-    engine_row = lib.llama_get_logits_ith(context.pointer, -1)
-    with context.logits().memoryview() as row:
-        return 0 if ffi.from_buffer(row) == ffi.cast("char *", engine_row) else row.nbytes
+    from _cffi_backend import FFI
+
+    ffi, view = FFI(), context.logits()
+    with view.memoryview() as row:
+        return 0 if int(ffi.cast("uintptr_t", ffi.from_buffer(row))) == view.address else row.nbytes
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def compare(
     Raises:
         LlamactlError: They have no test in common, or one without samples.
     """
-    theirs, ours = _by_name(base), _by_name(new)
+    theirs, ours = by_name(base), by_name(new)
     common = [name for name in ours if name in theirs]
     if not common:
         raise LlamactlError(
@@ -125,7 +125,8 @@ def result_names(settings: list[tuple[Setup, str]]) -> list[str]:
     ]
 
 
-def _by_name(report: BenchReport) -> dict[str, Result]:
+def by_name(report: BenchReport) -> dict[str, Result]:
+    """Return the results by names that tell them apart; see :func:`result_names`."""
     names = result_names([(result.setup, result.test.name) for result in report.results])
     return dict(zip(names, report.results, strict=True))
 

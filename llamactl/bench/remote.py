@@ -10,15 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import llamactl
 from llamactl.bench.child import PROTOCOL
+from llamactl.bench.engine_check import other_commit
 from llamactl.bench.options import Options
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Environment, Memory, ModelFacts, Sample
+from llamactl.engine.layout import accepting
 from llamactl.errors import LlamactlError, UsageError
 
 ANSWER_TIMEOUT_S = 3600
@@ -33,11 +36,13 @@ class Side:
         label: What a person gave: a directory, or ``this``.
         engine_dir: Where its ``libllama.so`` is, or ``None`` for llamactl's own.
         python: Its Python, or ``None`` for this one.
+        commit: Of its engine, if that isn't ours but fits.
     """
 
     label: str = "this"
     engine_dir: Path | None = None
     python: Path | None = None
+    commit: str | None = None
 
 
 def engine_side(directory: str) -> Side:
@@ -45,13 +50,15 @@ def engine_side(directory: str) -> Side:
 
     Raises:
         UsageError: There is no libllama in it.
+        LlamactlError: It is of another commit and doesn't fit.
     """
     path = Path(directory).resolve()
     if not (path / "libllama.so").is_file():
         raise UsageError(
             f"--against {directory!r} holds no libllama.so", "Name a directory with an engine's libraries."
         )
-    return Side(directory, engine_dir=path)
+    side = Side(directory, engine_dir=path)
+    return replace(side, commit=other_commit(path, _environment(side, os.environ)))
 
 
 def python_side(environment: str) -> Side:
@@ -218,6 +225,9 @@ def _environment(side: Side, base: Mapping[str, str]) -> dict[str, str]:
         paths = [str(SOURCE), *(path for path in sys.path if path)]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     if side.engine_dir is not None:
-        # The module looks there before its own RUNPATH (ld.so(8)); it refuses an engine of another commit.
+        # The module looks there before its own RUNPATH (ld.so(8)); it refuses an engine of another commit,
+        # unless that one was found to fit.
         environment["LD_LIBRARY_PATH"] = str(side.engine_dir)
+        if side.commit is not None:
+            environment.update(accepting(side.commit))
     return environment

@@ -71,6 +71,7 @@ def bench(
     guard.install("llamactl", EXIT_FAILED)
     base, report = checks.measure(cases, options, face.listener())
     face.finish(report)
+    face.check_saved()
     if not report.complete:
         face.summarize(report)
         return EXIT_INTERRUPTED

@@ -13,8 +13,8 @@ from llamactl.bench.gate import Verdict
 from llamactl.bench.report import BenchReport
 from llamactl.cli import boundary
 from llamactl.cli.bench_options import OutputOptions
-from llamactl.errors import UsageError
-from llamactl.render import bench_ci, bench_files, bench_table
+from llamactl.errors import LlamactlError, UsageError
+from llamactl.render import bench_ci, bench_files, bench_steps, bench_table
 from llamactl.render.bench_history import History
 from llamactl.render.safe import safe_text
 
@@ -53,7 +53,9 @@ def saver(path: str) -> Callable[[BenchReport], None]:
     if not os.access(file.parent, os.W_OK):
         raise UsageError(f"--save {path!r}: its directory can't be written", "Check the path.")
     if file.suffix in HISTORY_SUFFIXES:
-        return History(file).save
+        history = History(file)
+        history.check()
+        return history.save
     if file.suffix not in SUFFIXES:
         known = ", ".join([*SUFFIXES, ".sqlite"])
         raise UsageError(f"--save {path!r} has an unknown suffix", f"Use one of: {known}.")
@@ -79,6 +81,7 @@ class Face:
         self._format = format_of(options.output, "-o")
         self._format_err = format_of(options.output_err, "-oe") if options.output_err else None
         self._savers = [saver(path) for path in options.save]
+        self._unsaved: LlamactlError | None = None
         if options.plot:
             from llamactl.render import bench_plot
 
@@ -94,8 +97,8 @@ class Face:
         if self._format_err:
             sys.stderr.write(self._format_err(report))
         elif self._options.output == "md" and not self._options.quiet:
-            parts = bench_table.details(report), bench_table.workers(report), bench_table.missing(report)
-            sys.stderr.write("\n" + "".join(parts))
+            shown = bench_table.details, bench_steps.steps, bench_table.workers, bench_table.missing
+            sys.stderr.write("\n" + "".join(text_of(report) for text_of in shown))
         if self._options.plot and report.results:
             from llamactl.render import bench_plot
 
@@ -109,9 +112,21 @@ class Face:
             with Path(self._options.summary).open("a", encoding="utf-8") as file:
                 file.write(bench_ci.summary(report, found, verdicts))
 
+    def check_saved(self) -> None:
+        """Raise what went wrong when the result was stored: it was shown, and isn't lost."""
+        if self._unsaved is not None:
+            raise self._unsaved
+
     def _save(self, report: BenchReport) -> None:
         for save in self._savers:
-            save(report)
+            try:
+                save(report)
+            except OSError as error:
+                self._unsaved = LlamactlError(
+                    f"the result can't be stored: {error.strerror}", "Free space, or write elsewhere."
+                )
+            except LlamactlError as error:
+                self._unsaved = error
 
     def _warn(self, text: str) -> None:
         if not self._options.quiet:

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import os
+
 from llamactl import __version__
 from llamactl.errors import LlamactlError
 
+ACCEPTED = "LLAMACTL_ENGINE_COMMIT"
+"""The variable that names another commit whose engine was found to fit: ``bench --against`` sets it."""
 REBUILD = "Build it with `pip install .` from the repository's root."
 
 try:
@@ -44,7 +48,7 @@ def check_library(loaded: str, compiled: str) -> None:
     Raises:
         LlamactlError: Another library was picked up, for example through ``LD_LIBRARY_PATH``.
     """
-    if loaded != compiled:
+    if loaded not in {compiled, os.environ.get(ACCEPTED)}:
         raise LlamactlError(
             f"the loaded libllama is commit {loaded}, llamactl was compiled for {compiled}",
             "Look for another libllama.so in LD_LIBRARY_PATH or LD_PRELOAD.",

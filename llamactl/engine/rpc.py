@@ -52,6 +52,8 @@ def parse_endpoint(text: str) -> tuple[str, int]:
         UsageError: It isn't one.
     """
     host, colon, port = text.strip().rpartition(":")
+    if ":" in host:
+        raise UsageError(f"{text!r} is an IPv6 address", "llama.cpp's RPC knows IPv4 only.")
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise UsageError(f"{text!r} isn't an address", f"Write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}.")
     return host, int(port)
@@ -65,7 +67,8 @@ def probe(endpoint: str, timeout_s: float = TIMEOUT_S) -> Worker:
     """
     host, port = parse_endpoint(endpoint)
     try:
-        with socket.create_connection((host, port), timeout_s) as connection:
+        # As the engine does: IPv4, the first address of the name.
+        with socket.create_connection((socket.gethostbyname(host), port), timeout_s) as connection:
             hello = _ask(connection, HELLO, bytes(CAPABILITIES_BYTES))
             if len(hello) != 4 + CAPABILITIES_BYTES:
                 raise LlamactlError(
@@ -128,7 +131,7 @@ def connect(endpoints: Sequence[str]) -> tuple[Worker, ...]:
     Raises:
         LlamactlError: A worker can't be used; see :func:`probe`.
     """
-    workers = tuple(probe(endpoint) for endpoint in endpoints)
+    workers = tuple(probe(endpoint.strip()) for endpoint in endpoints)
     library.start()
     add = _function("ggml_backend_rpc_add_server", "ggml_backend_reg_t(*)(const char *)")
     rpc_traffic.watch(add)

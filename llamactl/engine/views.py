@@ -90,6 +90,12 @@ class FloatView(Sequence[float]):
         """Whether a later decode ended it."""
         return self._number != self._epoch.number
 
+    @property
+    def address(self) -> int:
+        """Where the engine has the floats."""
+        self.check()
+        return int(ffi.cast("uintptr_t", self._pointer))
+
     def check(self) -> None:
         """Raise :class:`StaleViewError` if a later decode ended it."""
         if self.stale:

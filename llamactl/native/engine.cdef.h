@@ -294,6 +294,9 @@ void llamactl_rpc_watch(void * function);
 bool llamactl_rpc_watching(void);
 size_t llamactl_rpc_traffic(struct llamactl_worker_traffic * out, size_t capacity);
 
+enum { LLAMACTL_ROOM_BYTES = 4096 };
+bool llamactl_returned_bytes(int which, unsigned char * out);
+
 const char * llamactl_stamp(void);
 const char * llamactl_engine_commit(void);
 size_t llamactl_memory_breakdown(const struct llama_context * ctx,

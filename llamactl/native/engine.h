@@ -67,6 +67,11 @@ bool llamactl_rpc_watching(void);
 // Returns the number of workers; writes at most `capacity` of them.
 size_t llamactl_rpc_traffic(struct llamactl_worker_traffic * out, size_t capacity);
 
+enum { LLAMACTL_ROOM_BYTES = 4096 };
+// Has the library return a struct (0 llama_model_params, 1 llama_context_params, 2 llama_batch)
+// into `out`; what it doesn't write stays. False where the calling convention isn't known.
+bool llamactl_returned_bytes(int which, unsigned char * out);
+
 // As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to
 // `said`.
 struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,

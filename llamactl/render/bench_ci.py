@@ -6,12 +6,12 @@ import json
 import statistics
 from typing import Any
 
-from llamactl.bench.compare import ReportComparison, counter_value
+from llamactl.bench.compare import ReportComparison, by_name, counter_value
 from llamactl.bench.gate import Verdict
 from llamactl.bench.report import BenchReport, Result
 from llamactl.render.bench_compare import comparison_tables, verdict_lines
 from llamactl.render.bench_row import samples_ts, times
-from llamactl.render.bench_table import cell, details, markdown
+from llamactl.render.bench_table import cell, details, markdown, workers
 
 WATCHED = ("minor_faults", "instructions", "system_calls", "crossings", "private_bytes")
 
@@ -21,19 +21,22 @@ def github_action_benchmark(report: BenchReport) -> str:
 
     The action takes one direction for a whole file, so times are turned into runs per second.
     """
-    return json.dumps([_bigger_is_better(result) for result in report.results], indent=2) + "\n"
+    return (
+        json.dumps([_bigger_is_better(name, result) for name, result in by_name(report).items()], indent=2)
+        + "\n"
+    )
 
 
-def _bigger_is_better(result: Result) -> dict[str, Any]:
+def _bigger_is_better(test: str, result: Result) -> dict[str, Any]:
     rates, unit = samples_ts(result), "tokens/s"
     if not rates:
         rates, unit = [1e9 / sample.ns for sample in result.samples], "1/s"
     spread = statistics.stdev(rates) if len(rates) > 1 else 0.0
     extra = "\n".join(
-        f"{name}: {value:g}" for name in WATCHED if (value := counter_value(result, name)) is not None
+        f"{name}: {value:.12g}" for name in WATCHED if (value := counter_value(result, name)) is not None
     )
     return {
-        "name": result.test.name,
+        "name": test,
         "unit": unit,
         "value": statistics.fmean(rates),
         "range": f"± {spread:.3g}",
@@ -43,7 +46,7 @@ def _bigger_is_better(result: Result) -> dict[str, Any]:
 
 def bencher(report: BenchReport) -> str:
     """Return Bencher Metric Format: throughput or latency with the range, and counters, by test."""
-    return json.dumps({result.test.name: _metrics(result) for result in report.results}, indent=2) + "\n"
+    return json.dumps({name: _metrics(result) for name, result in by_name(report).items()}, indent=2) + "\n"
 
 
 def _metrics(result: Result) -> dict[str, Any]:
@@ -70,10 +73,10 @@ def summary(
         parts.append("".join(f"- {cell(line)}\n" for line in verdict_lines(verdicts)))
     if comparison:
         parts.append(comparison_tables(comparison))
-    parts += [markdown(report), details(report)]
+    parts += [markdown(report), details(report) + workers(report)]
     doubts = [
         *report.warnings,
-        *(f"{one.test.name}: {text}" for one in report.results for text in one.warnings),
+        *(f"{name}: {text}" for name, one in by_name(report).items() for text in one.warnings),
     ]
     if doubts:
         parts.append("".join(f"- ⚠ {cell(text)}\n" for text in doubts))

@@ -6,10 +6,11 @@ import sqlite3
 from pathlib import Path
 
 from llamactl.bench.report import BenchReport
-from llamactl.errors import UsageError
+from llamactl.errors import LlamactlError, UsageError
 from llamactl.render.bench_files import CREATE, json_document, llama_bench_rows
 from llamactl.render.bench_row import COLUMNS
 
+MAGIC = b"SQLite format 3\x00"
 RUNS = "CREATE TABLE IF NOT EXISTS llamactl_bench (run INTEGER PRIMARY KEY, test_time TEXT, document TEXT);"
 
 
@@ -21,11 +22,25 @@ class History:
         self._run: int | None = None
         self._rows: list[int] = []
 
+    def check(self) -> None:
+        """Raise :class:`UsageError` if there is another kind of file already."""
+        try:
+            with self._path.open("rb") as file:
+                head = file.read(len(MAGIC))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UsageError(
+                f"--save {str(self._path)!r} can't be read: {error.strerror}", "Check the path."
+            ) from None
+        if head and head != MAGIC:
+            raise UsageError(f"--save {str(self._path)!r} isn't a SQLite history", "Name a new file.")
+
     def save(self, report: BenchReport) -> None:
         """Write the report so far.
 
         Raises:
-            UsageError: The file isn't a database, or can't be written.
+            LlamactlError: The file can't be written.
         """
         try:
             connection = sqlite3.connect(self._path)
@@ -35,8 +50,8 @@ class History:
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise UsageError(
-                f"--save {str(self._path)!r}: {error}", "Name a new file, or a history."
+            raise LlamactlError(
+                f"--save {str(self._path)!r}: {error}", "Free space, or name another file."
             ) from None
 
     def _write(self, connection: sqlite3.Connection, report: BenchReport) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+from llamactl.bench.compare import by_name
 from llamactl.bench.report import BenchReport, Result
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.render.bench_row import samples_ts
@@ -12,6 +14,8 @@ from llamactl.render.safe import safe_text
 
 SUFFIXES = (".svg", ".png", ".pdf")
 SWEPT = ("n_threads", "n_batch", "n_ubatch", "n_gpu_layers")
+SHORT = {"n_threads": "t", "n_batch": "b", "n_ubatch": "ub", "n_gpu_layers": "ngl", "n_depth": "d"}
+"""llama-bench's options."""
 
 
 def check(path: str) -> None:
@@ -41,14 +45,19 @@ def _matplotlib() -> Any:
 def plot(report: BenchReport, path: str) -> None:
     """Draw every repetition of every test; of what was swept also the speed over it."""
     plt = _matplotlib()
-    sweeps = [name for name in (*SWEPT, "n_depth") if len({_swept(one, name) for one in report.results}) > 1]
-    figure, axes = plt.subplots(1, 1 + len(sweeps), figsize=(6 * (1 + len(sweeps)), 4.5), squeeze=False)
+    sweeps = [name for name in (*SWEPT, "n_depth") if _varies(report, name)]
+    count = 1 + len(sweeps)
+    figure, axes = plt.subplots(1, count, figsize=(6 * count, 4.5), squeeze=False, layout="constrained")
     _samples(axes[0][0], report)
     for axis, name in zip(axes[0][1:], sweeps, strict=True):
         _sweep(axis, report, name)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    draft = Path(path).with_name(f".{os.getpid()}{Path(path).name}")
+    try:
+        figure.savefig(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+        plt.close(figure)
 
 
 def _swept(result: Result, name: str) -> int:
@@ -64,25 +73,38 @@ def _samples(axis: Any, report: BenchReport) -> None:
     for index, result in enumerate(report.results):
         values, _ = _values(result)
         axis.plot([index] * len(values), values, "o", alpha=0.5)
-    labels = [f"{safe_text(result.test.name)}\n({_values(result)[1]})" for result in report.results]
-    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    # llama.cpp's short names: a label must fit under its column.
+    names = [_short(name) for name in by_name(report)]
+    labels = [f"{name} ({_values(one)[1]})" for name, one in zip(names, report.results, strict=True)]
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize="small")
     axis.set_ylim(bottom=0)
     axis.set_title("repetitions")
+
+
+def _short(name: str) -> str:
+    for long, short in SHORT.items():
+        name = name.replace(f"{long}=", f"{short}=")
+    return safe_text(name)
 
 
 def _sweep(axis: Any, report: BenchReport, name: str) -> None:
     lines: dict[str, list[tuple[int, float]]] = {}
     for result in report.results:
         values, unit = _values(result)
-        rest = [f"{one}={_swept(result, one)}" for one in SWEPT if one != name and _varies(report, one)]
+        rest = [
+            f"{one}={_swept(result, one)}"
+            for one in (*SWEPT, "n_depth")
+            if one != name and _varies(report, one)
+        ]
         label = " ".join([result.test.name.partition(" @")[0], *rest, f"({unit})"])
-        lines.setdefault(safe_text(label), []).append((_swept(result, name), sum(values) / len(values)))
+        lines.setdefault(_short(label), []).append((_swept(result, name), sum(values) / len(values)))
     for label, points in lines.items():
         axis.plot(*zip(*sorted(points), strict=True), "o-", label=label)
+    axis.set_xticks(sorted({_swept(result, name) for result in report.results}))
     axis.set_xlabel(name)
     axis.set_ylim(bottom=0)
-    axis.legend()
+    axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _varies(report: BenchReport, name: str) -> bool:
-    return len({getattr(result.setup, name) for result in report.results}) > 1
+    return len({_swept(result, name) for result in report.results}) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llamactl.bench.compare import counter_value, workers_per_token
+from llamactl.bench.compare import by_name, counter_value, workers_per_token
 from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport, Result
 from llamactl.render.bench_row import model_of, times
@@ -89,8 +89,8 @@ def details(report: BenchReport) -> str:
     known = [i for i in range(len(DETAILS)) if any(row[i] is not None for row in table)]
     headers = ["per repetition", *(DETAILS[i][1] for i in known)]
     rows: list[list[object]] = [
-        [result.test.name, *(shown_counter(DETAILS[i][0], row[i]) for i in known)]
-        for result, row in zip(report.results, table, strict=True)
+        [name, *(shown_counter(DETAILS[i][0], row[i]) for i in known)]
+        for name, row in zip(by_name(report), table, strict=True)
     ]
     return tabulated(rows, headers, right=len(known)) + "\n"
 
@@ -99,14 +99,14 @@ def workers(report: BenchReport) -> str:
     """Return what a token, or a load, costs in traffic with each worker; empty without workers."""
     rows: list[list[object]] = [
         [
-            result.test.name,
+            name,
             worker,
             size(round(values["sent_bytes"])),
             size(round(values["received_bytes"])),
             f"{values['round_trips']:.2f}",
             seconds(round(values["waited_ns"])),
         ]
-        for result in report.results
+        for name, result in by_name(report).items()
         for worker, values in workers_per_token(result).items()
     ]
     headers = ["per token or load", "worker", "sent", "received", "round trips", "waiting"]

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,49 @@ def test_an_engine_without_its_libraries_is_refused(bench: Run, tmp_path: Path) 
     done = bench("-p", "0", "-n", "2", "-r", "8", "--against", str(tmp_path))
     assert done.returncode == 125
     assert "can't be loaded" in done.stderr
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory with room for a few kilobytes."""
+    room = tmp_path / "full"
+    room.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(room)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting isn't allowed here")
+    yield room
+    subprocess.run(["umount", str(room)], check=True)
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.sqlite"])
+def test_a_full_disk_loses_no_result(bench: Run, full_disk: Path, name: str) -> None:
+    done = bench("-p", "4", "-n", "2", "-r", "1", "-q", "--save", str(full_disk / name))
+    assert done.returncode == 125
+    assert "pp4" in done.stdout and "tg2" in done.stdout
+    assert "stored" in done.stderr or "full" in done.stderr
+    assert done.stderr.count("\n") == 1
+    # What is there is whole: nothing, or what an earlier test left.
+    assert all(json.loads(file.read_text()) for file in full_disk.glob("*.json"))
+
+
+def test_another_kind_of_file_is_no_history(bench: Run, tmp_path: Path) -> None:
+    file = tmp_path / "notes.sqlite"
+    file.write_text("notes about something else")
+    done = bench("-p", "4", "-n", "0", "-r", "1", "-q", "--save", str(file))
+    assert done.returncode == 2 and done.stdout == ""
+    assert file.read_text() == "notes about something else"
+
+
+def test_what_a_test_says_besides_its_time(bench: Run) -> None:
+    done = bench(
+        "-p", "0", "-n", "2", "-r", "2", "--ttft", "16", "--load", "warm", "-np", "2", "--processes", "2"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {name: text for name, _, text in (line.partition(": ") for line in done.stderr.splitlines())}
+    assert "template " in lines["ttft16"] and "prefill " in lines["ttft16"]
+    assert "a step, in the median " in lines["tg2x2"]
+    assert "2 processes hold " in lines["tg2p2"]
+    assert "of the model in the page cache before" in lines["load-warm"]
 
 
 def test_compare_files(bench: Run, tmp_path: Path) -> None:

@@ -108,6 +108,16 @@ def test_bencher(report: BenchReport) -> None:
     assert value["tg16"]["minor-faults"] == {"value": 5.0}
 
 
+def test_a_sweep_keeps_its_tests_apart(report: BenchReport) -> None:
+    more = [replace(one, setup=replace(one.setup, n_threads=8)) for one in report.results]
+    both = replace(report, results=(*report.results, *more))
+    count = len(both.results)
+    assert len(json.loads(bench_ci.bencher(both))) == count
+    names = [one["name"] for one in json.loads(bench_ci.github_action_benchmark(both))]
+    assert len(set(names)) == count and "tg16 [n_threads=8]" in names
+    assert "tg16 [n_threads=8]" in bench_table.details(both)
+
+
 def test_the_job_summary_begins_with_verdicts(report: BenchReport) -> None:
     pytest.importorskip("scipy", reason="comparing needs SciPy")
     found = compare(report, report)

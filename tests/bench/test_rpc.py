@@ -108,7 +108,7 @@ def test_run_writes_the_same_text_with_workers(model_file: str) -> None:
     alone = subprocess.run([*command, "Hello"], capture_output=True, text=True, timeout=120, check=True)
     with running_worker() as (first, _), running_worker() as (second, _):
         spread = subprocess.run(
-            [*command, "--rpc", f"{first},{second}", "Hello"],
+            [*command, "--rpc", f"{first}, {second}", "Hello"],
             capture_output=True,
             text=True,
             timeout=120,
@@ -263,7 +263,9 @@ def test_a_machine_that_vanishes_is_noticed(
     assert "timer:(keepalive" in listed.stdout or "timer:(on" in listed.stdout
 
 
-@pytest.mark.parametrize("text", ["", "x", "host:", ":1", "h:0", "h:99999", "h:1x"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "host:", ":1", "h:0", "h:99999", "h:1x", "::1:50052", "[::1]:50052"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         rpc.parse_endpoint(text)
