@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llamactl.trace.capture.writer import CaptureWriter
 
 INTERVAL_S = 0.01
-CPU_SHARE = 0.005
+CPU_SHARE = 0.01
 """More of one CPU than this isn't used: with many threads the looks come less often."""
 ARCHITECTURE = 1 if platform.machine() == "aarch64" else 0
 LIST_EVERY = 8

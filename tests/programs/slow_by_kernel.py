@@ -136,3 +136,4 @@ for number in range(TOKENS):
 if start >= 0:
     os.close(start)
     os.wait()
+time.sleep(0.1)  # With real-time priority we left llamactl no CPU to look at us.
