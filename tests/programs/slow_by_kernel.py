@@ -90,7 +90,9 @@ def setting(name: str) -> ctypes.c_int32:
 
 if WHY != "throttled":  # Quotas are for ordinary processes.
     with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # What else runs here isn't to make tokens slow.
+        os.sched_setscheduler(
+            0, os.SCHED_RR, os.sched_param(1)
+        )  # What else runs here isn't to make tokens slow.
 os.sched_setaffinity(0, {MAIN_CPU})
 if WHY in {"barrier", "stopped"}:
     setting("llama_threads").value = 2
