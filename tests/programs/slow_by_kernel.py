@@ -78,6 +78,7 @@ if WHY == "gpu":
     os.mkfifo(MORE[0])
     start = helper(None, answer)
 
+os.environ["OMP_WAIT_POLICY"] = "passive"  # Spinning with real-time priority takes the CPUs from everybody.
 library = ctypes.CDLL(LIBRARY)
 one = (ctypes.c_int32 * 1)(1)
 batch = Batch(1, ctypes.addressof(one))
@@ -138,4 +139,4 @@ for number in range(TOKENS):
 if start >= 0:
     os.close(start)
     os.wait()
-time.sleep(0.1)  # With real-time priority we left llamactl no CPU to look at us.
+time.sleep(0.2)  # With real-time priority we left llamactl no CPU to look at us.
