@@ -22,13 +22,17 @@ MAIN_CPU, OTHER_CPU = sorted(os.sched_getaffinity(0))[:2]
 def helper(cpu: int | None, work) -> int:  # type: ignore[no-untyped-def]
     """Fork a process that does its work a millisecond after a byte came; return where to write it."""
     read, write = os.pipe()
+    ready, say_ready = os.pipe()
     if os.fork():
         os.close(read)
+        os.close(say_ready)
+        os.read(ready, 1)
         return write
     os.close(write)
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+    os.write(say_ready, b"r")
     if os.read(read, 1):
         time.sleep(0.001)
         work()
