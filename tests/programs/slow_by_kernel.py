@@ -93,11 +93,12 @@ def setting(name: str) -> ctypes.c_int32:
     return ctypes.c_int32.in_dll(library, name)
 
 
-if WHY != "throttled":  # Quotas are for ordinary processes.
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(
-            0, os.SCHED_RR, os.sched_param(1)
-        )  # What else runs here isn't to make tokens slow.
+with contextlib.suppress(PermissionError):
+    # What else runs here isn't to make tokens slow; but quotas are for ordinary processes.
+    if WHY == "throttled":
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    else:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 os.sched_setaffinity(0, {MAIN_CPU})
 if WHY in {"barrier", "stopped"}:
     setting("llama_threads").value = 2
