@@ -78,6 +78,8 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
     if not average.tokens or average.crossings is None:
         return
     unit = "a batch" if facts.batched else "a token"
+    if facts.batched and average.batch_tokens is not None:
+        unit += f" of {average.batch_tokens:.3g} tokens"
     calls = "calls" if facts.calls_inside else "crossings"
     between = "between the calls" if facts.calls_inside else "in Python"
     if average.in_c_us is None:

@@ -105,8 +105,8 @@ def _gpu(f: Figures) -> str:
 
 def _spinning(f: Figures) -> str:
     return (
-        f"{counted(f['threads'], 'compute thread')} used {time_text(f['spun_ns'])} of CPU time in the"
-        f" {time_text(f['between_calls_ns'])} in which no call was under way: they spin. Set"
+        f"Compute threads spin: {counted(f['threads'], 'thread')} ran or waited for a CPU for"
+        f" {time_text(f['spun_ns'])} while no call was under way ({time_text(f['between_calls_ns'])}). Set"
         " OMP_WAIT_POLICY=passive (or poll=0 for llama.cpp's own threads)."
     )
 

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from llamactl.trace.capture.writer import CaptureWriter
 
 INTERVAL_S = 0.01
-CPU_SHARE = 0.005
+CPU_SHARE = 0.01
 """More of one CPU than this isn't used: with many threads the looks come less often."""
 ARCHITECTURE = 1 if platform.machine() == "aarch64" else 0
-LIST_EVERY = 8
+SMOOTHED = 8
+"""Looks that the cost of one is taken over: some of them list threads as well."""
+LIST_EVERY = 2
 """Looks until threads are listed anew."""
 
 Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
@@ -70,6 +72,8 @@ class SchedulingSampler:
         self._found = _Found()
         self._stopping = threading.Event()
         self._looks = 0
+        self._listed: dict[int, tuple[int, int]] = {}
+        """When each process's threads were listed last."""
         self._thread: threading.Thread | None = None
 
     def look_at(self, processes: set[int]) -> None:
@@ -131,6 +135,7 @@ class SchedulingSampler:
 
     def _list(self) -> None:
         for pid in self._processes:
+            begin = time.monotonic_ns()
             try:
                 tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
             except OSError:
@@ -138,6 +143,10 @@ class SchedulingSampler:
             for tid in tids:
                 if (pid, tid) not in self._sources:
                     self._add(self._sources, (pid, tid), f"/proc/{pid}/task/{tid}/schedstat", pid, tid)
+                    if pid in self._listed:
+                        # It wasn't there the last time, so it had done nothing yet.
+                        self._keep([(pid, tid, *self._listed[pid], int(Sched.THREAD), 0, 0, 0, 0, b"")])
+            self._listed[pid] = begin, begin
             self._list_groups(pid)
 
     def _list_groups(self, pid: int) -> None:

@@ -15,6 +15,11 @@ import numpy as np
 AT_ONCE = "-at-once"
 
 
+CACHE_LINE = 64
+aligned: list[bool] = []
+"""Of each copy, whether it lies at the beginning of a cache line."""
+
+
 class Batch(ctypes.Structure):
     _fields_ = [
         ("n_tokens", ctypes.c_int32),
@@ -37,6 +42,15 @@ def load(path: str) -> ctypes.CDLL:
     return library
 
 
+def copy_aligned(view: np.ndarray) -> np.ndarray:
+    """Copy to the beginning of a cache line."""
+    room = np.empty(view.nbytes + CACHE_LINE, np.uint8)
+    begin = -room.ctypes.data % CACHE_LINE
+    copied = room[begin : begin + view.nbytes].view(view.dtype)
+    np.copyto(copied, view)
+    return copied
+
+
 def choose(way: str, library: ctypes.CDLL, size: int) -> int:
     if way == "sampler":
         return int(library.llama_sampler_sample(None, None, -1))
@@ -47,8 +61,9 @@ def choose(way: str, library: ctypes.CDLL, size: int) -> int:
     if way == "element":
         return int(pointer[0])
     view = np.ctypeslib.as_array(pointer, shape=(size,))
-    if way == "numpy":
-        view = view.copy()
+    if way in {"numpy", "numpy-aligned"}:
+        view = view.copy() if way == "numpy" else copy_aligned(view)
+        aligned.append(view.ctypes.data % CACHE_LINE == 0)
     return int(np.argmax(view))
 
 
@@ -71,7 +86,7 @@ def main() -> int:
             total += int(STALE[0])
         else:
             total += choose(way, library, size)
-    print("done", total, flush=True)
+    print("done", total, sum(aligned), flush=True)
     sys.stdin.readline()
     return 5
 

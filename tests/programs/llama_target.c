@@ -88,6 +88,10 @@ int32_t llama_decode(void * context, struct llama_batch batch) {
     return sum;
 }
 
+void llama_set_n_threads(void * context, int32_t n_threads, int32_t n_threads_batch) {
+    (void) context, (void) n_threads, (void) n_threads_batch;
+}
+
 struct llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_seq_max) {
     return (struct llama_batch) {.n_tokens = n_tokens * 100 + embd * 10 + n_seq_max};
 }

@@ -22,13 +22,17 @@ MAIN_CPU, OTHER_CPU = sorted(os.sched_getaffinity(0))[:2]
 def helper(cpu: int | None, work) -> int:  # type: ignore[no-untyped-def]
     """Fork a process that does its work a millisecond after a byte came; return where to write it."""
     read, write = os.pipe()
+    ready, say_ready = os.pipe()
     if os.fork():
         os.close(read)
+        os.close(say_ready)
+        os.read(ready, 1)
         return write
     os.close(write)
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+    os.write(say_ready, b"r")
     if os.read(read, 1):
         time.sleep(0.001)
         work()
@@ -78,6 +82,7 @@ if WHY == "gpu":
     os.mkfifo(MORE[0])
     start = helper(None, answer)
 
+os.environ["OMP_WAIT_POLICY"] = "passive"  # Spinning with real-time priority takes the CPUs from everybody.
 library = ctypes.CDLL(LIBRARY)
 one = (ctypes.c_int32 * 1)(1)
 batch = Batch(1, ctypes.addressof(one))
@@ -88,11 +93,12 @@ def setting(name: str) -> ctypes.c_int32:
     return ctypes.c_int32.in_dll(library, name)
 
 
-if WHY != "throttled":  # Quotas are for ordinary processes.
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(
-            0, os.SCHED_RR, os.sched_param(1)
-        )  # What else runs here isn't to make tokens slow.
+with contextlib.suppress(PermissionError):
+    # What else runs here isn't to make tokens slow; but quotas are for ordinary processes.
+    if WHY == "throttled":
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    else:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 os.sched_setaffinity(0, {MAIN_CPU})
 if WHY in {"barrier", "stopped"}:
     setting("llama_threads").value = 2
@@ -138,3 +144,4 @@ for number in range(TOKENS):
 if start >= 0:
     os.close(start)
     os.wait()
+time.sleep(0.2)  # With real-time priority we left llamactl no CPU to look at us.

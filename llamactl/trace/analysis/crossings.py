@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.batches import batches
 from llamactl.trace.analysis.exchange import Exchange, IntArray, Place, durations, finished, outermost, starts
+from llamactl.trace.analysis.model_tensors import vocabulary_of
 from llamactl.trace.capture.record import Flag
 
 DECODES = ("llama_decode", "llama_process")
 LOGITS = ("llama_get_logits", "llama_get_logits_ith")
+LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
+COMPUTE = ("llama_decode", "llama_encode", "llama_process")
 VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
 FLOAT_BYTES = 4
 TOKEN_BYTES = 4
@@ -88,10 +92,10 @@ def _places(place_of: Callable[[int], Place | None], calls: NDArray[np.void]) ->
 class Tokens:
     """One row per generated token, as arrays: from one decode's start to the next one's.
 
-    A step is a decode that another one of the same thread and context follows. A decode of several tokens is
-    a prompt (or a batch) and isn't counted, unless the number isn't kept (``llama_process``); nor is the last
-    token before a prompt: what follows it is the wait for the next request. What happens on other threads
-    isn't the token's.
+    A step is a decode that another one of the same thread and context follows. A decode of several tokens of
+    one sequence is a prompt and isn't counted; nor is the last token before a prompt: what follows it is the
+    wait for the next request. A batch with one token of each of several sequences is one step. What happens on
+    other threads isn't the token's.
 
     Attributes:
         start: Start of the decode, ns.
@@ -105,6 +109,7 @@ class Tokens:
             logits were asked for and the vocabulary's size was never seen.
         tid: The thread.
         index: Index of the decode in ``exchange.calls``.
+        batch: Tokens in the decode's batch, -1 where that isn't known.
     """
 
     start: IntArray
@@ -117,6 +122,7 @@ class Tokens:
     bytes: IntArray | None
     tid: IntArray
     index: IntArray
+    batch: IntArray
 
     def __len__(self) -> int:
         return len(self.start)
@@ -147,6 +153,7 @@ def tokens(exchange: Exchange) -> Tokens:
         bytes=None if transferred is None else sums_by_token(start, lengths, tid, calls, transferred),
         tid=tid,
         index=steps,
+        batch=batches(exchange, calls[steps]).tokens,
     )
 
 
@@ -157,8 +164,7 @@ def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
     """
     decodes = np.flatnonzero(exchange.named(*DECODES) & outermost(exchange.calls))
     calls = exchange.calls[decodes]
-    counts = exchange.argument(calls, "n_tokens")
-    single = np.ones(len(calls), dtype=bool) if counts is None else counts == 1
+    single = batches(exchange, calls).generating
     context = exchange.argument(calls, "context")
     group = np.zeros(len(calls), np.int64) if context is None else context
     steps: list[int] = []
@@ -204,10 +210,18 @@ def sums_by_token(
 
 
 def vocabulary_size(exchange: Exchange) -> int | None:
-    """Return the vocabulary's size if the program asked llama.cpp for it; None when it didn't."""
+    """Return the vocabulary's size: what llama.cpp answered, or else what the model's file says.
+
+    None when the program neither asked nor loaded a model whose file can still be read, and when there are
+    several models of different sizes.
+    """
     asked = exchange.calls[exchange.named(*VOCABULARY) & finished(exchange.calls)]
-    sizes = np.unique(asked["ret"][asked["ret"] > 0])
-    return int(sizes[0]) if len(sizes) == 1 else None
+    sizes = set(asked["ret"][asked["ret"] > 0].tolist())
+    if not sizes:
+        loaded = exchange.calls[exchange.named(*LOADS) & finished(exchange.calls)]
+        paths = {exchange.text(int(reference)) for reference in loaded["text"][loaded["ret"] != 0]}
+        sizes = {size for path in paths if path and (size := vocabulary_of(path)) is not None}
+    return int(sizes.pop()) if len(sizes) == 1 else None
 
 
 def _bytes_of_calls(exchange: Exchange) -> IntArray | None:
@@ -219,10 +233,8 @@ def _bytes_of_calls(exchange: Exchange) -> IntArray | None:
         if size is None:
             return None
         result[logits] = size * FLOAT_BYTES
-    decodes = exchange.named("llama_decode", "llama_encode")
-    counts = exchange.argument(calls[decodes], "n_tokens")
-    if counts is not None:
-        result[decodes] = counts * TOKEN_BYTES
+    decodes = exchange.named(*COMPUTE)
+    result[decodes] = np.maximum(batches(exchange, calls[decodes]).tokens, 0) * TOKEN_BYTES
     pieces = exchange.named("llama_token_to_piece", "llama_detokenize")
     result[pieces] = np.maximum(calls["ret"][pieces], 0)
     return result
@@ -230,9 +242,14 @@ def _bytes_of_calls(exchange: Exchange) -> IntArray | None:
 
 @dataclass(frozen=True, slots=True)
 class PerToken:
-    """Averages over the tokens; all None when there are none."""
+    """Averages over the tokens; all None when there are none.
+
+    ``batch_tokens`` is the tokens in a decode: 1, or as many as requests were under way; None where one of the
+    decodes doesn't tell.
+    """
 
     tokens: int
+    batch_tokens: float | None
     crossings: float | None
     bytes: float | None
     in_c_us: float | None
@@ -250,13 +267,15 @@ def times_known(exchange: Exchange, rows: Tokens) -> bool:
 def per_token(rows: Tokens, timed: bool = True) -> PerToken:
     """Return what a token costs on average; without ``timed`` nothing is known of the time inside calls."""
     if not len(rows):
-        return PerToken(0, None, None, None, None, None, None, None)
+        return PerToken(0, None, None, None, None, None, None, None, None)
+    batch = float(rows.batch.mean()) if (rows.batch > 0).all() else None
     if not timed:
         known = None if rows.bytes is None else float(rows.bytes.mean())
         median = float(np.median(rows.length_ns)) / 1e3
-        return PerToken(len(rows), float(rows.crossings.mean()), known, None, None, None, None, median)
+        return PerToken(len(rows), batch, float(rows.crossings.mean()), known, None, None, None, None, median)
     return PerToken(
         tokens=len(rows),
+        batch_tokens=batch,
         crossings=float(rows.crossings.mean()),
         bytes=None if rows.bytes is None else float(rows.bytes.mean()),
         in_c_us=float(rows.in_c_ns.mean()) / 1e3,

@@ -1,4 +1,4 @@
-"""Where the tensors of a model lie in its file, for page faults by tensor and layer."""
+"""What a model's file tells: where its tensors lie, for page faults by tensor and layer, and its vocabulary."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def tensors_of(path: bytes) -> list[tuple[int, int, str]]:
     begin = model.data_offset
     found = [(begin + tensor.offset, tensor.nbytes or 0, tensor.name) for tensor in model.tensors]
     return sorted(found)
+
+
+def vocabulary_of(path: bytes) -> int | None:
+    """Return how many tokens a model's vocabulary has; None when the file doesn't say, or can't be read."""
+    try:
+        entry = read(os.fsdecode(path)).metadata.get("tokenizer.ggml.tokens")
+    except UsageError:
+        return None
+    return entry.count if entry else None

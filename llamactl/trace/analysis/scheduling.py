@@ -129,4 +129,5 @@ def beyond_usual(gained: IntArray, wide: IntArray, length: IntArray) -> IntArray
         return gained
     share = float(np.median(gained / np.maximum(wide, 1)))
     own = np.maximum(gained - share * np.maximum(wide - length, 0), 0)
-    return np.maximum(own - np.median(own), 0).astype(np.int64)
+    unusual: IntArray = np.maximum(own - np.median(own), 0).astype(np.int64)
+    return unusual

@@ -1,7 +1,7 @@
 """Compute threads that use a CPU while nothing is computed: they spin, waiting for the next call.
 
-A thread can't have computed for longer than calls into llama.cpp were under way. What it used beyond that it
-spent between them: a bound from below.
+A thread can't have computed for longer than calls into llama.cpp were under way. For what it ran, or waited for
+a CPU, beyond that it was up between them: a bound from below. Sleeping threads do neither.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Spinning:
 
     Attributes:
         threads: How many.
-        spun_ns: CPU time that they used, all together, while no call was under way; at least.
+        spun_ns: How long they ran or waited for a CPU while no call was under way, all together; at least.
         between_calls_ns: How long no call was under way, once for all threads.
     """
 
@@ -56,12 +56,12 @@ def spinning(exchange: Exchange, scheduling: Scheduling | None) -> Spinning | No
 
 
 def _spun(counter: Counter, begin: IntArray, end: IntArray) -> tuple[int, int] | None:
-    """Return (CPU time outside of calls, time outside of calls) of a thread that spins."""
+    """Return (time up outside of calls, time outside of calls) of a thread that spins."""
     first, last = int(counter.end[0]), int(counter.begin[-1])
     called = int(np.maximum(np.minimum(end, last) - np.maximum(begin, first), 0).sum())
-    used = int(counter.values[-1, 0] - counter.values[0, 0])
-    between, spun = last - first - called, used - called
-    if called < LEAST_NS or between < LEAST_NS or used < BUSY_SHARE * called:
+    up = int((counter.values[-1, :2] - counter.values[0, :2]).sum())
+    between, spun = last - first - called, up - called
+    if called < LEAST_NS or between < LEAST_NS or up < BUSY_SHARE * called:
         return None
     return (spun, between) if spun >= max(LEAST_NS, SPUN_SHARE * between) else None
 

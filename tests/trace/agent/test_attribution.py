@@ -20,12 +20,17 @@ TOUCH = """
 import ctypes, mmap, sys
 library = ctypes.CDLL(sys.argv[1])
 pages = 300
-memory = mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 library.llama_state_get_data.restype = ctypes.c_size_t
 library.llama_state_get_data.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-for _ in range(2):
-    assert library.llama_state_get_data(None, address, len(memory)) == len(memory)
+def memory():
+    return mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def fill(where):
+    address = ctypes.addressof(ctypes.c_char.from_buffer(where))
+    assert library.llama_state_get_data(None, address, len(where)) == len(where)
+warm, measured = memory(), memory()
+fill(warm)
+fill(measured)
+fill(measured)
 """
 
 
@@ -87,6 +92,7 @@ def test_work_adds_up_by_function() -> None:
 
 
 def test_a_calls_own_faults_are_counted_by_the_kernel(built: Path, traced: Trace) -> None:
+    """The first call also brings in the library's code and libc's; by the second one they are there."""
     result = traced(sys.executable, "-c", TOUCH, built / "libllama.so")
     assert result.returncode == 0, result.err
     found = exchange_of(result)
@@ -94,7 +100,7 @@ def test_a_calls_own_faults_are_counted_by_the_kernel(built: Path, traced: Trace
     faults = found.argument(calls, "faults")
     assert faults is not None
     minor, major = (faults & 0xFFFFFFFF).tolist(), (faults >> 32).tolist()
-    assert 300 <= minor[0] + major[0] <= 303, "each page once; the library's own code may fault in as well"
-    assert major[0] <= 3, "anonymous pages never come from the disk, the library's code may"
-    assert (minor[1], major[1]) == (0, 0)
-    assert calls["ret"].tolist() == [300 * 4096] * 2
+    assert minor[0] + major[0] >= 300
+    assert (minor[1], major[1]) == (300, 0), "each page once"
+    assert (minor[2], major[2]) == (0, 0)
+    assert calls["ret"].tolist() == [300 * 4096] * 3

@@ -19,6 +19,7 @@ ROW_BYTES = 32000 * 4
 EXPECTED = {
     "view": (Verdict.VIEWED, How.IN_PLACE),
     "numpy": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
+    "numpy-aligned": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
     "list": (Verdict.LIST_COPY, How.LIST),
     "element": (Verdict.VIEWED, How.ELEMENTS),
     "sampler": (Verdict.SAMPLER, How.SAMPLER),
@@ -26,7 +27,8 @@ EXPECTED = {
 }
 
 
-def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer]:
+def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer, int]:
+    """Return what was seen, and how many of the program's copies began with a cache line."""
     program = PROGRAMS / "boundary_reads.py"
     process = start(sys.executable, program, built / "reads" / "libllama.so", reads, str(TOKENS))
     traced = attach(way, process, watch=True)
@@ -35,7 +37,8 @@ def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer]:
     while not traced.source.metadata()["watch"]["last_watched"]:
         traced.drain()
     traced.say()
-    assert traced.line().startswith("done ")
+    done, _, aligned = traced.line().split()
+    assert done == "done"
     traced.detach()
     assert_untouched(process.pid)
     assert traced.end()[1] == 5
@@ -43,21 +46,21 @@ def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer]:
     touches = records[records["kind"] == Kind.WATCH]
     facts = traced.writer.facts["watch"]
     assert not facts["refused"]
-    return traced, watched_buffer(touches, traced.writer.exchange(), facts, traced.writer.text)
+    buffer = watched_buffer(touches, traced.writer.exchange(), facts, traced.writer.text)
+    return traced, buffer, int(aligned)
 
 
 @pytest.mark.parametrize("reads", EXPECTED)
 def test_who_reads_the_logits(built: Path, way: str, reads: str) -> None:
-    traced, buffer = run(way, built, reads)
+    traced, buffer, aligned = run(way, built, reads)
     verdict, how = EXPECTED[reads]
     assert buffer.verdict is verdict
     assert (buffer.tokens, buffer.row_bytes) == (TOKENS, ROW_BYTES)
     reader = next(item for item in buffer.readers if item.how is how)
-    if how in (How.LIST, How.ELEMENTS, How.SAMPLER):
-        assert reader.touches == TOKENS
-    if how is How.NUMPY_COPY:
-        # libc's memcpy loads the first bytes twice or not, as the row happens to be aligned.
-        assert reader.touches in {TOKENS, 2 * TOKENS}
+    assert reader.touches == TOKENS or how is How.IN_PLACE
+    if reads == "numpy-aligned":
+        # There glibc's memmove reads the first float twice, see buffers.py: still one copy.
+        assert aligned == TOKENS
     assert reader.whole_row is (how is not How.ELEMENTS)
     copies = how in (How.LIST, How.NUMPY_COPY)
     assert buffer.copied_bytes_per_token == (ROW_BYTES if copies else 0)

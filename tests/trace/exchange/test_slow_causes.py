@@ -93,6 +93,12 @@ def control_group() -> Iterator[Path]:
         group.rmdir()
 
 
+def come_first() -> None:
+    """Let llamactl look and continue the program at once, whatever else runs here; the program takes less."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(3))
+
+
 def run(place: Place, why: str, engine: str, *more: str) -> list[dict[str, Any]]:
     """Trace the program and return its slow tokens."""
     if why in BY_KERNEL:
@@ -104,6 +110,7 @@ def run(place: Place, why: str, engine: str, *more: str) -> list[dict[str, Any]]
         [sys.executable, "-m", "llamactl", "trace", "--engine", engine, "--report", str(report), "--",
          sys.executable, str(PROGRAMS / program), str(library), why, *more],
         env=clean_environment(), capture_output=True, text=True, check=False, timeout=200,
+        preexec_fn=come_first,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["slow_tokens"]
