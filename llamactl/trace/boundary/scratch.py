@@ -34,14 +34,13 @@ def find_scratch(found: Found, used: Container[int] = ()) -> tuple[int, int]:
     near = found.targets[0].address
     needed = SLOT_BYTES * (len(found.targets) + 2)
     paths = found.maps.objects()
-    tails = [tail for path in paths for tail in _tails(found.maps, path) if tail[0] not in used]
+    tails = {path: [tail for tail in _tails(found.maps, path) if tail[0] not in used] for path in paths}
+    every = [tail for path in paths for tail in tails[path]]
     # The C library and the dynamic linker stay, others may be unloaded.
-    lasting = [
-        tail for path in paths if _lasts(path, paths[0]) for tail in _tails(found.maps, path)
-        if tail[0] not in used and tail[1] >= needed
-    ]  # fmt: skip
-    reachable = [tail for tail in lasting or tails if abs(tail[0] - near) < REACH]
-    start, size = max(reachable or lasting or tails, key=lambda tail: tail[1], default=(0, 0))
+    lasting = [tail for path in paths if _lasts(path, paths[0]) for tail in tails[path] if tail[1] >= needed]
+    near_by = [[tail for tail in some if abs(tail[0] - near) < REACH] for some in (lasting, every)]
+    best = next((some for some in (*near_by, lasting, every) if some), [])
+    start, size = max(best, key=lambda tail: tail[1], default=(0, 0))
     if size < SLOT_BYTES * 3:
         raise LlamactlError("no room for breakpoints in the process", "Use uprobes, which need root.")
     return start, min(size, needed)
