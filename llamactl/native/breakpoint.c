@@ -33,7 +33,8 @@ bool breakpoint_write(const struct breakpoints * b, uint64_t address, const void
 const struct point * breakpoint_point(const struct breakpoints * b, uint64_t address) {
     const struct point * found = NULL;
     for (const struct point_set * set = b->sets; set && !found; set = set->next) {
-        found = set->gone ? NULL : points_find(set->points, address);
+        found = points_find(set->points, address);
+        found = found && found->armed ? found : NULL; /* Its library may have come back elsewhere. */
     }
     return found;
 }
@@ -41,7 +42,7 @@ const struct point * breakpoint_point(const struct breakpoints * b, uint64_t add
 bool breakpoint_inside(const struct breakpoints * b, uint64_t address) {
     bool inside = false;
     for (const struct point_set * set = b->sets; set && !inside; set = set->next) {
-        inside = !set->gone && points_inside(set->points, address);
+        inside = points_inside(set->points, address);
     }
     return inside;
 }
@@ -97,7 +98,7 @@ static int place_trampoline(struct breakpoints * b, struct point_set * set) {
 /* Slots first: a thread may meet an int3 as soon as it is written. */
 static int place_slots(struct breakpoints * b, struct point_set * set) {
     if (!scratch_is_free(b, set)) {
-        set->gone = true;
+        set->unusable = true;
         return EBUSY;
     }
     set->used_end = (set->scratch + SLOT_BYTES - 1) & ~(uint64_t) (SLOT_BYTES - 1);
@@ -144,7 +145,7 @@ int breakpoints_arm(struct tracer * tracer) {
         return errno;
     }
     for (struct point_set * set = b->sets; set && !error; set = set->next) {
-        error = set->used_end || set->gone ? 0 : arm_set(b, set);
+        error = set->used_end || set->unusable ? 0 : arm_set(b, set);
     }
     return error;
 }
@@ -160,7 +161,7 @@ static void write_originals(const struct breakpoints * b, int memory) {
     for (const struct point_set * set = b->sets; set; set = set->next) {
         for (uint32_t i = 0; i < set->points->count; i++) {
             const struct point * point = &set->points->rows[i];
-            if (point->armed && !set->gone && is_ours(memory, point->address)) {
+            if (point->armed && is_ours(memory, point->address)) {
                 /* Nothing can be done when this fails: then the program has ended. */
                 ssize_t done = pwrite(memory, &point->original, 1, (off_t) point->address);
                 (void) done;
@@ -169,20 +170,27 @@ static void write_originals(const struct breakpoints * b, int memory) {
     }
 }
 
-static void clear_set(const struct point_set * set, int memory) {
-    static const uint8_t zeros[SLOT_BYTES];
-    for (uint64_t at = set->scratch; at < set->used_end; at += sizeof zeros) {
-        size_t part = set->used_end - at < sizeof zeros ? set->used_end - at : sizeof zeros;
-        ssize_t done = pwrite(memory, zeros, part, (off_t) at);
+/* Only what is certainly a slot of ours: the library that it lay in may have been unloaded. */
+static void clear_slot(const struct point * point, int memory) {
+    static const uint8_t zeros[SLOT_BYTES], jump[6] = {0xff, 0x25};
+    uint8_t now[SLOT_BYTES];
+    if (point->slot &&
+        pread(memory, now, point->slot_bytes, (off_t) point->slot) == point->slot_bytes &&
+        memcmp(now + point->slot_bytes - JUMP_BYTES, jump, sizeof jump) == 0) {
+        ssize_t done = pwrite(memory, zeros, point->slot_bytes, (off_t) point->slot);
         (void) done;
     }
 }
 
 static void clear_scratch(const struct breakpoints * b, int memory) {
     for (const struct point_set * set = b->sets; set; set = set->next) {
-        if (set->used_end && !set->gone) {
-            clear_set(set, memory);
+        for (uint32_t i = 0; i < set->points->count; i++) {
+            clear_slot(&set->points->rows[i], memory);
         }
+    }
+    if (is_ours(memory, b->trampoline)) {
+        ssize_t done = pwrite(memory, "", 1, (off_t) b->trampoline);
+        (void) done;
     }
 }
 
@@ -368,17 +376,19 @@ int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t 
 #endif
 }
 
-/* A set of which an int3 has vanished lay in a library that isn't there any more. */
-int tracer_set_gone(struct tracer * tracer, uint32_t number) {
+uint32_t tracer_points_gone(struct tracer * tracer, uint64_t * addresses, uint32_t most) {
     struct breakpoints * b = tracer->breakpoints;
-    struct point_set * set = b ? b->sets : NULL;
-    for (; set && number; number--) {
-        set = set->next;
+    uint32_t count = 0;
+    for (struct point_set * set = b ? b->sets : NULL; set; set = set->next) {
+        for (uint32_t i = 0; i < set->points->count && count < most; i++) {
+            struct point * point = &set->points->rows[i];
+            if (point->armed && !is_ours(b->memory, point->address)) {
+                point->armed = 0;
+                addresses[count++] = point->address;
+            }
+        }
     }
-    for (uint32_t i = 0; set && i < set->points->count; i++) {
-        set->gone |= set->points->rows[i].armed && !is_ours(b->memory, set->points->rows[i].address);
-    }
-    return !set || set->gone;
+    return count;
 }
 
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state) {

@@ -22,7 +22,7 @@ struct point_set {
     uint64_t scratch;
     uint32_t scratch_bytes;
     uint64_t used_end; /* behind the last slot; 0: nothing is placed yet */
-    bool gone;         /* its library has been unloaded */
+    bool unusable;     /* its scratch isn't what it was taken for */
     struct point_set * next;
 };
 

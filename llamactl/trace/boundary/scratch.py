@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.elf import read_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Iterator
+    from io import BufferedReader
 
     from llamactl.trace.boundary.maps import ProcessMaps
     from llamactl.trace.boundary.targets import Found
@@ -21,12 +23,11 @@ REACH = 1 << 30
 """Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
 
 
-def find_scratch(found: Found, used: Container[int] = ()) -> tuple[int, int]:
+def find_scratch(found: Found) -> tuple[int, int]:
     """Return address and size of executable memory that nobody uses: what pads a library's last page.
 
     Args:
         found: The functions that it is for.
-        used: Addresses that were returned before.
 
     Raises:
         LlamactlError: There is too little of it.
@@ -34,7 +35,10 @@ def find_scratch(found: Found, used: Container[int] = ()) -> tuple[int, int]:
     near = found.targets[0].address
     needed = SLOT_BYTES * (len(found.targets) + 2)
     paths = found.maps.objects()
-    tails = {path: [tail for tail in _tails(found.maps, path) if tail[0] not in used] for path in paths}
+    with _memory(found.maps.pid) as memory:
+        tails = {
+            path: [tail for tail in _tails(found.maps, path) if _is_free(memory, tail)] for path in paths
+        }
     every = [tail for path in paths for tail in tails[path]]
     # The C library and the dynamic linker stay, others may be unloaded.
     lasting = [tail for path in paths if _lasts(path, paths[0]) for tail in tails[path] if tail[1] >= needed]
@@ -44,6 +48,25 @@ def find_scratch(found: Found, used: Container[int] = ()) -> tuple[int, int]:
     if size < SLOT_BYTES * 3:
         raise LlamactlError("no room for breakpoints in the process", "Use uprobes, which need root.")
     return start, min(size, needed)
+
+
+@contextmanager
+def _memory(pid: int) -> Iterator[BufferedReader]:
+    try:
+        with Path(f"/proc/{pid}/mem").open("rb") as memory:
+            yield memory
+    except OSError as error:
+        raise LlamactlError(f"can't read the memory of process {pid}: {error.strerror}") from error
+
+
+def _is_free(memory: BufferedReader, tail: tuple[int, int]) -> bool:
+    """Whether nothing lies there, such as our slots."""
+    start, size = tail
+    try:
+        memory.seek(start)
+        return not any(memory.read(size))
+    except OSError:
+        return False
 
 
 def _lasts(path: str, program: str) -> bool:

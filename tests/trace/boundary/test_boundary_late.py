@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from boundary_support import PROGRAMS, Attached, assert_untouched, attach, compile_program, start
+from boundary_support import Attached, assert_untouched, attach, compile_program, start
 
 pytest.importorskip("numpy")
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="breakpoints are made for x86-64")
