@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SLOT_BYTES = 32
 """The most that a slot takes; two thirds of it are usual."""
 LASTING = ("libc.so", "libc-", "ld-linux", "ld-musl", "libm.so", "libpython", "libstdc++", "libgcc_s")
+ADDRESS_BYTES = 8
 REACH = 1 << 30
 """Bytes; a slot so near to the functions can hold instructions that address relative to themselves."""
 
@@ -36,9 +37,7 @@ def find_scratch(found: Found) -> tuple[int, int]:
     needed = SLOT_BYTES * (len(found.targets) + 2)
     paths = found.maps.objects()
     with _memory(found.maps.pid) as memory:
-        tails = {
-            path: [tail for tail in _tails(found.maps, path) if _is_free(memory, tail)] for path in paths
-        }
+        tails = {path: [_free(memory, tail) for tail in _tails(found.maps, path)] for path in paths}
     every = [tail for path in paths for tail in tails[path]]
     # The C library and the dynamic linker stay, others may be unloaded.
     lasting = [tail for path in paths if _lasts(path, paths[0]) for tail in tails[path] if tail[1] >= needed]
@@ -59,14 +58,17 @@ def _memory(pid: int) -> Iterator[BufferedReader]:
         raise LlamactlError(f"can't read the memory of process {pid}: {error.strerror}") from error
 
 
-def _is_free(memory: BufferedReader, tail: tuple[int, int]) -> bool:
-    """Whether nothing lies there, such as our slots."""
+def _free(memory: BufferedReader, tail: tuple[int, int]) -> tuple[int, int]:
+    """Return what of it nobody uses: behind our own slots, if there are any."""
     start, size = tail
     try:
         memory.seek(start)
-        return not any(memory.read(size))
+        used = len(memory.read(size).rstrip(b"\0"))
     except OSError:
-        return False
+        return start, 0
+    # A slot ends with an address, whose upper bytes are zeros.
+    taken = (used + ADDRESS_BYTES + SLOT_BYTES - 1) & -SLOT_BYTES if used else 0
+    return start + taken, max(size - taken, 0)
 
 
 def _lasts(path: str, program: str) -> bool:
