@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from boundary_support import Attached, assert_untouched, attach, compile_program, start
+from boundary_support import Attached, Memory, assert_untouched, attach, compile_program, start
+
+from llamactl.trace.boundary.attached import catch_calls
+from llamactl.trace.engines.base import Options
+from llamactl.trace.engines.ptrace import PtraceEngine
 
 pytest.importorskip("numpy")
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="breakpoints are made for x86-64")
@@ -91,8 +96,6 @@ def test_a_started_program_ends_with_llamactl(outside: Path) -> None:
     handle = os.pidfd_open(int(child))
     llamactl.send_signal(signal.SIGKILL)
     assert llamactl.wait() == -signal.SIGKILL
-    import select
-
     assert select.select([handle], [], [], 30)[0]
     os.close(handle)
 
@@ -152,3 +155,27 @@ def test_a_library_that_comes_and_goes(late: Attached, built: Path, tmp_path: Pa
     assert_untouched(late.process.pid)
     assert late.end()[1] == 7
     assert len(late.writer.calls("llama_n_ctx")) == 10 + 11 + 12 + 13 + 14
+
+
+def test_uprobes_find_a_library_that_comes_late(built: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("uprobes need root")
+    process = start(compile_program("cc", tmp_path / "late", ["boundary_late.c"], "-ldl"))
+    calls = catch_calls(
+        process.pid, PtraceEngine(Options(selection=frozenset())), breakpoints=False, watch=False
+    )
+    assert "no library of llama.cpp" in calls.notes[0]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    writer = Memory()
+    for count in (5, 40):
+        process.stdin.write(f"{built / 'libllama.so'} {count}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == f"done {count * (count + 1) // 2}\n"
+        while "after attaching" not in calls.notes[0]:
+            calls.drain(writer)  # type: ignore[arg-type]
+    calls.finish(writer)  # type: ignore[arg-type]
+    calls.close()
+    assert not process.communicate()[0]
+    assert process.returncode == 7
+    assert len(writer.calls("llama_n_ctx")) == 40, "those before it was found aren't seen"
