@@ -69,6 +69,7 @@ struct watch_state {
     int process;
     int last_watched;
     int error;
+    int filtered;
 };
 
 struct tracer_state {
@@ -124,8 +125,10 @@ void *tracer_block_strings(struct sink_block *block);
 
 typedef struct perf perf_t;
 /* Before the program starts: watch what llama.cpp hands out, by perf or (NULL) ptrace. touches: stop after
- * so many, 0 for never. 0 or an errno. */
-int tracer_watch(tracer_t *tracer, perf_t *perf, uint32_t touches);
+ * so many, 0 for never; asks: the agent's word, set to 0 when the program filters its system calls. 0 or an
+ * errno. */
+int tracer_watch(tracer_t *tracer, perf_t *perf, uint32_t touches, uint32_t *asks);
+int tracer_ask_allowed(void);
 int tracer_watch_state(tracer_t *tracer, int buffer, struct watch_state *state);
 const char *tracer_watch_maps(tracer_t *tracer, uint32_t *bytes);
 int perf_running(perf_t *perf);

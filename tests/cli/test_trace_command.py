@@ -33,7 +33,8 @@ def llamactl(*words: str, **options: object) -> subprocess.CompletedProcess[str]
         (("--format", "yaml", "--", "true"), "--format yaml"),
         (("--show", "nothing", "--", "true"), "no such table"),
         (("-p", "1", "--compare-untraced"), "needs a command"),
-        (("--watch", "--", "true"), "--watch needs a process"),
+        (("--watch", "--no-calls", "--", "true"), "--watch needs the calls"),
+        (("--breakpoints", "--no-calls", "--", "true"), "--breakpoints needs the calls"),
     ],
 )
 def test_mistakes_on_the_command_line(words: tuple[str, ...], complaint: str) -> None:
