@@ -18,7 +18,7 @@ enum { MAX_OBJECTS = 4096, BUCKETS = 8192 };
 static struct object objects[MAX_OBJECTS];
 static uint32_t object_count;
 static uint16_t buckets[BUCKETS]; // hook number plus one
-static uint32_t binding_now; // the process that is at it, 0 for none
+static uint32_t binding_now;      // the process that is at it, 0 for none
 
 static uint64_t hash_text(uint64_t hash, const char * text) {
     while (*text) {

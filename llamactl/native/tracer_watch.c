@@ -92,8 +92,8 @@ static void arm(struct tracer * tracer, struct task * task, int buffer, uint64_t
         w->elsewhere++;
         return;
     }
-    int error = has_registers(w, buffer) ? watch_both_ends(tracer, task, buffer, address, bytes)
-                                         : -ENOSPC;
+    int error =
+        has_registers(w, buffer) ? watch_both_ends(tracer, task, buffer, address, bytes) : -ENOSPC;
     pthread_mutex_lock(&w->lock);
     state->error = error;
     state->moves += state->address && state->address != address;
