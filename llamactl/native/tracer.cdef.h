@@ -55,6 +55,8 @@ void tracer_looks(tracer_t *tracer);
 int tracer_look(tracer_t *tracer, int timeout_ms);
 /* The program may go on; what tracer_breakpoints was given since is armed before. */
 void tracer_looked(tracer_t *tracer);
+/* Nobody will answer any more: the program waits for nothing. */
+void tracer_looks_no_more(tracer_t *tracer);
 /* While the program waits: functions whose int3 has vanished, since their library was unloaded; how many. */
 uint32_t tracer_points_gone(tracer_t *tracer, uint64_t *addresses, uint32_t most);
 void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);

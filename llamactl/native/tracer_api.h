@@ -93,6 +93,7 @@ const char * tracer_watch_maps(struct tracer * tracer, uint32_t * bytes);
 void tracer_looks(struct tracer * tracer);
 int tracer_look(struct tracer * tracer, int timeout_ms);
 void tracer_looked(struct tracer * tracer);
+void tracer_looks_no_more(struct tracer * tracer);
 uint32_t tracer_points_gone(struct tracer * tracer, uint64_t * addresses, uint32_t most);
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
 int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
