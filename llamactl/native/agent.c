@@ -7,6 +7,7 @@
 // It never prints, never takes a lock on the way of a call and uses no libc: when anything is
 // missing it stays out of the program.
 #include <sys/mman.h>
+#include <time.h>
 
 #include "agent.h"
 
@@ -17,7 +18,7 @@ enum { MAX_OBJECTS = 4096, BUCKETS = 8192 };
 static struct object objects[MAX_OBJECTS];
 static uint32_t object_count;
 static uint16_t buckets[BUCKETS]; // hook number plus one
-static uint32_t binding_now;
+static uint32_t binding_now;      // the process that is at it, 0 for none
 
 static uint64_t hash_text(uint64_t hash, const char * text) {
     while (*text) {
@@ -180,13 +181,21 @@ static struct hook * hook_for(const struct hook * wanted, const char * name) {
     return hook;
 }
 
-// Binding is rare, so one thread at a time; a child forked in the middle of it gives up after a
-// while.
+// Binding is rare, so one thread at a time. The first one brings in the ring's pages, which takes
+// milliseconds, so others sleep; in a child that was forked meanwhile its parent's thread isn't
+// there.
+enum { SPINS = 1000, SLEEPS = 20000, SLEEP_NS = 50000 };
+
 static int binding_begin(void) {
-    for (unsigned tries = 0; tries < 1000000; tries++) {
-        uint32_t idle = 0;
-        if (swap_if(&binding_now, &idle, 1)) {
+    const uint32_t mine = (uint32_t) sys3(__NR_getpid, 0, 0, 0);
+    for (unsigned tries = 0; tries < SPINS + SLEEPS; tries++) {
+        uint32_t owner = load(&binding_now);
+        if (owner != mine && swap_if(&binding_now, &owner, mine)) {
             return 1;
+        }
+        if (tries >= SPINS) {
+            const struct timespec pause = {0, SLEEP_NS};
+            sys3(__NR_nanosleep, (long) &pause, 0, 0);
         }
     }
     add(&ring->lost_sites, 1);

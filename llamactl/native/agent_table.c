@@ -183,11 +183,16 @@ static const struct {
     const char * name;
     int role;
 } roles[] = {
-    {"llama_vocab_n_tokens", ROLE_VOCABULARY},       {"llama_n_vocab", ROLE_VOCABULARY},
-    {"llama_model_n_embd", ROLE_EMBEDDING_SIZE},     {"llama_n_embd", ROLE_EMBEDDING_SIZE},
-    {"llama_get_logits", ROLE_LOGITS},               {"llama_get_logits_ith", ROLE_LOGITS},
-    {"llama_get_embeddings", ROLE_EMBEDDINGS},       {"llama_get_embeddings_ith", ROLE_EMBEDDINGS},
-    {"llama_get_embeddings_seq", ROLE_EMBEDDINGS},   {"llama_state_get_data", ROLE_STATE},
+    {"llama_vocab_n_tokens", ROLE_VOCABULARY},
+    {"llama_n_vocab", ROLE_VOCABULARY},
+    {"llama_model_n_embd", ROLE_EMBEDDING_SIZE},
+    {"llama_n_embd", ROLE_EMBEDDING_SIZE},
+    {"llama_get_logits", ROLE_LOGITS},
+    {"llama_get_logits_ith", ROLE_LOGITS},
+    {"llama_get_embeddings", ROLE_EMBEDDINGS},
+    {"llama_get_embeddings_ith", ROLE_EMBEDDINGS},
+    {"llama_get_embeddings_seq", ROLE_EMBEDDINGS},
+    {"llama_state_get_data", ROLE_STATE},
 };
 
 int table_role(const char * name) {

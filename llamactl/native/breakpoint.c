@@ -4,22 +4,12 @@
 #include "tracer_api.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define KCMP_VM 1
-#define CODE_BYTES 16
-#define SLOT_ALIGNMENT 8
-
-static int open_memory(pid_t pid) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/mem", (int) pid);
-    return open(path, O_RDWR | O_CLOEXEC);
-}
 
 bool breakpoint_read(const struct breakpoints * b, uint64_t address, void * buffer, size_t size) {
     return pread(b->memory, buffer, size, (off_t) address) == (ssize_t) size;
@@ -30,166 +20,10 @@ bool breakpoint_write(const struct breakpoints * b, uint64_t address, const void
     return pwrite(b->memory, bytes, size, (off_t) address) == (ssize_t) size;
 }
 
-const struct point * breakpoint_point(const struct breakpoints * b, uint64_t address) {
-    const struct point * found = NULL;
-    for (const struct point_set * set = b->sets; set && !found; set = set->next) {
-        found = set->gone ? NULL : points_find(set->points, address);
-    }
-    return found;
-}
-
-bool breakpoint_inside(const struct breakpoints * b, uint64_t address) {
-    bool inside = false;
-    for (const struct point_set * set = b->sets; set && !inside; set = set->next) {
-        inside = !set->gone && points_inside(set->points, address);
-    }
-    return inside;
-}
-
-/* The scratch must be what it is taken for: zeros that nobody uses. */
-static bool scratch_is_free(const struct breakpoints * b, const struct point_set * set) {
-    static const uint8_t zeros[256];
-    uint8_t bytes[256];
-    for (uint32_t at = 0; at < set->scratch_bytes; at += sizeof bytes) {
-        uint32_t left = set->scratch_bytes - at;
-        uint32_t part = left < sizeof bytes ? left : sizeof bytes;
-        if (!breakpoint_read(b, set->scratch + at, bytes, part) ||
-            memcmp(bytes, zeros, part) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool place_slot(struct breakpoints * b, struct point_set * set, struct point * point,
-                       uint64_t at) {
-    uint8_t code[CODE_BYTES] = {0}, slot[SLOT_BYTES];
-    point->armed = 0;
-    if (pread(b->memory, code, sizeof code, (off_t) point->address) < 1 || code[0] == INT3) {
-        return false;
-    }
-    unsigned size = slot_build(code, point->address, at, slot);
-    if (!size || at + size > set->scratch + set->scratch_bytes ||
-        !breakpoint_write(b, at, slot, size)) {
-        return false;
-    }
-    point->slot = at;
-    point->slot_bytes = (uint8_t) size;
-    set->used_end = at + size;
-    point->original = code[0];
-    return true;
-}
-
-/* The first set's scratch begins with the trampoline. */
-static int place_trampoline(struct breakpoints * b, struct point_set * set) {
-    uint8_t trap = INT3;
-    if (b->placed) {
-        return 0;
-    }
-    if (!breakpoint_write(b, set->used_end, &trap, 1)) {
-        return errno ? errno : EIO;
-    }
-    b->trampoline = set->used_end++;
-    b->placed = true;
-    return 0;
-}
-
-/* Slots first: a thread may meet an int3 as soon as it is written. */
-static int place_slots(struct breakpoints * b, struct point_set * set) {
-    if (!scratch_is_free(b, set)) {
-        set->gone = true;
-        return EBUSY;
-    }
-    set->used_end = (set->scratch + SLOT_BYTES - 1) & ~(uint64_t) (SLOT_BYTES - 1);
-    int error = place_trampoline(b, set);
-    for (uint32_t i = 0; i < set->points->count && !error; i++) {
-        struct point * point = &set->points->rows[i];
-        uint64_t at = (set->used_end + SLOT_ALIGNMENT - 1) & ~(uint64_t) (SLOT_ALIGNMENT - 1);
-        if (!place_slot(b, set, point, at)) {
-            point->slot = 0;
-            b->refused++;
-        }
-    }
-    return error;
-}
-
-static int arm_set(struct breakpoints * b, struct point_set * set) {
-    uint8_t trap = INT3;
-    int error = place_slots(b, set);
-    if (error) {
-        return error;
-    }
-    b->armed = true;
-    for (uint32_t i = 0; i < set->points->count; i++) {
-        struct point * point = &set->points->rows[i];
-        if (point->slot && breakpoint_write(b, point->address, &trap, 1)) {
-            point->armed = 1;
-            b->armed_count++;
-        }
-    }
-    return 0;
-}
-
-int breakpoints_arm(struct tracer * tracer) {
-    struct breakpoints * b = tracer->breakpoints;
-    int error = 0;
-    if (!b || !b->sets) {
-        return 0;
-    }
-    b->process = tracer->root;
-    if (b->memory < 0) {
-        b->memory = open_memory(tracer->root);
-    }
-    if (b->memory < 0) {
-        return errno;
-    }
-    for (struct point_set * set = b->sets; set && !error; set = set->next) {
-        error = set->used_end || set->gone ? 0 : arm_set(b, set);
-    }
-    return error;
-}
-
-/* Whether our int3 is still there: the library may have been unloaded, and something else have its
- * place. */
-static bool is_ours(int memory, uint64_t address) {
-    uint8_t byte = 0;
-    return pread(memory, &byte, 1, (off_t) address) == 1 && byte == INT3;
-}
-
-static void write_originals(const struct breakpoints * b, int memory) {
-    for (const struct point_set * set = b->sets; set; set = set->next) {
-        for (uint32_t i = 0; i < set->points->count; i++) {
-            const struct point * point = &set->points->rows[i];
-            if (point->armed && !set->gone && is_ours(memory, point->address)) {
-                /* Nothing can be done when this fails: then the program has ended. */
-                ssize_t done = pwrite(memory, &point->original, 1, (off_t) point->address);
-                (void) done;
-            }
-        }
-    }
-}
-
-static void clear_set(const struct point_set * set, int memory) {
-    static const uint8_t zeros[SLOT_BYTES];
-    for (uint64_t at = set->scratch; at < set->used_end; at += sizeof zeros) {
-        size_t part = set->used_end - at < sizeof zeros ? set->used_end - at : sizeof zeros;
-        ssize_t done = pwrite(memory, zeros, part, (off_t) at);
-        (void) done;
-    }
-}
-
-static void clear_scratch(const struct breakpoints * b, int memory) {
-    for (const struct point_set * set = b->sets; set; set = set->next) {
-        if (set->used_end && !set->gone) {
-            clear_set(set, memory);
-        }
-    }
-}
-
 void breakpoints_disarm(struct tracer * tracer) {
     struct breakpoints * b = tracer->breakpoints;
     if (b && b->armed) {
-        write_originals(b, b->memory);
+        breakpoint_write_originals(b, b->memory);
         b->armed = false;
     }
 }
@@ -234,11 +68,11 @@ void breakpoint_newcomer(struct tracer * tracer, struct task * task) {
     }
     /* The child's stack is a copy of its parent's, with the return addresses replaced. */
     task->foreign = true;
-    struct restoring restoring = {b, b->placed ? open_memory(task->tid) : -1};
+    struct restoring restoring = {b, b->placed ? breakpoint_memory(task->tid) : -1};
     if (restoring.memory >= 0) {
-        write_originals(b, restoring.memory);
+        breakpoint_write_originals(b, restoring.memory);
         task_each(&tracer->tasks, restore_task, &restoring);
-        clear_scratch(b, restoring.memory);
+        breakpoint_clear_scratch(b, restoring.memory);
         close(restoring.memory);
     }
 }
@@ -264,8 +98,8 @@ static void clear_when_last(struct tracer * tracer, const struct task * task) {
     if (!counting.others && b->placed) {
         /* Through a thread that is still ours: kernels may ask for that (proc_mem.force_override).
          */
-        int memory = open_memory(task->tid);
-        clear_scratch(b, memory < 0 ? b->memory : memory);
+        int memory = breakpoint_memory(task->tid);
+        breakpoint_clear_scratch(b, memory < 0 ? b->memory : memory);
         b->placed = false;
         if (memory >= 0) {
             close(memory);
@@ -287,15 +121,6 @@ static void forget_frames(struct task * task, void * data) {
     }
 }
 
-static void free_sets(struct breakpoints * b) {
-    while (b->sets) {
-        struct point_set * set = b->sets;
-        b->sets = set->next;
-        points_free(set->points);
-        free(set);
-    }
-}
-
 void breakpoint_exec(struct tracer * tracer, struct task * task) {
     struct breakpoints * b = tracer->breakpoints;
     if (!b || task->foreign) {
@@ -313,7 +138,7 @@ void breakpoint_exec(struct tracer * tracer, struct task * task) {
     b->memory = -1;
     b->armed = false;
     b->placed = false;
-    free_sets(b);
+    breakpoint_free_sets(b);
 }
 
 void breakpoint_ended(struct tracer * tracer, struct task * task) {
@@ -337,48 +162,9 @@ void breakpoints_free(struct breakpoints * b) {
         if (b->memory >= 0) {
             close(b->memory);
         }
-        free_sets(b);
+        breakpoint_free_sets(b);
         free(b);
     }
-}
-
-int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
-                       uint32_t bytes) {
-#if defined(__x86_64__)
-    struct breakpoints * b = tracer->breakpoints;
-    struct point_set * set = calloc(1, sizeof *set);
-    if (!b && (b = calloc(1, sizeof *b))) {
-        b->memory = -1;
-        tracer->breakpoints = b;
-    }
-    if (!b || !set) {
-        free(set);
-        return ENOMEM;
-    }
-    struct point_set ** end = &b->sets;
-    while (*end) {
-        end = &(*end)->next;
-    }
-    *set = (struct point_set) {points, scratch, bytes, 0, false, NULL};
-    __atomic_store_n(end, set, __ATOMIC_RELEASE);
-    return 0;
-#else
-    (void) tracer, (void) points, (void) scratch, (void) bytes;
-    return ENOSYS;
-#endif
-}
-
-/* A set of which an int3 has vanished lay in a library that isn't there any more. */
-int tracer_set_gone(struct tracer * tracer, uint32_t number) {
-    struct breakpoints * b = tracer->breakpoints;
-    struct point_set * set = b ? b->sets : NULL;
-    for (; set && number; number--) {
-        set = set->next;
-    }
-    for (uint32_t i = 0; set && i < set->points->count; i++) {
-        set->gone |= set->points->rows[i].armed && !is_ours(b->memory, set->points->rows[i].address);
-    }
-    return !set || set->gone;
 }
 
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state) {

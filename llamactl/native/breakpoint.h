@@ -22,7 +22,7 @@ struct point_set {
     uint64_t scratch;
     uint32_t scratch_bytes;
     uint64_t used_end; /* behind the last slot; 0: nothing is placed yet */
-    bool gone;         /* its library has been unloaded */
+    bool unusable;     /* its scratch isn't what it was taken for */
     struct point_set * next;
 };
 
@@ -76,6 +76,12 @@ void breakpoint_watch_thread(struct tracer * tracer, struct task * task);
 void breakpoint_unwatch_thread(struct task * task);
 /* True when the SIGTRAP was of a watched address. */
 bool breakpoint_watch_trap(struct tracer * tracer, struct task * task);
+
+/* breakpoint_set.c: the program's memory, and what is taken out of it. */
+int breakpoint_memory(pid_t pid);
+void breakpoint_write_originals(const struct breakpoints * b, int memory);
+void breakpoint_clear_scratch(const struct breakpoints * b, int memory);
+void breakpoint_free_sets(struct breakpoints * b);
 
 /* For breakpoint_hit.c. */
 /* The thread is let go: its stack is restored, its open calls are reported. */

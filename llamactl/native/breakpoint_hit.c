@@ -259,7 +259,7 @@ static bool trap_is_pending(const struct task * task) {
 
 static const struct point * point_of_slot(const struct breakpoints * b, uint64_t address) {
     for (const struct point_set * set = b->sets; set; set = set->next) {
-        for (uint32_t i = 0; !set->gone && i < set->points->count; i++) {
+        for (uint32_t i = 0; i < set->points->count; i++) {
             const struct point * point = &set->points->rows[i];
             if (point->slot && address >= point->slot &&
                 address < point->slot + point->slot_bytes) {

@@ -13,7 +13,8 @@
 struct look {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int wanted; /* 0 nothing, 1 libraries, 2 a new program */
+    int wanted;  /* 0 nothing, 1 libraries, 2 a new program */
+    bool nobody; /* looks any more */
 };
 
 static struct timespec after_ms(int ms) {
@@ -32,13 +33,13 @@ static void ask(struct tracer * tracer, int what) {
         return;
     }
     pthread_mutex_lock(&look->lock);
-    look->wanted = what;
+    look->wanted = look->nobody ? 0 : what;
     pthread_cond_broadcast(&look->changed);
     while (look->wanted && !atomic_load(&tracer->request)) {
         struct timespec until = after_ms(STEP_MS);
         pthread_cond_timedwait(&look->changed, &look->lock, &until);
     }
-    bool looked = !look->wanted;
+    bool looked = !look->wanted && !look->nobody;
     look->wanted = 0;
     if (looked) {
         int error = breakpoints_arm(tracer);
@@ -88,6 +89,14 @@ int tracer_look(struct tracer * tracer, int timeout_ms) {
 
 void tracer_looked(struct tracer * tracer) {
     pthread_mutex_lock(&tracer->look->lock);
+    tracer->look->wanted = 0;
+    pthread_cond_broadcast(&tracer->look->changed);
+    pthread_mutex_unlock(&tracer->look->lock);
+}
+
+void tracer_looks_no_more(struct tracer * tracer) {
+    pthread_mutex_lock(&tracer->look->lock);
+    tracer->look->nobody = true;
     tracer->look->wanted = 0;
     pthread_cond_broadcast(&tracer->look->changed);
     pthread_mutex_unlock(&tracer->look->lock);

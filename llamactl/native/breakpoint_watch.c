@@ -1,7 +1,8 @@
 /* Watch addresses with the debug registers through ptrace, where perf events are refused. x86-64.
  *
  * The thread that was handed a buffer takes the addresses over at once, the others at their next
- * stop; new threads begin without (Linux clears them at clone) and stop at their birth. DR7: AMD64 manual, volume 2, 13.1.1. */
+ * stop; new threads begin without (Linux clears them at clone) and stop at their birth. DR7: AMD64
+ * manual, volume 2, 13.1.1. */
 #define _GNU_SOURCE
 #include <linux/ptrace.h>
 #include <signal.h>

@@ -55,8 +55,10 @@ void tracer_looks(tracer_t *tracer);
 int tracer_look(tracer_t *tracer, int timeout_ms);
 /* The program may go on; what tracer_breakpoints was given since is armed before. */
 void tracer_looked(tracer_t *tracer);
-/* While the program waits: whether the library of the set (in the order of coming) is gone. */
-int tracer_set_gone(tracer_t *tracer, uint32_t number);
+/* Nobody will answer any more: the program waits for nothing. */
+void tracer_looks_no_more(tracer_t *tracer);
+/* While the program waits: functions whose int3 has vanished, since their library was unloaded; how many. */
+uint32_t tracer_points_gone(tracer_t *tracer, uint64_t *addresses, uint32_t most);
 void tracer_breakpoint_state(tracer_t *tracer, struct breakpoint_state *state);
 
 struct watch_state {
@@ -69,6 +71,7 @@ struct watch_state {
     int process;
     int last_watched;
     int error;
+    int filtered;
 };
 
 struct tracer_state {
@@ -124,8 +127,10 @@ void *tracer_block_strings(struct sink_block *block);
 
 typedef struct perf perf_t;
 /* Before the program starts: watch what llama.cpp hands out, by perf or (NULL) ptrace. touches: stop after
- * so many, 0 for never. 0 or an errno. */
-int tracer_watch(tracer_t *tracer, perf_t *perf, uint32_t touches);
+ * so many, 0 for never; asks: the agent's word, set to 0 when the program filters its system calls. 0 or an
+ * errno. */
+int tracer_watch(tracer_t *tracer, perf_t *perf, uint32_t touches, uint32_t *asks);
+int tracer_ask_allowed(void);
 int tracer_watch_state(tracer_t *tracer, int buffer, struct watch_state *state);
 const char *tracer_watch_maps(tracer_t *tracer, uint32_t *bytes);
 int perf_running(perf_t *perf);

@@ -73,7 +73,7 @@ struct tracer {
     bool no_calls;   /* no system call is selected */
     bool entry_only; /* another recorder sees the calls: only their strings are wanted */
     struct breakpoints * breakpoints;
-    struct look * look; /* breakpoint_look.c; NULL: nobody looks */
+    struct look * look;             /* breakpoint_look.c; NULL: nobody looks */
     struct watching * watching;     /* buffers to be watched (tracer_watch.h); NULL: none */
     atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
     uint8_t watched_as[WATCHES];    /* the records' nr */

@@ -46,6 +46,7 @@ struct watch_state {
     int process;
     int last_watched; /* its end, too */
     int error;        /* why not: a negative errno */
+    int filtered;     /* the program has set a seccomp filter: nothing new is watched since */
 };
 
 struct perf;
@@ -79,8 +80,11 @@ void tracer_free(struct tracer * tracer);
 int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
                        uint32_t bytes);
 /* Watch the buffers that llama.cpp hands out: by these perf events, or by ptrace (NULL). Before the
- * program starts. touches: stop after so many, 0 for never. 0 or an errno. */
-int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches);
+ * program starts. touches: stop after so many, 0 for never. asks: the agent asks while it isn't 0.
+ * 0 or an errno. */
+int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches, uint32_t * asks);
+/* Whether a program may ask without being killed by a seccomp filter that it inherits. */
+int tracer_ask_allowed(void);
 /* Buffer 0 is the logits, 1 embeddings, 2 the state; 0 when it was never handed out. */
 int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * state);
 /* The mappings when the first buffer was handed out. */
@@ -89,7 +93,8 @@ const char * tracer_watch_maps(struct tracer * tracer, uint32_t * bytes);
 void tracer_looks(struct tracer * tracer);
 int tracer_look(struct tracer * tracer, int timeout_ms);
 void tracer_looked(struct tracer * tracer);
-int tracer_set_gone(struct tracer * tracer, uint32_t number);
+void tracer_looks_no_more(struct tracer * tracer);
+uint32_t tracer_points_gone(struct tracer * tracer, uint64_t * addresses, uint32_t most);
 void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state);
 int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes);
 uint32_t tracer_audit_arch(void);

@@ -106,8 +106,8 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
         break;
     case PTRACE_SYSCALL_INFO_SECCOMP:
         /* In a program with a filter of its own this may follow the entry that was seen already. */
-        if (!task->in_call && !watch_asked(tracer, task, info.seccomp.nr,
-                                           (const uint64_t *) info.seccomp.args)) {
+        if (!task->in_call &&
+            !watch_asked(tracer, task, info.seccomp.nr, (const uint64_t *) info.seccomp.args)) {
             enter_call(tracer, task, info.arch, info.seccomp.nr,
                        (const uint64_t *) info.seccomp.args);
         }

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "breakpoint.h"
@@ -89,8 +92,8 @@ static void arm(struct tracer * tracer, struct task * task, int buffer, uint64_t
         w->elsewhere++;
         return;
     }
-    int error = has_registers(w, buffer) ? watch_both_ends(tracer, task, buffer, address, bytes)
-                                         : -ENOSPC;
+    int error =
+        has_registers(w, buffer) ? watch_both_ends(tracer, task, buffer, address, bytes) : -ENOSPC;
     pthread_mutex_lock(&w->lock);
     state->error = error;
     state->moves += state->address && state->address != address;
@@ -101,7 +104,20 @@ static void arm(struct tracer * tracer, struct task * task, int buffer, uint64_t
     state->since_ns = state->since_ns ? state->since_ns : now_ns();
 }
 
+/* A filter of the program's own may end it for a call that doesn't exist, so it isn't asked any
+ * more. */
+static void note_filter(struct watching * w, uint64_t nr, const uint64_t * args) {
+    bool filters = nr == SYS_seccomp || (nr == SYS_prctl && args[0] == PR_SET_SECCOMP);
+    if (filters && w->asks) {
+        __atomic_store_n(w->asks, 0, __ATOMIC_SEQ_CST);
+        w->filtered = true;
+    }
+}
+
 bool watch_asked(struct tracer * tracer, struct task * task, uint64_t nr, const uint64_t * args) {
+    if (tracer->watching) {
+        note_filter(tracer->watching, nr, args);
+    }
     if (nr != WATCH_CALL || args[0] != WATCH_MAGIC || !tracer->watching) {
         return false;
     }
@@ -149,7 +165,7 @@ void watch_free(struct watching * w) {
     }
 }
 
-int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches) {
+int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches, uint32_t * asks) {
     struct watching * w = calloc(1, sizeof *w);
     if (!w) {
         return ENOMEM;
@@ -157,11 +173,26 @@ int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches) {
     pthread_mutex_init(&w->lock, NULL);
     w->perf = perf;
     w->touches = touches;
+    w->asks = asks;
     if (perf) {
         perf_watch_limit(perf, touches);
     }
     tracer->watching = w;
     return 0;
+}
+
+/* A filter that we inherited (systemd, a container) is the program's as well: a child tries it. */
+int tracer_ask_allowed(void) {
+    int status = 0;
+    if (prctl(PR_GET_SECCOMP) == 0) {
+        return 1;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        syscall(WATCH_CALL, 0);
+        _exit(0);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
 }
 
 int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * state) {
@@ -175,6 +206,7 @@ int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * 
     state->process = w->process;
     state->until_ns = w->perf ? perf_watch_until(w->perf) : w->until_ns;
     state->elsewhere = w->elsewhere;
+    state->filtered = w->filtered;
     if (!w->perf && atomic_load(&tracer->watch_refused)) {
         state->error = -EINVAL;
     }

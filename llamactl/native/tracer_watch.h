@@ -15,6 +15,8 @@ struct watching {
     struct watch_state buffers[BUFFER_COUNT];
     int second;         /* which buffer besides the logits; 0: none yet */
     uint32_t elsewhere; /* buffers of other processes, which aren't watched */
+    uint32_t * asks;    /* the agent asks while this isn't 0; NULL: there is no agent */
+    bool filtered;      /* the program has a seccomp filter of its own and isn't asked any more */
     uint32_t touches;   /* stop watching after so many; 0: never */
     uint64_t until_ns;
     char * maps; /* /proc/PID/maps at the first time */

@@ -73,10 +73,12 @@ class AgentPart:
         from llamactl.trace.boundary.watching import Watching
 
         always = self._watch is True
+        touches = 0 if always else SAMPLED_TOUCHES
+        asks = source.ask_for_buffers()
         try:
-            self._watching = Watching(engine, registers=always, touches=0 if always else SAMPLED_TOUCHES)
-            source.ask_for_buffers()
+            self._watching = Watching(engine, registers=always, touches=touches, asks=asks)
         except LlamactlError as error:
+            asks[:] = 0
             self._unwatched = f"{error}. {error.hint}" if error.hint else str(error)
 
     def stand_down(self) -> None:

@@ -118,9 +118,15 @@ class Ring:
                 f"can't create the agent's ring in {self._directory}: {error.strerror}", hint
             ) from error
 
-    def ask_for_buffers(self) -> None:
-        """Let the program stop when llama.cpp hands out a buffer, so that it can be watched."""
-        self._header["watch"] = 1
+    def ask_for_buffers(self) -> NDArray[np.uint32]:
+        """Let the program stop when llama.cpp hands out a buffer, so that it can be watched.
+
+        Returns:
+            The word that says so, one ``<u4``: 0 stops the asking.
+        """
+        word: NDArray[np.uint32] = self._header["watch"]
+        word[:] = 1
+        return word
 
     def drain(self) -> NDArray[np.void]:
         """Take out the records that are whole, oldest first (dtype ``RECORD``, a copy).

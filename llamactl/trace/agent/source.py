@@ -11,6 +11,9 @@ from llamactl.trace.agent.ring import CAPACITY, Losses, Ring
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from llamactl.trace.capture.writer import CaptureWriter
 
 
@@ -32,9 +35,9 @@ class AgentSource:
         """Return the environment to start the program with."""
         return agent_environment(environment, self._agent, self._ring.path)
 
-    def ask_for_buffers(self) -> None:
+    def ask_for_buffers(self) -> NDArray[np.uint32]:
         """See :meth:`Ring.ask_for_buffers`; before the program starts."""
-        self._ring.ask_for_buffers()
+        return self._ring.ask_for_buffers()
 
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in; to be called every few ms. Returns how many records that was."""

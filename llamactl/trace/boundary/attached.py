@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.breakpoint_source import BreakpointSource
 from llamactl.trace.boundary.breakpoints import WARNING, Breakpoints
 from llamactl.trace.boundary.end_guard import EndGuard
+from llamactl.trace.boundary.maps import ProcessMaps
+from llamactl.trace.boundary.targets import EngineMissingError
 from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.boundary.watching import holder_of
 from llamactl.trace.engines.ptrace import PtraceEngine
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
     from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.engines.base import Engine
+
+
+LOOK_EVERY_S = 0.1
+LATE = "llama.cpp was loaded after attaching: calls are caught from a tenth of a second later on"
 
 
 class AttachedCalls(Protocol):
@@ -66,6 +73,56 @@ class _Beside:
 
     def close(self) -> None:
         self._source.close()
+
+
+class _Late:
+    """Uprobes for a program that hasn't loaded llama.cpp yet: it is looked at again and again.
+
+    What it calls before it was looked at isn't seen.
+    """
+
+    def __init__(self, pid: int, watch: bool, reason: str) -> None:
+        self._pid, self._watch, self._reason = pid, watch, reason
+        self._source: UprobeSource | None = None
+        self._objects: list[str] = []
+        self._next = 0.0
+
+    @property
+    def caught(self) -> bool:
+        """Whether calls are caught by now."""
+        return self._source is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (LATE, *self._source.notes) if self._source is not None else (self._reason,)
+
+    def attached(self) -> None:
+        pass
+
+    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:  # noqa: ARG002
+        return records
+
+    def drain(self, writer: CaptureWriter) -> int:
+        if self._source is None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + LOOK_EVERY_S
+            self._look()
+        return self._source.drain(writer) if self._source is not None else 0
+
+    def _look(self) -> None:
+        try:
+            objects = ProcessMaps(self._pid).objects()
+            if objects != self._objects:
+                self._objects = objects
+                self._source = UprobeSource(self._pid, watch=self._watch)
+        except LlamactlError as error:
+            self._reason = str(error)
+
+    def finish(self, writer: CaptureWriter) -> int:
+        return self._source.finish(writer) if self._source is not None else 0
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
 
 
 class _InEngine:
@@ -161,6 +218,10 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
             return _Beside(source, source.notes)
         source.close()
         reason = f"breakpoints instead of uprobes: {source.notes[0]}"
+    except EngineMissingError as error:
+        if not breakpoints:
+            return _Late(pid, watch, str(error))
+        reason = f"breakpoints instead of uprobes: {error}"
     except LlamactlError as error:
         if not breakpoints:
             hint = "--breakpoints catches calls without uprobes. " + error.hint

@@ -91,8 +91,7 @@ class Breakpoints:
         self._last: Any = ffi.new("struct breakpoint_state *")
         self._calls: CallTable | None = None
         self._tables: Tables = {}
-        self._sets: list[set[tuple[str, int]]] = []
-        self._scratch: set[int] = set()
+        self._known: set[tuple[str, int]] = set()
         self._objects: tuple[tuple[int, str], ...] = ()
         self._idle = False
         self._found = found
@@ -118,8 +117,7 @@ class Breakpoints:
         maps = ProcessMaps(pid)
         objects = tuple((piece.start, piece.path) for piece in maps.pieces if piece.executable)
         if executed:
-            self._sets.clear()
-            self._scratch.clear()
+            self._known.clear()
             self._tables.clear()
             self._idle = self._agent and any(
                 PurePosixPath(path).name.startswith(GLIBC) for _, path in objects
@@ -133,20 +131,20 @@ class Breakpoints:
             self._add(pid)
 
     def _forget_gone(self) -> None:
-        for number, keys in enumerate(self._sets):
-            if keys and lib.tracer_set_gone(self._engine.tracer, number):
-                keys.clear()
+        gone = ffi.new("uint64_t[]", len(self._known) or 1)
+        count = lib.tracer_points_gone(self._engine.tracer, gone, len(self._known))
+        addresses = {gone[index] for index in range(count)}
+        self._known = {key for key in self._known if key[1] not in addresses}
 
     def _add(self, pid: int) -> None:
         """Give the recorder the functions that it doesn't have yet."""
         found = find_targets(pid, self._names, self._gil, unwinders=True, tables=self._tables)
-        known = set().union(*self._sets)
-        targets = tuple(one for one in found.targets if (one.library, one.address) not in known)
+        targets = tuple(one for one in found.targets if (one.library, one.address) not in self._known)
         if not targets:
             return
         new = replace(found, targets=targets)
         kept = [kept_of(one.name, found.exports.get(one.library, ()), frozenset()) for one in targets]
-        start, size = find_scratch(new, self._scratch)
+        start, size = find_scratch(new)
         first = self._number(new, kept)
         rows = [
             point_of(first + index, target, item, self._wants_watch and target.name in LOGITS)
@@ -160,8 +158,7 @@ class Breakpoints:
         if self._found is not None and self.found_engine:
             self._found()
             self._found = None
-        self._scratch.add(start)
-        self._sets.append({(one.library, one.address) for one in targets})
+        self._known |= {(one.library, one.address) for one in targets}
 
     def _number(self, found: Found, kept: list[Kept | None]) -> int:
         """Add the functions to the table of calls and return the first one's number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.engines.native import lib
@@ -37,17 +37,22 @@ class Lookout:
 
     def _run(self) -> None:
         tracer = self._engine.tracer
-        while not self._ended.is_set():
-            asked = int(lib.tracer_look(tracer, WAIT_MS))
-            if asked < 0:
-                return
-            if asked:
-                try:
-                    self._look(self._engine.state().pid, asked == EXECUTED)
-                except LlamactlError as error:
-                    self.failure = str(error)  # The program goes on; its calls are missing.
-                finally:
-                    lib.tracer_looked(tracer)
+        try:
+            asked = 0
+            while not self._ended.is_set() and asked >= 0:
+                asked = int(lib.tracer_look(tracer, WAIT_MS))
+                if asked > 0:
+                    self._answer(tracer, asked == EXECUTED)
+        finally:
+            lib.tracer_looks_no_more(tracer)
+
+    def _answer(self, tracer: Any, executed: bool) -> None:
+        try:
+            self._look(self._engine.state().pid, executed)
+        except (LlamactlError, OSError) as error:
+            self.failure = str(error)  # The program goes on; its calls are missing.
+        finally:
+            lib.tracer_looked(tracer)
 
     def end(self) -> None:
         """Stop looking."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llamactl.errors import LlamactlError
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.boundary.maps import ProcessMaps
 from llamactl.trace.elf import Symbols, read_symbols
@@ -24,6 +25,10 @@ ALL_PREFIXES = (
 )
 ENGINE_NAMES = ("libllama", "libggml", "libmtmd")
 FLOAT, STRING = 5, 6
+
+
+class EngineMissingError(LlamactlError):
+    """The process has no llama.cpp, at least not yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,15 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
-from llamactl.trace.boundary.targets import FLOAT, GIL_FUNCTIONS, STRING, Found, find_targets, kept_of
+from llamactl.trace.boundary.targets import (
+    FLOAT,
+    GIL_FUNCTIONS,
+    STRING,
+    EngineMissingError,
+    Found,
+    find_targets,
+    kept_of,
+)
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
 from llamactl.trace.boundary.watch import LOGITS, Watch, without_own
 from llamactl.trace.capture.record import Kind
@@ -60,7 +68,7 @@ class UprobeSource:
     ) -> None:
         self._found = _distinct(find_targets(pid, names, gil))
         if not any(target.name.startswith("llama_") for target in self._found.targets):
-            raise LlamactlError(f"process {pid} has no library of llama.cpp with functions to catch")
+            raise EngineMissingError(f"process {pid} has no library of llama.cpp with functions to catch")
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
         self._calls = CallTable(self._found, kept)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BUFFERS = ("logits", "embeddings", "state")
 """In the order of ``native/handed_out.h``; records of buffer n have the numbers 2n (first) and 2n + 1 (last)."""
 FLOAT_BYTES = 4
+FILTERED = "the program has a seccomp filter of its own, which may kill for being asked where its buffers are"
 
 
 def holder_of(engine: Engine) -> PtraceEngine | None:
@@ -51,15 +52,26 @@ class Watching:
             signal then, which costs more and unblocks SIGTRAP in the thread.
         perf: Whether perf events may be used.
         touches: Stop after so many touches; 0 for never.
+        asks: The agent's word (``Ring.ask_for_buffers``), set to 0 when the program filters its own system
+            calls; None without the agent.
 
     Raises:
         LlamactlError: Nothing can be watched here.
     """
 
-    def __init__(self, engine: Engine, registers: bool = True, perf: bool = True, touches: int = 0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        registers: bool = True,
+        perf: bool = True,
+        touches: int = 0,
+        asks: NDArray[np.uint32] | None = None,
+    ) -> None:
         holder = holder_of(engine)
         if holder is None:
             raise LlamactlError("the engine doesn't stop the program, so nothing can be watched")
+        if asks is not None and not lib.tracer_ask_allowed():
+            raise LlamactlError("a seccomp filter here kills programs that say where their buffers are")
         code = int(lib.perf_watch_allowed()) if perf else -errno.EACCES
         if code and not registers:
             raise LlamactlError(
@@ -70,7 +82,10 @@ class Watching:
         self._rings = None if code else Rings(None)
         self._readers: Readers | None = None
         self._last: dict[str, Any] = {}
-        lib.tracer_watch(holder.tracer, ffi.NULL if self._rings is None else self._rings.perf, touches)
+        events = ffi.NULL if self._rings is None else self._rings.perf
+        # Holds the ring's memory, so that the recorder may write to it until it ends.
+        self._asks: Any = ffi.NULL if asks is None else ffi.from_buffer("uint32_t[]", asks, True)
+        lib.tracer_watch(holder.tracer, events, touches, self._asks)
 
     def resolve(self, records: NDArray[np.void], add: Callable[[bytes], int]) -> None:
         """Name the readers in WATCH records that came through the engine, in place."""
@@ -118,6 +133,8 @@ class Watching:
                 "way": "ptrace" if self._rings is None else "perf",
                 "pid": states[0].process or None,
                 "elsewhere": states[0].elsewhere,
+                "filtered": bool(states[0].filtered),
+                "refused": first["refused"] or (FILTERED if states[0].filtered else None),
                 "others": [facts for facts in others if facts["address"] is not None],
             }
         return self._last

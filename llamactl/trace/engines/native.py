@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
 
     from llamactl.trace.engines.base import Command
 
-__all__ = ["ASK", "STAGES", "Arguments", "batch_of", "ffi", "find_program", "lib", "selection_bits"]
+__all__ = [
+    "ASK",
+    "STAGES",
+    "STOPS_TO_WATCH",
+    "Arguments",
+    "batch_of",
+    "ffi",
+    "find_program",
+    "lib",
+    "selection_bits",
+]
 
 STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "exec", "perf_map", "perf_open")
 SELECT_BYTES = 128
 ASK = 1023
 """A system call that doesn't exist, by which the agent asks for a buffer to be watched (``handed_out.h``)."""
+STOPS_TO_WATCH = frozenset({ASK, *{"x86_64": (157, 317), "aarch64": (167, 277)}.get(platform.machine(), ())})
+"""ASK, and prctl and seccomp: a program that filters its own system calls isn't asked any more."""
 
 
 class Arguments:

@@ -208,10 +208,9 @@ class PerfEngine(Engine):
         wanted = self._options.selection
         paths = numbers_with_paths()
         stopped = paths if wanted is None else paths & wanted
-        asks = frozenset({ASK}) if self._options.asks else frozenset()
-        if stopped or asks:
-            self._by_ptrace = (stopped - numbers_told_on_entry()) | asks
-            self._strings = PtraceEngine(Options(selection=stopped | asks))
+        if stopped or self._options.asks:
+            self._by_ptrace = stopped - numbers_told_on_entry()
+            self._strings = PtraceEngine(Options(selection=stopped, asks=self._options.asks))
             lib.tracer_entry_only(self._strings.tracer)
 
     def _drop_strings(self) -> None:
@@ -230,7 +229,7 @@ class PerfEngine(Engine):
         self._perf = lib.perf_new(BLOCKS, ring, *self._ids, options.faults, births, selection_bits(mine))
         if self._perf == ffi.NULL:
             raise MemoryError("no memory for the recorder")
-        allowed = number_filter(options.selection, self._by_ptrace)
+        allowed = number_filter(options.selection, self._by_ptrace | ({ASK} if options.asks else set()))
         leaves = f"{allowed}||{SIGRETURN_LEAVES}" if allowed else ""
         self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
 

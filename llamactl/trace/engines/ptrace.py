@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.native import (
-    ASK,
     STAGES,
+    STOPS_TO_WATCH,
     Arguments,
     batch_of,
     ffi,
@@ -75,7 +75,7 @@ class PtraceEngine(Engine):
         selection = self._options.selection
         self._program = "" if self._options.loops else find_program(command)
         arguments = Arguments(command, self._program)
-        asked = frozenset({ASK}) if self._options.asks else frozenset()
+        asked = STOPS_TO_WATCH if self._options.asks else frozenset()
         code = b"" if selection is None else encode(build_filter(selection | asked, lib.tracer_audit_arch()))
         filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
         self._keep = (arguments, code, filter_bytes)

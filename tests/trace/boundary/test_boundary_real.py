@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from boundary_support import PROGRAMS, attach, start
 import llamactl
 from llamactl.errors import LlamactlError
 from llamactl.trace.analysis.binding import BindingKind, bindings
+from llamactl.trace.boundary.attached import catch_calls
+from llamactl.trace.engines.base import Options
+from llamactl.trace.engines.ptrace import PtraceEngine
 
 SOURCES = Path(llamactl.__file__).resolve().parents[1]
 LIBRARIES = SOURCES / "llamactl" / "lib"
@@ -61,9 +65,33 @@ def test_generation(
     for name, called in json.loads(out)["counts"].items():
         assert counts[name] == called, name
     assert counts["llama_decode"] == COUNT
+    ended = traced.writer.counts(ended=True)
     about = traced.writer.facts["boundary"]
     assert about["refused" if way == "breakpoints" else "lost"] == 0
+    if (way, which) == ("uprobes", "engine"):  # Its C++ code catches exceptions.
+        assert ended["llama_decode"] == 0
+        assert about["no_ends"]
+    else:
+        assert ended["llama_decode"] == COUNT
     found = bindings(traced.writer.exchange())[0]
     assert found.kind is KINDS[which]
     assert b"Paris" not in bytes(traced.writer.arena)
     assert b"capital" not in bytes(traced.writer.arena)
+
+
+def test_breakpoints_where_uprobes_see_no_ends(monkeypatch: pytest.MonkeyPatch, model_file: str) -> None:
+    """When they are allowed, breakpoints are taken for llamactl's own module: its calls have ends then."""
+    if platform.machine() != "x86_64" or os.geteuid() != 0:
+        pytest.skip("needs uprobes (root) and breakpoints (x86-64)")
+    monkeypatch.setenv("PYTHONPATH", str(SOURCES))
+    process = start(sys.executable, PROGRAMS / "boundary_generate.py", "engine", model_file, "1")
+    engine = PtraceEngine(Options(selection=frozenset(), faults=False))
+    calls = catch_calls(process.pid, engine, breakpoints=True, watch=False)
+    try:
+        assert calls.notes[0].startswith("breakpoints instead of uprobes: _engine")
+        assert "from C++" in calls.notes[0]
+    finally:
+        engine.close()
+        calls.close()
+    assert process.communicate("\n")[1] is None
+    assert process.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -141,3 +142,23 @@ def test_what_refuses_is_said(built: Path, tmp_path: Path, monkeypatch: pytest.M
     assert facts.buffer is not None
     assert facts.buffer.address is None
     assert "--watch" in facts.buffer.refused
+
+
+def test_a_program_with_a_filter_of_its_own_is_left_alone(built: Path, tmp_path: Path, engine: str) -> None:
+    """Its filter kills for calls that don't exist, so it isn't asked where its buffers are."""
+    program = PROGRAMS / "boundary_filtered.py"
+    library = built / "reads" / "libllama.so"
+    capture, facts = traced(tmp_path, engine, program, library, "list", "3", watch=True)
+    assert capture.metadata["watch"]["filtered"]
+    assert facts.buffer is not None
+    assert "seccomp filter" in facts.buffer.refused
+
+
+def test_an_inherited_filter_is_tried_first() -> None:
+    code = "from llamactl.trace.engines.native import lib; print(lib.tracer_ask_allowed())"
+    sandbox = (sys.executable, str(PROGRAMS / "boundary_filtered.py"), "--exec")
+    for before, allowed in (((), "1"), (sandbox, "0")):
+        done = subprocess.run(
+            [*before, sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == allowed
