@@ -3,7 +3,7 @@
 Real runs of ``llamactl bench --against``, in turns: the engine against itself, and the engine against one whose
 ``llama_decode`` takes longer by some percent (tests/programs/slow_engine.c). Run it on a busy machine too.
 
-    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 240]
+    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 400]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from llamactl.errors import EXIT_CHECK_FAILED, EXIT_OK
 
 SOURCE = Path(__file__).resolve().parent.parent / "tests" / "programs" / "slow_engine.c"
-CONDITIONS = ("tg1 < 0.99", "tg1.cpu_ns > 1.01")
+CONDITIONS = ("tg1 < 0.995", "tg1.cpu_ns > 1.005")
 
 
 def arguments() -> argparse.Namespace:
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("engine_lib", type=Path)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--percent", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=240)
+    parser.add_argument("--pairs", type=int, default=400)
     return parser.parse_args()
 
 
