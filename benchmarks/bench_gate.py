@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("engine_lib", type=Path)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--prio", type=int, default=0, help="as of llamactl bench")
     parser.add_argument("--percent", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=400)
     return parser.parse_args()
@@ -52,6 +53,7 @@ def slower(engine_lib: Path, directory: Path, percent: int) -> Path:
 def failed(given: argparse.Namespace, engine: Path | None) -> dict[str, bool]:
     """Run one comparison of an engine with the one as shipped, and return which conditions failed."""
     command = [sys.executable, "-m", "llamactl", "bench", "-q", "-m", str(given.model), "-t", "1"]
+    command += ["--prio", str(given.prio)]
     command += ["-p", "0", "-n", "1", "-r", str(given.pairs), "--against", str(given.engine_lib)]
     for condition in CONDITIONS:
         command += ["--fail-if", condition]

@@ -90,7 +90,7 @@ def compare(
     Raises:
         LlamactlError: They have no test in common, or one without samples.
     """
-    theirs, ours = _by_name(base), _by_name(new)
+    theirs, ours = by_name(base), by_name(new)
     common = [name for name in ours if name in theirs]
     if not common:
         raise LlamactlError(
@@ -125,7 +125,8 @@ def result_names(settings: list[tuple[Setup, str]]) -> list[str]:
     ]
 
 
-def _by_name(report: BenchReport) -> dict[str, Result]:
+def by_name(report: BenchReport) -> dict[str, Result]:
+    """Return the results of a report by their names (:func:`result_names`)."""
     names = result_names([(result.setup, result.test.name) for result in report.results])
     return dict(zip(names, report.results, strict=True))
 
@@ -151,8 +152,12 @@ def undisturbed_ns(result: Result) -> list[int] | None:
     Sleeping and waiting for a lock, a disk or another thread stay in. ``None`` where the kernel doesn't tell.
     """
     waits = [sample.counters.get("run_delay_ns") for sample in result.samples]
-    times = [sample.ns - wait for sample, wait in zip(result.samples, waits, strict=True) if wait is not None]
-    return times if len(times) == len(waits) and all(one > 0 for one in times) else None
+    times = [
+        max(sample.ns - wait, 1)
+        for sample, wait in zip(result.samples, waits, strict=True)
+        if wait is not None
+    ]
+    return times if len(times) == len(waits) else None
 
 
 def counter_value(result: Result, counter: str) -> float | None:
@@ -185,7 +190,7 @@ IDENTITY: dict[str, Callable[[BenchReport], object]] = {
     "engine": lambda report: report.environment.build_commit,
     "machine": lambda report: (report.environment.cpu_info, report.environment.machine.get("cpus")),
 }
-"""What a baseline must share; each can be allowed to differ."""
+"""What a baseline must share as a whole."""
 
 
 def differences(base: BenchReport, new: BenchReport) -> Iterator[tuple[str, str, str]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from llamactl.bench.compare import COUNTERS, IDENTITY, Comparison, ReportComparison, undisturbed_ns
+from llamactl.bench.compare import COUNTERS, IDENTITY, Comparison, ReportComparison, by_name, undisturbed_ns
+from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport
 from llamactl.bench.statistics import Ratio, chance_above, chance_below, least_chance, speed_ratio
 from llamactl.errors import LlamactlError, UsageError
@@ -17,6 +18,9 @@ NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 EXPRESSION = re.compile(rf"\s*(?P<what>[^<>=]+?)\s*(?P<op><=|>=|<|>)\s*(?P<limit>{NUMBER})\s*")
 WALL_SHARE = 0.1
 """Of the chance to err, where time with and without waits for a CPU decide: the first one's."""
+SETTINGS = "settings"
+ALLOWABLE = (*IDENTITY, SETTINGS)
+"""What a baseline must share with what is measured now; each can be allowed to differ."""
 ADVICE = "Write NAME < NUMBER, such as 'tg128 < 0.97' or 'minor_faults > 1.10'."
 
 
@@ -116,10 +120,10 @@ def check_baseline(base: BenchReport, new: BenchReport, allowed: Collection[str]
     Args:
         base: The baseline.
         new: What was measured now.
-        allowed: Keys of :data:`llamactl.bench.compare.IDENTITY` that may differ.
+        allowed: Which of :data:`ALLOWABLE` may differ.
 
     Raises:
-        LlamactlError: It is of another model, engine or machine, or wasn't finished.
+        LlamactlError: It is of another model, engine or machine, of other settings, or wasn't finished.
     """
     if not base.complete:
         raise LlamactlError(
@@ -132,6 +136,21 @@ def check_baseline(base: BenchReport, new: BenchReport, allowed: Collection[str]
                 f"the baseline is of another {name}: {theirs} there, {ours} here",
                 f"Measure it again (--update-baseline), or pass --allow-different {name}.",
             )
+    if SETTINGS not in allowed:
+        _check_settings(base, new)
+
+
+def _check_settings(base: BenchReport, new: BenchReport) -> None:
+    ours = dict(by_name(new))
+    for name, result in by_name(base).items():
+        for field in fields(Setup) if name in ours else ():
+            theirs, here = getattr(result.setup, field.name), getattr(ours[name].setup, field.name)
+            # The file may have moved: what is in it was compared before.
+            if theirs != here and field.name != "model_filename":
+                raise LlamactlError(
+                    f"{name}: the baseline has {field.name} {theirs}, this run {here}",
+                    f"Measure alike, or pass --allow-different {SETTINGS}.",
+                )
 
 
 def judge(conditions: Sequence[Condition], found: ReportComparison) -> tuple[Verdict, ...]:

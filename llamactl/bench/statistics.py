@@ -30,6 +30,11 @@ class Ratio:
     high: float | None
 
 
+def require_scipy() -> None:
+    """Raise :class:`LlamactlError` if SciPy isn't installed; before measuring, not after."""
+    _scipy()
+
+
 def _scipy() -> Any:
     try:
         import scipy.stats
@@ -161,5 +166,8 @@ def _pairs(base: Any, new: Any, per_process: int) -> Any:
         )
     import numpy as np
 
-    starts = range(0, len(base), per_process)
-    return np.array([np.median((base - new)[start : start + per_process]) for start in starts])
+    differences = base - new
+    whole = len(differences) - len(differences) % per_process
+    medians = np.median(differences[:whole].reshape(-1, per_process), axis=1)
+    rest = differences[whole:]
+    return np.append(medians, np.median(rest)) if len(rest) else medians
