@@ -47,7 +47,7 @@ class Program:
 
     def __init__(self, command: list[str], library: Path) -> None:
         self._here, there = socket.socketpair()
-        self.waited_ns: list[int] = []
+        self._waited_ns: list[int] = []
         environment = {
             **os.environ,
             "LD_PRELOAD": str(library),
@@ -69,12 +69,12 @@ class Program:
         """Let it load and warm up; it stops before its first repetition."""
         self._stopped()
         self.turn()
-        self.waited_ns.clear()
+        self._waited_ns.clear()
 
     def turn(self) -> None:
         """Let it do one repetition."""
         self._here.send(b"g")
-        self.waited_ns.append(self._stopped())
+        self._waited_ns.append(self._stopped())
 
     def _stopped(self) -> int:
         told = self._here.recv(8)
@@ -82,13 +82,16 @@ class Program:
             raise SystemExit(f"{self._process.args!r} ended early")
         return int(struct.unpack("q", told)[0])
 
-    def samples_ns(self) -> list[int]:
-        """Let it end and return its repetitions, without the last, which wasn't a turn."""
+    def samples_ns(self) -> tuple[list[int], list[int]]:
+        """Let it end and return its repetitions, with and without waits; not the last, which wasn't a turn."""
         self._here.send(b"g")
         out, _ = self._process.communicate()
         self._here.close()
-        samples: list[int] = json.loads(out.splitlines()[0])["samples_ns"]
-        return samples[:-1]
+        row = json.loads(out.splitlines()[0])
+        samples: list[int] = row["samples_ns"][:-1]
+        # llamactl tells by itself, between its clock's readings; it does more outside of them than llama-bench.
+        own = [one["run_delay_ns"] for one in row.get("counters", ())] or self._waited_ns
+        return samples, [max(ns - waited, 1) for ns, waited in zip(samples, own, strict=False)]
 
 
 def taken_in_turns(commands: list[list[str]], turns: int, library: Path) -> list[Program]:
@@ -113,11 +116,9 @@ def compared(test: str, threads: str, given: argparse.Namespace, library: Path) 
     without: tuple[list[int], list[int]] = ([], [])
     for _ in range(given.processes):
         for side, program in enumerate(taken_in_turns(commands, given.turns, library)):
-            samples = program.samples_ns()
+            samples, undisturbed = program.samples_ns()
             told[side].extend(samples)
-            without[side].extend(
-                max(ns - waited, 1) for ns, waited in zip(samples, program.waited_ns, strict=True)
-            )
+            without[side].extend(undisturbed)
     how = {"paired": True, "confidence": CONFIDENCE, "per_process": given.turns}
     return speed_ratio(*told, **how), speed_ratio(*without, **how)
 

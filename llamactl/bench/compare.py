@@ -152,8 +152,12 @@ def undisturbed_ns(result: Result) -> list[int] | None:
     Sleeping and waiting for a lock, a disk or another thread stay in. ``None`` where the kernel doesn't tell.
     """
     waits = [sample.counters.get("run_delay_ns") for sample in result.samples]
-    times = [sample.ns - wait for sample, wait in zip(result.samples, waits, strict=True) if wait is not None]
-    return times if len(times) == len(waits) and all(one > 0 for one in times) else None
+    times = [
+        max(sample.ns - wait, 1)
+        for sample, wait in zip(result.samples, waits, strict=True)
+        if wait is not None
+    ]
+    return times if len(times) == len(waits) else None
 
 
 def counter_value(result: Result, counter: str) -> float | None:
@@ -203,7 +207,7 @@ IDENTITY: dict[str, Callable[[BenchReport], object]] = {
     "engine": lambda report: report.environment.build_commit,
     "machine": lambda report: (report.environment.cpu_info, report.environment.machine.get("cpus")),
 }
-"""What a baseline must share; each can be allowed to differ."""
+"""What a baseline must share as a whole."""
 
 
 def differences(base: BenchReport, new: BenchReport) -> Iterator[tuple[str, str, str]]:

@@ -81,13 +81,18 @@ class Counters:
         if reason:
             self.missing.update(dict.fromkeys(RPC, reason))
 
-    def since(self, before: dict[str, int | None]) -> dict[str, int | None]:
-        """Return what was counted since :meth:`read` gave ``before``, without the calls of reading."""
+    def since(self, before: dict[str, int | None], other_reads: int = 0) -> dict[str, int | None]:
+        """Return what was counted since :meth:`read` gave ``before``, without the calls of reading.
+
+        Args:
+            before: The earlier counts.
+            other_reads: How often something else was read in between that isn't part of the work.
+        """
         counts = difference(before, self.read())
         for name, own in self._own.items():
             counted = counts[name]
             if counted is not None:
-                counts[name] = max(counted - own, 0)
+                counts[name] = max(counted - own - other_reads, 0)
         return counts
 
     def _open(self, name: str, kind: int, config: int, *, exclude_kernel: bool = True) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from llamactl.bench.compare import COUNTERS, IDENTITY, Comparison, ReportComparison, undisturbed_ns
+from llamactl.bench.compare import COUNTERS, IDENTITY, Comparison, ReportComparison, by_name, undisturbed_ns
+from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport
-from llamactl.bench.statistics import chance_above, chance_below, least_chance, speed_ratio
+from llamactl.bench.statistics import Ratio, chance_above, chance_below, least_chance, speed_ratio
 from llamactl.errors import LlamactlError, UsageError
 
 NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 EXPRESSION = re.compile(rf"\s*(?P<what>[^<>=]+?)\s*(?P<op><=|>=|<|>)\s*(?P<limit>{NUMBER})\s*")
+WALL_SHARE = 0.1
+"""Of the chance to err, where time with and without waits for a CPU decide: the first one's."""
+SETTINGS = "settings"
+ALLOWABLE = (*IDENTITY, SETTINGS)
+"""What a baseline must share with what is measured now; each can be allowed to differ."""
 ADVICE = "Write NAME < NUMBER, such as 'tg128 < 0.97' or 'minor_faults > 1.10'."
 
 
@@ -114,10 +120,10 @@ def check_baseline(base: BenchReport, new: BenchReport, allowed: Collection[str]
     Args:
         base: The baseline.
         new: What was measured now.
-        allowed: Keys of :data:`llamactl.bench.compare.IDENTITY` that may differ.
+        allowed: Which of :data:`ALLOWABLE` may differ.
 
     Raises:
-        LlamactlError: It is of another model, engine or machine, or wasn't finished.
+        LlamactlError: It is of another model, engine or machine, of other settings, or wasn't finished.
     """
     if not base.complete:
         raise LlamactlError(
@@ -130,6 +136,21 @@ def check_baseline(base: BenchReport, new: BenchReport, allowed: Collection[str]
                 f"the baseline is of another {name}: {theirs} there, {ours} here",
                 f"Measure it again (--update-baseline), or pass --allow-different {name}.",
             )
+    if SETTINGS not in allowed:
+        _check_settings(base, new)
+
+
+def _check_settings(base: BenchReport, new: BenchReport) -> None:
+    ours = dict(by_name(new))
+    for name, result in by_name(base).items():
+        for field in fields(Setup) if name in ours else ():
+            theirs, here = getattr(result.setup, field.name), getattr(ours[name].setup, field.name)
+            # The file may have moved: what is in it was compared before.
+            if theirs != here and field.name != "model_filename":
+                raise LlamactlError(
+                    f"{name}: the baseline has {field.name} {theirs}, this run {here}",
+                    f"Measure alike, or pass --allow-different {SETTINGS}.",
+                )
 
 
 def judge(conditions: Sequence[Condition], found: ReportComparison) -> tuple[Verdict, ...]:
@@ -163,48 +184,51 @@ def _judge(condition: Condition, found: ReportComparison) -> list[Verdict]:
 def _judge_speed(condition: Condition, test: Comparison, found: ReportComparison) -> Verdict:
     """Decide on wall time and, in turns, also on wall time without waits for a CPU; both are paid for.
 
-    The second hardly changes when others take the CPU. It misses what makes the program itself wait for one
-    (more threads than CPUs): that is left to the first.
+    The second hardly changes when others take the CPU, so it gets most of the chance to err. It misses what
+    makes the program itself wait for a CPU (more threads than CPUs): that is much, and is left to the first.
     """
-    base, new = ([sample.ns for sample in result.samples] for result in (test.base, test.new))
+    wall = _Times([one.ns for one in test.base.samples], [one.ns for one in test.new.samples], test.speed)
     own = undisturbed_ns(test.base), undisturbed_ns(test.new)
-    if not found.paired or own[0] is None or own[1] is None:
-        return _decide(condition, test, found, base, new)
-    wall = _decide(condition, test, found, base, new, looks=2)
-    quiet = replace(_decide(condition, test, found, own[0], own[1], looks=2), undisturbed=True)
+    if not found.paired or own[0] is None or own[1] is None or test.undisturbed is None:
+        return _decide(condition, test, found, wall)
+    quiet = _decide(condition, test, found, _Times(own[0], own[1], test.undisturbed), 1 - WALL_SHARE)
+    verdicts = (replace(quiet, undisturbed=True), _decide(condition, test, found, wall, WALL_SHARE))
     # What failed; else what knows more.
-    return min(quiet, wall, key=lambda one: (not one.failed, (one.high or 0) - (one.low or 0)))
+    return min(verdicts, key=lambda one: (not one.failed, (one.high or 0) - (one.low or 0)))
 
 
 def _judge_cpu(condition: Condition, test: Comparison, found: ReportComparison) -> Verdict:
     """Decide on CPU time, which a busy machine hardly changes; more is worse, so the sides are exchanged."""
     base, new = ([sample.counters.get("cpu_ns") or 0 for sample in r.samples] for r in (test.base, test.new))
-    return _decide(condition, test, found, new, base)
+    return _decide(condition, test, found, _Times(new, base))
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """What to decide on: the ratio is ``base`` over ``new``."""
+
+    base: list[int]
+    new: list[int]
+    ratio: Ratio | None = None
 
 
 def _decide(
-    condition: Condition,
-    test: Comparison,
-    found: ReportComparison,
-    base: list[int],
-    new: list[int],
-    looks: int = 1,
+    condition: Condition, test: Comparison, found: ReportComparison, times: _Times, share: float = 1.0
 ) -> Verdict:
-    """Decide whether the ratio of ``base`` over ``new`` is beyond the limit, by a test at the confidence asked.
+    """Decide whether the ratio is beyond the limit, by a test at the confidence asked.
 
-    ``looks`` says how many times the same is decided in other ways: each has that share of the chance to err
-    (Bonferroni).
+    ``share`` of the chance to err is this decision's, where the same is decided in other ways too (Bonferroni).
     """
-    limit, alpha = condition.limit, (1 - found.confidence) / 2
+    limit, alpha, base, new = condition.limit, (1 - found.confidence) / 2, times.base, times.new
     how: Any = {"paired": found.paired, "per_process": found.per_process}
-    if not base or not new or looks * least_chance(len(base), len(new), **how) > alpha:
+    if not base or not new or least_chance(len(base), len(new), **how) / share > alpha:
         raise LlamactlError(
             f"{test.name}: {len(base)} and {len(new)} samples can't decide at {found.confidence:.1%}",
             "Repeat more often (-r 12).",
         )
     chance_of = chance_below if condition.operator.startswith("<") else chance_above
-    chance = min(1.0, looks * chance_of(base, new, limit, **how))
-    ratio = speed_ratio(base, new, confidence=found.confidence, **how)
+    chance = min(1.0, chance_of(base, new, limit, **how) / share)
+    ratio = times.ratio or speed_ratio(base, new, confidence=found.confidence, **how)
     failed = chance < alpha
     straddles = ratio.low is not None and ratio.high is not None and ratio.low < limit < ratio.high
     return Verdict(

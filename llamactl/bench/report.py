@@ -108,9 +108,9 @@ class Environment:
     gpu_info: str
     backends: str
     versions: dict[str, str]
-    machine: dict[str, str | int | float | None]
+    machine: dict[str, str | int | float | bool | None]
     missing: dict[str, str]
-    options: dict[str, str | int | float | None]
+    options: dict[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, slots=True)

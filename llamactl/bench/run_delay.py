@@ -43,29 +43,36 @@ class RunDelay:
             self._fd = -1
 
 
-class Waited:
-    """The waits between :meth:`start` and :meth:`stop`, to be called just outside of another clock's readings.
+class Stopwatch:
+    """Takes wall time and the waits for a CPU in it.
 
-    A wait may fall between that clock's reading and this one's. So the time that reading took is taken off:
-    the result is never more than the true waits, and microseconds less.
+    The two can't be read at the same instant, and a wait of many milliseconds may fall in between. So the account
+    is read outside of the time that counts, and the time that its reading took is taken off the waits: they are
+    never more than the true ones, and microseconds less.
+
+    Attributes:
+        reads: System calls of both readings together.
     """
 
     def __init__(self, account: RunDelay) -> None:
         self._account = account
-        self._before: int | None = None
-        self._outside_ns = 0
+        self.reads = 2 if account.available else 0
+        self._waited_before: int | None = None
+        self._reading_ns = self._begin_ns = 0
 
     def start(self) -> None:
         """Begin."""
-        begin = perf_counter_ns()
-        self._before = self._account.read_ns()
-        self._outside_ns = perf_counter_ns() - begin
+        before = perf_counter_ns()
+        self._waited_before = self._account.read_ns()
+        self._begin_ns = perf_counter_ns()
+        self._reading_ns = self._begin_ns - before
 
-    def stop(self) -> int | None:
-        """Return the nanoseconds waited; ``None`` where the kernel doesn't tell."""
-        begin = perf_counter_ns()
-        now = self._account.read_ns()
-        self._outside_ns += perf_counter_ns() - begin
-        if now is None or self._before is None:
-            return None
-        return max(now - self._before - self._outside_ns, 0)
+    def stop(self) -> tuple[int, int | None]:
+        """Return wall time and waits since the start, in nanoseconds; ``None`` where the kernel doesn't tell."""
+        end_ns = perf_counter_ns()
+        waited = self._account.read_ns()
+        reading_ns = self._reading_ns + perf_counter_ns() - end_ns
+        ns = end_ns - self._begin_ns
+        if waited is None or self._waited_before is None:
+            return ns, None
+        return ns, min(max(waited - self._waited_before - reading_ns, 0), ns)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter_ns
 from typing import TypeVar
 
 from llamactl.bench import page_cache
@@ -16,7 +15,7 @@ from llamactl.bench.counters import Counters, WorkerCounts, workers_since
 from llamactl.bench.crossings import counted
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
-from llamactl.bench.run_delay import Waited
+from llamactl.bench.run_delay import Stopwatch
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.models.hub import parts_of
 
@@ -86,13 +85,11 @@ class Session:
 
     def _timed(self, work: Callable[[], Done]) -> tuple[Done, int, dict[str, int | None], WorkerCounts]:
         workers, before = self._counters.workers(), self._counters.read()
-        waited = Waited(self._counters.run_delay)
-        waited.start()
-        begin = perf_counter_ns()
+        watch = Stopwatch(self._counters.run_delay)
+        watch.start()
         done = work()
-        ns = perf_counter_ns() - begin
-        run_delay_ns = waited.stop()
-        counters = self._counters.since(before)
+        ns, run_delay_ns = watch.stop()
+        counters = self._counters.since(before, watch.reads)
         counters["run_delay_ns"] = run_delay_ns
         return done, ns, counters, workers_since(workers, self._counters.workers())
 

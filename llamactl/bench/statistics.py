@@ -11,6 +11,8 @@ from llamactl.errors import LlamactlError
 
 RESAMPLES = 2000
 SEED = 20_260_101
+TAME = 3
+"""The median of so many pairs has no long tail any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class Ratio:
     value: float
     low: float | None
     high: float | None
+
+
+def require_scipy() -> None:
+    """Raise :class:`LlamactlError` if SciPy isn't installed; before measuring, not after."""
+    _scipy()
 
 
 def _scipy() -> Any:
@@ -94,9 +101,10 @@ def chance_below(
 ) -> float:
     """Return how likely such samples are if the ratio of speeds isn't below ``threshold`` (a p-value).
 
-    Pairs: Wilcoxon's signed-rank test and the sign test, the better of the two paid for twice (Bonferroni):
-    the first sees small shifts under even noise, the second under noise with a long tail, as on a busy
-    machine. Otherwise the Mann-Whitney U test. Raises as :func:`speed_ratio`.
+    Pairs: Wilcoxon's signed-rank test; of single pairs also the sign test, the better of the two paid for twice
+    (Bonferroni): the first sees small shifts under even noise, the second under noise with a long tail, as on a
+    busy machine. Medians of several pairs have no such tail. Otherwise the Mann-Whitney U test. Raises as
+    :func:`speed_ratio`.
     """
     base, new = _logs(base_ns, "BASE"), _logs(new_ns, "NEW")
     stats = _scipy()
@@ -105,6 +113,8 @@ def chance_below(
         if not differences.any():
             return 1.0
         ranks = float(stats.wilcoxon(differences, alternative="less").pvalue)
+        if per_process >= TAME:
+            return ranks
         below, count = int((differences < 0).sum()), int((differences != 0).sum())
         signs = float(stats.binomtest(below, count, alternative="greater").pvalue)
         return min(1.0, 2 * min(ranks, signs))
@@ -125,7 +135,9 @@ def chance_above(
 
 def least_chance(n_base: int, n_new: int, *, paired: bool, per_process: int = 1) -> float:
     """Return the smallest p-value that so few samples can ever give."""
-    return 2.0 ** (1 - -(-n_base // per_process)) if paired else 1 / math.comb(n_base + n_new, n_base)
+    if not paired:
+        return 1 / math.comb(n_base + n_new, n_base)
+    return 2.0 ** ((per_process < TAME) - -(-n_base // per_process))
 
 
 def _median_difference(base: Any, new: Any, axis: int = -1) -> Any:
@@ -154,5 +166,8 @@ def _pairs(base: Any, new: Any, per_process: int) -> Any:
         )
     import numpy as np
 
-    starts = range(0, len(base), per_process)
-    return np.array([np.median((base - new)[start : start + per_process]) for start in starts])
+    differences = base - new
+    whole = len(differences) - len(differences) % per_process
+    medians = np.median(differences[:whole].reshape(-1, per_process), axis=1)
+    rest = differences[whole:]
+    return np.append(medians, np.median(rest)) if len(rest) else medians

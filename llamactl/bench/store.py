@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import math
 import sqlite3
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from llamactl.bench.plan import BenchTest, Setup
 from llamactl.bench.report import BenchReport, Environment, Memory, ModelFacts, Result, Sample
+from llamactl.bench.typed import expect, made
 from llamactl.errors import UsageError
 
 SCHEMA, SCHEMA_VERSION = "llamactl.bench", 1
 SQLITE_MAGIC = b"SQLite format 3\x00"
-T = TypeVar("T")
+RESULT_FIELDS: dict[str, Any] = {
+    "test_time": str,
+    "samples": list,
+    "crossings": dict[str, int] | None,
+    "crossings_tokens": int,
+    "machine": dict[str, float | None],
+    "warnings": list,
+}
 
 
 def load(reference: str) -> BenchReport:
@@ -32,8 +40,8 @@ def load(reference: str) -> BenchReport:
     if _head(path) == SQLITE_MAGIC:
         return from_document(_from_history(path, int(number) if number else None), path)
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = _parsed(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't JSON"
         raise UsageError(f"{path!r} can't be read: {reason}", "Name a file that --save wrote.") from None
     return from_document(value, path)
@@ -55,6 +63,18 @@ def last_two(path: str) -> tuple[BenchReport, BenchReport]:
     return load(f"{path}#{runs[-2]}"), load(f"{path}#{runs[-1]}")
 
 
+def _parsed(text: str) -> Any:
+    """Return the value of a JSON text. Python also takes NaN and numbers without end, JSON doesn't."""
+
+    def finite(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"{number} isn't a number")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
+
+
 def _head(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
@@ -73,7 +93,10 @@ def _from_history(path: str, number: int | None) -> Any:
     rows = _query(path, "SELECT document FROM llamactl_bench WHERE run = ?", (wanted,))
     if not rows:
         raise UsageError(f"{path!r} has no run {number}", f"It holds: {', '.join(map(str, runs)) or 'none'}.")
-    return json.loads(rows[0][0])
+    try:
+        return _parsed(rows[0][0])
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError(f"{path!r}: run {wanted} is damaged: it isn't JSON", "Name another run.") from None
 
 
 def _query(path: str, sql: str, values: tuple[object, ...]) -> list[Any]:
@@ -106,11 +129,13 @@ def from_document(value: Any, source: str) -> BenchReport:
             "Measure it again.",
         )
     try:
+        for name, hint in (("complete", bool), ("planned", list), ("warnings", list), ("results", list)):
+            expect(value[name], hint, name)
         return BenchReport(
-            environment=_make(Environment, value["environment"]),
-            models=tuple(_make(ModelFacts, one) for one in value["models"]),
+            environment=made(Environment, value["environment"]),
+            models=tuple(made(ModelFacts, one) for one in value["models"]),
             results=tuple(_result(one) for one in value["results"]),
-            complete=bool(value["complete"]),
+            complete=value["complete"],
             planned=tuple(value["planned"]),
             warnings=tuple(value["warnings"]),
         )
@@ -120,20 +145,17 @@ def from_document(value: Any, source: str) -> BenchReport:
         ) from None
 
 
-def _make(kind: type[T], value: dict[str, Any]) -> T:
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: value[name] for name in names})
-
-
 def _result(value: dict[str, Any]) -> Result:
+    for name, hint in RESULT_FIELDS.items():
+        expect(value[name], hint, name)
     return Result(
-        setup=_make(Setup, value["setup"]),
-        test=_make(BenchTest, value["test"]),
+        setup=made(Setup, value["setup"]),
+        test=made(BenchTest, value["test"]),
         test_time=value["test_time"],
         samples=tuple(_sample(one) for one in value["samples"]),
         crossings=value["crossings"],
         crossings_tokens=value["crossings_tokens"],
-        memory=_make(Memory, value["memory"]) if value["memory"] else None,
+        memory=made(Memory, value["memory"]) if value["memory"] else None,
         machine=value["machine"],
         warnings=tuple(value["warnings"]),
     )
@@ -141,7 +163,7 @@ def _result(value: dict[str, Any]) -> Result:
 
 def _sample(value: dict[str, Any]) -> Sample:
     # Reports of before workers were told apart lack them.
-    sample = _make(Sample, {"workers": {}, **value})
-    if not isinstance(sample.ns, int) or sample.ns <= 0:
+    sample = made(Sample, {"workers": {}, **value})
+    if sample.ns <= 0:
         raise ValueError(f"a time of {sample.ns!r} ns")
     return sample

@@ -7,14 +7,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llamactl.bench import store
-from llamactl.bench.compare import IDENTITY, ReportComparison, compare, result_names
+from llamactl.bench.compare import ReportComparison, compare, result_names
 from llamactl.bench.execute import Listener, execute
-from llamactl.bench.gate import Condition, Verdict, check_baseline, judge, parse
+from llamactl.bench.gate import ALLOWABLE, Condition, Verdict, check_baseline, judge, parse
 from llamactl.bench.options import Options
 from llamactl.bench.paired import execute_paired, pairs_per_process
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.remote import Side, engine_side, python_side
 from llamactl.bench.report import BenchReport
+from llamactl.bench.statistics import require_scipy
 from llamactl.cli import boundary
 from llamactl.cli.bench_options import CheckOptions, ConditionOptions
 from llamactl.cli.bench_output import Face, replace_text
@@ -33,9 +34,9 @@ def check_confidence(confidence: float) -> None:
 def check_allowed(names: Collection[str]) -> None:
     """Raise :class:`UsageError` for a name that nothing has."""
     for name in names:
-        if name not in IDENTITY:
+        if name not in ALLOWABLE:
             raise UsageError(
-                f"--allow-different {name!r} is unknown", f"Choose one of: {', '.join(IDENTITY)}."
+                f"--allow-different {name!r} is unknown", f"Choose one of: {', '.join(ALLOWABLE)}."
             )
 
 
@@ -58,6 +59,8 @@ class Check:
         check_allowed(options.allow_different)
         self._conditions: tuple[Condition, ...] = parse(options.fail_if, result_names(planned))
         self._baseline = self._read_baseline()
+        if self._side or self._baseline:
+            require_scipy()
         if self._conditions and not self._side and not options.baseline:
             raise UsageError(
                 "--fail-if has nothing to compare with", "Give --baseline, --against or --against-python."

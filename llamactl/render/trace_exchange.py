@@ -14,7 +14,8 @@ from llamactl.trace.analysis.binding import Binding, BindingKind
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
 from llamactl.trace.analysis.report import TraceReport
-from llamactl.trace.analysis.slow_tokens import Cause, SlowToken
+from llamactl.trace.analysis.slow_causes import Cause
+from llamactl.trace.analysis.slow_tokens import SlowToken
 
 SHOWN_SLOW = 5
 NOT_SEEN = "no call into llama.cpp was seen"

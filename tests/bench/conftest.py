@@ -57,14 +57,18 @@ def make_report(
     cpu: str = "cpu",
     fingerprint: str = "0" * 64,
     counters: dict[str, int | None] | None = None,
+    waits: list[int | None] | None = None,
     complete: bool = True,
 ) -> BenchReport:
-    """A report whose times are given: tests named ``tg<n>`` or ``pp<n>``."""
+    """A report whose times are given, and of each how long it waited for a CPU: ``tg<n>`` or ``pp<n>``."""
     results = []
     for name, ns in times.items():
         count = int(name[2:])
         test = BenchTest("pp", n_prompt=count) if name.startswith("pp") else BenchTest("tg", n_gen=count)
-        samples = tuple(Sample(one, count, dict(counters or {}), 10) for one in ns)
+        samples = tuple(
+            Sample(one, count, {**(counters or {}), "run_delay_ns": wait}, 10)
+            for one, wait in zip(ns, waits or [None] * len(ns), strict=True)
+        )
         results.append(
             Result(
                 Setup("m.gguf"), test, "2026-01-01T00:00:00Z", samples, {"llama_decode": 2}, 1, None, {}, ()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +143,56 @@ def test_a_damaged_document_is_refused(change: dict[str, object], tmp_path: Path
     (tmp_path / "r.json").write_text(json.dumps({**document, **change}))
     with pytest.raises(UsageError):
         store.load(str(tmp_path / "r.json"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("complete",), "false"), (("results", 0, "memory"), 5), (("results", 0, "crossings"), {"llama_decode": "2"}),
+        (("results", 0, "crossings_tokens"), True), (("results", 0, "samples"), None),
+        (("results", 0, "samples", 0, "counters"), {"minor_faults": "3"}), (("models", 0, "size_bytes"), "10"),
+        (("environment", "build_commit"), None), (("results", 0, "setup", "n_threads"), "1"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused(
+    path: tuple[str | int, ...], value: object, tmp_path: Path, report_of: Make
+) -> None:
+    document: Any = json.loads(json_document(report_of({"tg16": STEADY})))
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="damaged"):
+        store.load(str(tmp_path / "r.json"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_is_refused(number: str, tmp_path: Path, report_of: Make) -> None:
+    text = json_document(report_of({"tg16": STEADY}, counters={"minor_faults": 4711}))
+    (tmp_path / "r.json").write_text(text.replace("4711", number))
+    with pytest.raises(UsageError, match="isn't JSON"):
+        store.load(str(tmp_path / "r.json"))
+
+
+def test_a_baseline_without_samples_is_refused(report_of: Make) -> None:
+    with pytest.raises(LlamactlError, match="no samples"):
+        compare(report_of({"tg16": []}), report_of({"tg16": STEADY}))
+
+
+def test_other_settings_are_refused_unless_allowed(report_of: Make) -> None:
+    base = report_of({"tg16": STEADY})
+    (result,) = base.results
+    new = replace(base, results=(replace(result, setup=replace(result.setup, n_threads=9)),))
+    with pytest.raises(LlamactlError, match="n_threads 4, this run 9"):
+        check_baseline(base, new)
+    check_baseline(base, new, ["settings"])
+
+
+def test_the_projects_own_baseline_can_be_read() -> None:
+    report = store.load(str(Path(__file__).parents[2] / "benchmarks" / "baseline.json"))
+    assert report.complete
+    assert [result.test.name for result in report.results] == ["pp32", "tg8"]
 
 
 @pytest.mark.parametrize("ns", [0, -1, None, "5", 1.5])

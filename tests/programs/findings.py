@@ -72,7 +72,7 @@ def decode(tokens: int, milliseconds: int) -> None:
 
 
 sys.path.insert(0, str(FOLDER))
-import binding  # noqa: E402 - made by the test
+import binding  # type: ignore[import-not-found] # noqa: E402 - made by the test
 
 library = binding.load(FOLDER / ("other" if BAD else "binding") / "libllama.so", BAD)
 busy = ctypes.c_int32.in_dll(library, "llama_decode_busy_us")
