@@ -250,6 +250,7 @@ def test_a_worker_that_hangs_while_computing_is_left_by_ctrl_c(
     assert f"the worker {endpoint} didn't answer" in rest and rest.count("\n") == 1
 
 
+@pytest.mark.skipif(not shutil.which("ss"), reason="ss isn't installed")
 def test_a_machine_that_vanishes_is_noticed(
     model_file: str, worker: tuple[str, subprocess.Popen[str]]
 ) -> None:
