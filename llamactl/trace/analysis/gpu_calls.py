@@ -80,7 +80,7 @@ class GpuCalls:
         self._learn()
         mine = (resolved >= 0) & self._is_gpu[np.maximum(resolved, 0)] if len(self._is_gpu) else None
         if mine is not None and mine.any() and self._count < KEPT:
-            self._parts.append(view.call_records[mine])
+            self._parts.append(view.records[view.calls[mine]])
             self._count += int(mine.sum())
 
     def records(self) -> NDArray[np.void] | None:

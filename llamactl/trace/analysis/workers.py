@@ -118,7 +118,7 @@ class WorkerTable:
         moves = (send | self._receive[view.code]) & (resolved != NO_NAME) & view.finished
         if self._count > MOST_TRANSFERS or not moves.any():
             return
-        self._records.append(view.call_records[moves])
+        self._records.append(view.records[view.calls[moves]])
         self._name.append(resolved[moves])
         self._sends.append(send[moves])
         self._count += int(moves.sum())
