@@ -18,8 +18,8 @@ from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.report import TraceReport
 from llamactl.trace.capture.record import Kind
 
-PHASE_TRACK = 0
-"""Thread number of the track with the phases; no thread has it."""
+PHASE_TRACK = 1 << 22
+"""Thread number of the track with the phases. No thread has it (PID_MAX_LIMIT); 0 would be Perfetto's main thread."""
 
 COUNTER_STEP_NS = 1_000_000
 """Counters that are added up from events are written at most once a millisecond."""
