@@ -58,11 +58,7 @@ static const struct row rows[] = {
 
     {"llama_decode", NULL, 'i', 1, BATCH},
     {"llama_encode", NULL, 'i', 1, BATCH},
-    {"llama_process",
-     NULL,
-     'i',
-     1,
-     {ADDRESS("context", 0), INT("type", 1), ADDRESS("batch", 2)}},
+    {"llama_process", NULL, 'i', 1, {ADDRESS("context", 0), INT("type", 1), ADDRESS("batch", 2)}},
     {"llama_batch_ext_add", NULL, 'i', 0, {ADDRESS("batch", 0), INT("sequence", 1)}},
     {"llama_batch_ext_add_token", NULL, 'i', 0, {ADDRESS("batch", 0), INT("sequence", 1)}},
     {"llama_batch_ext_add_embd", NULL, 'i', 0, {ADDRESS("batch", 0), INT("sequence", 1)}},

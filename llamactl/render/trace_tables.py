@@ -80,10 +80,13 @@ def _within(row: Any) -> str:
 
 
 def _called_at(row: Any) -> str:
-    """Return file and line of the busiest place, short enough to stand beside the figures."""
+    """Return file and line of the busiest place, short enough to stand beside the figures.
+
+    That is the program's own line where the call went through an installed package; JSON has both.
+    """
     if not row.places:
         return ""
-    file, line, _ = row.places[0]
+    file, line, _ = (*row.callers, *row.places)[0]
     return shortened(f"{safe_text(PurePath(file).name)}:{line}", 20)
 
 

@@ -61,4 +61,4 @@ for number in range(TOKENS):
         released.llama_sleep_us(EXTRA_MS * 1000)
 if WHY == "gil":
     other.join()
-time.sleep(0.1)  # With real-time priority we left llamactl no CPU to look at us.
+threading.Event().wait(0.1)  # With real-time priority we left llamactl no CPU to look at us.

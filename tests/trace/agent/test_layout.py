@@ -111,27 +111,6 @@ def test_a_missing_agent_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         find_agent()
 
 
-FREE_THREADED = """
-#include <stdint.h>
-uint32_t llama_n_ctx(const void *);
-int PyGILState_Check(void) { return 1; }
-void _Py_DecRefShared(void * object) { (void) object; }
-int main(void) { return llama_n_ctx((void *) 4) == 5 ? 0 : 1; }
-"""
-
-
-def test_a_python_without_a_gil_is_known(built: Path, tmp_path: Path) -> None:
-    source, program = tmp_path / "python.c", tmp_path / "python3.13t"
-    source.write_text(FREE_THREADED)
-    link = [f"-L{built}", "-lllama", f"-Wl,-rpath,{built}", "-Wl,-z,lazy", "-rdynamic"]
-    subprocess.run(["cc", str(source), "-o", str(program), *link], check=True)
-    with Ring() as ring:
-        subprocess.run([program], env=agent_environment({}, find_agent(), ring.path), check=True)
-        assert ring.free_threaded
-        (call,) = ring.finish()
-    assert call["flags"] == 0, "neither held nor released"
-
-
 def written(ring: Ring, count: int, head: int) -> None:
     """Write records as the agent does, the one at position 2 only half."""
     for position in range(count):

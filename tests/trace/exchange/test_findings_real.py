@@ -100,14 +100,15 @@ def test_threads_that_spin(trace: Trace, folder: Path, policy: str, monkeypatch:
 
 
 PAUSES = """
-import ctypes, sys, time
+import ctypes, sys, threading
+pause = threading.Event()
 library = ctypes.CDLL(sys.argv[1])
 class Batch(ctypes.Structure):
     _fields_ = (("n_tokens", ctypes.c_int32), ("rest", ctypes.c_void_p * 6))
 ctypes.c_int32.in_dll(library, "llama_threads").value = 2
 for _ in range(40):
     library.llama_decode(None, Batch(1))
-    time.sleep(0.01)
+    pause.wait(0.01)
 """
 
 

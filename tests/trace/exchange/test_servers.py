@@ -57,6 +57,7 @@ def test_xllamacpps_server(trace: Trace, peer_python: str, model_file: str) -> N
     assert facts["bindings"][0]["kind"] == "Cython"
     assert facts["bindings"][0]["inside"]
     assert facts["gil"]["verdict"] == "released"
+    assert 1 <= facts["per_token"]["batch_tokens"] <= 4, "as many as its four slots"
     functions = traced.functions()
     assert functions["llama_tokenize"]["count"] == CLIENTS
     assert functions["llama_vocab_is_eog"]["count"] > 49_152, "it asks for each token of the vocabulary"
