@@ -14,7 +14,7 @@ from llamactl.trace.engines.base import Command
 from llamactl.trace.session import record
 from llamactl.trace.session_types import SessionOptions
 
-RARE = "import time\nfor _ in range(400): time.sleep(0.003)"
+RARE = "import select\nfor _ in range(400): select.select([], [], [], 0.003)"
 """A stop every three milliseconds: a server's pace."""
 
 
