@@ -187,7 +187,9 @@ class CheckOptions:
     allow_different: Annotated[
         list[str],
         Option(
-            "--allow-different", metavar="NAME", help="The baseline may be of another model, engine, machine."
+            "--allow-different",
+            metavar="NAME",
+            help="model, engine, machine or settings: the baseline may be of another.",
         ),
     ] = field(default_factory=list)
     confidence: Annotated[
