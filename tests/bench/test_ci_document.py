@@ -107,7 +107,7 @@ def test_the_github_workflow(shop: Path) -> None:
     page = shop / "page.md"
     judged(shell(shop, compare, GITHUB_STEP_SUMMARY=str(page)), 2)
     assert json.loads((shop / "bench.json").read_text())["schema"] == "llamactl.bench"
-    assert "tg8" in page.read_text()
+    assert "tg1" in page.read_text()
 
 
 def test_the_gitlab_pipeline(shop: Path) -> None:

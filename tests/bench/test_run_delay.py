@@ -6,7 +6,6 @@ import os
 import select
 import subprocess
 import sys
-import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
