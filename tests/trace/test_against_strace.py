@@ -51,7 +51,7 @@ def test_every_call_reads_as_strace_writes_it(tmp_path: Path) -> None:
     )  # fmt: skip
     ours = tmp_path / "ours.txt"
     subprocess.run(
-        [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "-e", f"trace={CALLS}", "--log",
+        [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "--no-calls", "-e", f"trace={CALLS}", "--log",
          "--report", str(ours), "--", *python(), str(tmp_path / "two")],
         check=True, capture_output=True,
     )  # fmt: skip
