@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,9 +93,11 @@ class PtraceEngine(Engine):
         )
 
     def finish_start(self, command: Command) -> None:
-        """Wait until the program runs; raises what was refused."""
+        """Wait until the program runs; raises what was refused, or KeyboardInterrupt for a Ctrl-C by then."""
         state = self._await_start()
         if state.started == 2:
+            if state.wait_status_known and os.waitstatus_to_exitcode(state.wait_status) == -signal.SIGINT:
+                raise KeyboardInterrupt
             raise self._failure(state, self._program, command.cwd, refusal.read_rights())
 
     def kill_held(self) -> None:
