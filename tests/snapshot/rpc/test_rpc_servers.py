@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def await_listener(port: int, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        os.sched_yield()
+
+
 @pytest.fixture
 def engine_server() -> Iterator[str]:
     """The engine's own server, once it says that it listens."""
@@ -37,6 +45,7 @@ def engine_server() -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         assert any("transport" in line for line in process.stdout)
+        await_listener(port, process)  # It says so just before it listens.
         yield f"127.0.0.1:{port}"
         process.kill()
 
