@@ -3,7 +3,8 @@
 What makes two runs of the same program differ is taken away: the addresses (``setarch -R``), the hashes of
 strings, bytecode that the first run would write, the name of the test, which pytest puts into the environment, what
 ggml puts there once it is loaded into this process (a variable that ``os.environ`` doesn't know of, and
-:mod:`subprocess` passes on), and what stdin and stdout are, after which Python chooses its buffers. What is left differs between two runs under strace, too:
+:mod:`subprocess` passes on), and what stdin and stdout are, after which Python chooses its buffers. What is left
+differs between two runs under strace, too:
 
 - futex, sched_yield: a thread that finds a lock taken waits in the kernel, one that comes later doesn't; how long
   it spins before is time.
