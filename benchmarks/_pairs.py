@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import llamactl
+
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(llamactl.__file__).resolve().parent.parent
+"""Where the package that is measured lies: the programs it starts must find the same one."""
 # A child Python looks into its current directory first; here it finds the installed package.
 os.chdir(Path(__file__).parent)
 LLAMACTL = str(Path(sys.executable).parent / "llamactl")

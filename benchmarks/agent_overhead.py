@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from _pairs import ROOT, interleaved
+from _pairs import PACKAGE, ROOT, interleaved
 
 from llamactl.models.default import default_model
 from llamactl.trace.agent.library import agent_environment, find_agent
@@ -122,7 +122,7 @@ def main() -> None:
         for kind in ("PyDLL", "CDLL"):
             crossing = [sys.executable, "-c", CROSSING, kind, library]
             measured(f"crossing from ctypes.{kind}", "ns", "-", pairs, crossing, printed)
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(PACKAGE)
     model = str(default_model(quiet=True))
     generate = [sys.executable, str(PROGRAMS / "agent_generate.py"), "engine", model, "64"]
     measured("load + 64 tokens, 1 thread", "ms", "≤ 1.05", pairs, generate, lambda done: done.wall_ms)

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from _pairs import LLAMACTL, ROOT
+from _pairs import LLAMACTL, PACKAGE, ROOT
 from agent_overhead import Traced
 
 from llamactl.models.default import default_model
@@ -42,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(PACKAGE)
     program = str(ROOT / "tests" / "programs" / "agent_generate.py")
     timed = (
         "import subprocess,sys,time;t=time.perf_counter();"
