@@ -17,7 +17,7 @@
 #define LOOK_NS 20000u
 #define CLOSE_NS 1000000 /* stops follow each other closely: mean of the last ones */
 #define MEAN_OF 16
-#define LONGEST_GAP_NS 10000000
+#define LONGEST_GAP_NS 3000000 /* a longer one counts as this: one pause isn't a pace */
 #define PAUSES 16
 #define HIGHEST_SCORE 16
 #define HIT_SCORE 2
