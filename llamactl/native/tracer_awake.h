@@ -11,7 +11,8 @@
 /* At every stop one of two CPUs has nothing to do for some microseconds: the program's while the
  * tracer works, the tracer's while the program does. To wake a CPU that has fallen asleep costs 20
  * to 100 us, several times the stop itself. So while stops follow each other closely, the tracer
- * looks for the next one for a moment before it sleeps, and a thread of the least priority spins. */
+ * looks for the next one for a moment before it sleeps, and a thread of the least priority spins.
+ */
 struct awake {
     pthread_t keeper;
     bool running;
