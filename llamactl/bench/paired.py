@@ -16,7 +16,7 @@ from llamactl.bench.session import absolute
 from llamactl.engine import guard
 from llamactl.errors import UsageError
 
-ROUNDS = 40
+ROUNDS = 100
 """Both processes are started anew for each round of pairs. Where its memory happens to lie makes a process a
 little quicker or slower for all its life, by a percent or two: only new processes show it as the noise it is."""
 
