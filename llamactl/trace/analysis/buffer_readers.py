@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.crossings import DECODES
-from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, finished, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, finished, outermost, starts
 
 FIRST, LAST = 0, 1
 ENGINE = ("libllama", "libggml", "libmtmd")
 LIBC = ("libc.so", "libc-", "libc.musl", "ld-musl")
 SAMPLERS = ("llama_sampler_sample", "llama_sampler_apply")
 RESTORES = ("llama_state_set_data",)
+PYTHONS = ("/_ctypes.", "_multiarray_umath")
 ONE_FUNCTION = 4096
 """Instructions of libc no further apart than this are taken for one function's; memmove has 2 KiB."""
 
@@ -100,17 +101,23 @@ Key = tuple[How, str, str]
 def groups_of(
     touches: NDArray[np.void], exchange: Exchange, text: Callable[[int], bytes]
 ) -> dict[Key, NDArray[np.void]]:
-    """Return the touches by what was done, by which library and who called that."""
+    """Return the touches by what was done, by which library and who called that.
+
+    In a call into llama.cpp it is llama.cpp that touches, also where it is linked into an extension module;
+    unless it calls back into Python.
+    """
     own = np.full(len(touches), How.WRITTEN)
-    own[_inside(touches, exchange, SAMPLERS)] = How.SAMPLER
-    own[_inside(touches, exchange, RESTORES)] = How.RESTORED
+    own[_inside(touches, _named(exchange, SAMPLERS))] = How.SAMPLER
+    own[_inside(touches, _named(exchange, RESTORES))] = How.RESTORED
+    called_in = _inside(touches, exchange.calls[outermost(exchange.calls) & finished(exchange.calls)])
     keys = []
-    for reader, caller, use in zip(
-        touches["text"].tolist(), touches["text2"].tolist(), own.tolist(), strict=True
+    for reader, caller, use, inside in zip(
+        touches["text"].tolist(), touches["text2"].tolist(), own.tolist(), called_in.tolist(), strict=True
     ):
         library = text(reader).decode("utf-8", "backslashreplace")
         called = text(caller).decode("utf-8", "backslashreplace")
-        keys.append(_use(library, called, use))
+        of_engine = inside and not any(name in library + called for name in PYTHONS)
+        keys.append((use, library, "") if of_engine else _use(library, called, use))
     found: dict[Key, list[int]] = {}
     for index, key in enumerate(keys):
         found.setdefault(key, []).append(index)
@@ -135,10 +142,14 @@ def _whole(key: Key, rows: NDArray[np.void]) -> Key:
     return (How.ELEMENTS if single else key[0]), key[1], key[2]
 
 
-def _inside(records: NDArray[np.void], exchange: Exchange, names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which records happened in a call of these functions on the same thread."""
+def _named(exchange: Exchange, names: tuple[str, ...]) -> NDArray[np.void]:
+    calls: NDArray[np.void] = exchange.calls[exchange.named(*names) & finished(exchange.calls)]
+    return calls
+
+
+def _inside(records: NDArray[np.void], calls: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which records happened in one of these calls on the same thread."""
     result = np.zeros(len(records), dtype=bool)
-    calls = exchange.calls[exchange.named(*names) & finished(exchange.calls)]
     for tid in np.unique(calls["tid"]):
         mine = calls[calls["tid"] == tid]
         rows = np.flatnonzero(records["tid"] == tid)

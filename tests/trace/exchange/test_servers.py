@@ -63,4 +63,5 @@ def test_xllamacpps_server(trace: Trace, peer_python: str, model_file: str) -> N
     assert functions["llama_vocab_is_eog"]["count"] > 49_152, "it asks for each token of the vocabulary"
     assert "calls inside it" in traced.report
     assert "binding-overhead" not in traced.findings()
+    assert "logits-stale" not in traced.findings(), "what llama.cpp writes inside the extension is no read"
     assert traced.json["cost"]["complete"], "the ring holds a server's burst of calls"
