@@ -136,7 +136,8 @@ class PerfEngine(Engine):
             self._block = block
             batch = batch_of(block)
         elif lib.perf_done(self._perf) and not self.state().finished:
-            time.sleep(min(timeout_s, IDLE_S))  # The rings are closed, the program runs on.
+            # The rings are closed. An attached program may run on; one that we started is about to be reaped.
+            time.sleep(min(timeout_s, IDLE_S if self._strings is None else HELD_STEP_S))
         if self._strings is None:
             return batch
         while (more := self._strings.poll(0)) is not None:
