@@ -47,6 +47,21 @@ def model_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def model_file() -> str:
+    """The default model, or the one that LLAMACTL_TEST_MODEL names."""
+    named = os.environ.get("LLAMACTL_TEST_MODEL")
+    if named:
+        return named
+    from llamactl.errors import LlamactlError
+    from llamactl.models.default import default_model
+
+    try:
+        return str(default_model(quiet=True))
+    except LlamactlError as error:
+        pytest.skip(f"no model: {error}")
+
+
+@pytest.fixture(scope="session")
 def loaded_model(model_path: Path) -> Iterator[Any]:
     """Return the default model, loaded once for all tests."""
     from llamactl.engine import Model

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 import llamactl as package
 
@@ -29,3 +33,13 @@ def clean_environment(**changes: str | None) -> dict[str, str]:
         else:
             kept[name] = value
     return kept
+
+
+def python_with_llama_cpp() -> str:
+    """Return a Python that has llama-cpp-python: this one, or the one that a variable names."""
+    if importlib.util.find_spec("llama_cpp"):
+        return sys.executable
+    named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
+    return named or pytest.skip(
+        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
+    )

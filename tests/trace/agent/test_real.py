@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 from agent_support import PROGRAMS, Traced, exchange_of, run_traced
+from support import python_with_llama_cpp
 
 import llamactl
-from llamactl.errors import LlamactlError
 from llamactl.trace.agent.library import agent_environment, find_agent
 from llamactl.trace.agent.ring import Ring
 from llamactl.trace.analysis.binding import BindingKind, bindings
@@ -27,32 +26,13 @@ COUNT = 16
 SECRETS = (b"The capital of France", b"Paris", b"United States")
 
 
-@pytest.fixture(scope="session")
-def model_file() -> str:
-    """The default model, or the one that LLAMACTL_TEST_MODEL names."""
-    named = os.environ.get("LLAMACTL_TEST_MODEL")
-    if named:
-        return named
-    from llamactl.models.default import default_model
-
-    try:
-        return str(default_model(quiet=True))
-    except LlamactlError as error:
-        pytest.skip(f"no model: {error}")
-
-
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(SOURCES), "LLAMA_CPP_LIB_PATH": str(find_agent().parent)}
 
 
 def python_with(which: str) -> str:
     """Return a Python that has the binding: this one, or for llama-cpp-python the one a variable names."""
-    if which == "engine" or importlib.util.find_spec("llama_cpp"):
-        return sys.executable
-    named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
-    return named or pytest.skip(
-        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
-    )
+    return sys.executable if which == "engine" else python_with_llama_cpp()
 
 
 @pytest.fixture(scope="module", params=["engine", "llama_cpp"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from boundary_support import PROGRAMS, attach, start
+from support import python_with_llama_cpp
 
 import llamactl
-from llamactl.errors import LlamactlError
 from llamactl.trace.analysis.binding import BindingKind, bindings
 from llamactl.trace.boundary.attached import catch_calls
 from llamactl.trace.engines.base import Options
@@ -25,27 +24,8 @@ COUNT = 8
 KINDS = {"engine": BindingKind.CFFI_API, "llama_cpp": BindingKind.CTYPES}
 
 
-@pytest.fixture(scope="session")
-def model_file() -> str:
-    """The default model, or the one that LLAMACTL_TEST_MODEL names."""
-    named = os.environ.get("LLAMACTL_TEST_MODEL")
-    if named:
-        return named
-    from llamactl.models.default import default_model
-
-    try:
-        return str(default_model(quiet=True))
-    except LlamactlError as error:
-        pytest.skip(f"no model: {error}")
-
-
 def python_with(which: str) -> str:
-    if which == "engine" or importlib.util.find_spec("llama_cpp"):
-        return sys.executable
-    named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
-    return named or pytest.skip(
-        "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
-    )
+    return sys.executable if which == "engine" else python_with_llama_cpp()
 
 
 @pytest.mark.parametrize("which", KINDS)
