@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,21 +12,6 @@ from llamactl.bench.plan import BenchTest, Setup
 from llamactl.bench.report import BenchReport, Environment, ModelFacts, Result, Sample
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="session")
-def model_file() -> str:
-    """A real model: LLAMACTL_TEST_MODEL, or the default one if it is at hand."""
-    given = os.environ.get("LLAMACTL_TEST_MODEL")
-    if given:
-        return given
-    from llamactl.errors import LlamactlError
-    from llamactl.models.resolve import resolve_model
-
-    try:
-        return str(resolve_model(None, None, quiet=True))
-    except LlamactlError as error:
-        pytest.skip(f"no model at hand: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ import pytest
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.functions import Function
+from llamactl.trace.analysis.buffer_readers import How
+from llamactl.trace.analysis.buffers import Verdict
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.boundary.breakpoint_source import BreakpointSource
 from llamactl.trace.boundary.uprobes import UprobeSource
@@ -210,3 +212,14 @@ def compile_program(compiler: str, target: Path, sources: list[str], *options: s
     command = [path, "-O2", "-Wall", "-Wextra", *[str(PROGRAMS / name) for name in sources]]
     subprocess.run([*command, *options, "-o", str(target)], check=True)
     return target
+
+
+EXPECTED_READERS = {
+    "view": (Verdict.VIEWED, How.IN_PLACE),
+    "numpy": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
+    "list": (Verdict.LIST_COPY, How.LIST),
+    "element": (Verdict.VIEWED, How.ELEMENTS),
+    "sampler": (Verdict.SAMPLER, How.SAMPLER),
+    "stale": (Verdict.VIEWED, How.ELEMENTS),
+}
+"""What is said of programs/boundary_reads.py, by the way in which it reads the logits."""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from boundary_support import PROGRAMS, Attached, assert_untouched, attach, start
+from boundary_support import EXPECTED_READERS, PROGRAMS, Attached, assert_untouched, attach, start
 
 from llamactl.trace.analysis.buffer_readers import How
 from llamactl.trace.analysis.buffers import Buffer, Verdict, watched_buffer
@@ -16,15 +16,7 @@ pytest.importorskip("numpy")
 TOKENS = 12
 ROW_BYTES = 32000 * 4
 
-EXPECTED = {
-    "view": (Verdict.VIEWED, How.IN_PLACE),
-    "numpy": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
-    "numpy-aligned": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
-    "list": (Verdict.LIST_COPY, How.LIST),
-    "element": (Verdict.VIEWED, How.ELEMENTS),
-    "sampler": (Verdict.SAMPLER, How.SAMPLER),
-    "stale": (Verdict.VIEWED, How.ELEMENTS),
-}
+EXPECTED = EXPECTED_READERS | {"numpy-aligned": (Verdict.NUMPY_COPY, How.NUMPY_COPY)}
 
 
 def run(way: str, built: Path, reads: str) -> tuple[Attached, Buffer, int]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from boundary_support import PROGRAMS
+from boundary_support import EXPECTED_READERS, PROGRAMS
 
 from llamactl.errors import LlamactlError
 from llamactl.trace.analysis.buffer_readers import How
@@ -27,15 +27,6 @@ pytest.importorskip("numpy")
 TOKENS = 12
 ROW_BYTES = 32000 * 4
 EVERYTHING = None
-
-EXPECTED = {
-    "view": (Verdict.VIEWED, How.IN_PLACE),
-    "numpy": (Verdict.NUMPY_COPY, How.NUMPY_COPY),
-    "list": (Verdict.LIST_COPY, How.LIST),
-    "element": (Verdict.VIEWED, How.ELEMENTS),
-    "sampler": (Verdict.SAMPLER, How.SAMPLER),
-    "stale": (Verdict.VIEWED, How.ELEMENTS),
-}
 
 
 @pytest.fixture(params=["ptrace", "perf", "registers"])
@@ -71,7 +62,7 @@ def traced(
 def assert_read(buffer: Buffer | None, reads: str, tokens: int) -> None:
     assert buffer is not None
     assert not buffer.refused
-    verdict, how = EXPECTED[reads]
+    verdict, how = EXPECTED_READERS[reads]
     assert buffer.verdict is verdict
     assert (buffer.tokens, buffer.row_bytes) == (tokens, ROW_BYTES)
     reader = next(item for item in buffer.readers if item.how is how)
@@ -82,7 +73,7 @@ def assert_read(buffer: Buffer | None, reads: str, tokens: int) -> None:
     assert reader.whole_row is (how is not How.ELEMENTS)
 
 
-@pytest.mark.parametrize("reads", EXPECTED)
+@pytest.mark.parametrize("reads", EXPECTED_READERS)
 def test_who_reads_the_logits(built: Path, tmp_path: Path, engine: str, reads: str) -> None:
     program = PROGRAMS / "boundary_reads.py"
     library = built / "reads" / "libllama.so"

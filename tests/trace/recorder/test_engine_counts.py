@@ -21,8 +21,6 @@ differs between two runs under strace, too:
 from __future__ import annotations
 
 import functools
-import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -33,7 +31,7 @@ from pathlib import Path
 
 import pytest
 from recording import PROGRAMS, engines, recorded, strace_counts
-from support import SOURCES
+from support import SOURCES, python_with_llama_cpp
 
 from llamactl.trace.agent.library import find_agent
 
@@ -87,18 +85,10 @@ def command(model_path: Path) -> Callable[[str, int], list[str]]:
         if program == "llamactl":
             words = ["run", "-m", str(model_path), "--temp", "0", "-n", "8", "-t", str(threads), "Hello"]
             return [*start, sys.executable, "-m", "llamactl", *words]
-        return [*start, "env", "-u", "PYTHONPATH", peer(), str(PROGRAMS / "generate_eight.py"),
+        return [*start, "env", "-u", "PYTHONPATH", python_with_llama_cpp(), str(PROGRAMS / "generate_eight.py"),
                 str(model_path), str(threads)]  # fmt: skip
 
     return make
-
-
-def peer() -> str:
-    """Return a Python that has llama-cpp-python."""
-    if importlib.util.find_spec("llama_cpp"):
-        return sys.executable
-    named = os.environ.get("LLAMACTL_TEST_LLAMA_CPP_PYTHON")
-    return named or pytest.skip("llama-cpp-python isn't installed")
 
 
 @pytest.fixture(scope="module")
