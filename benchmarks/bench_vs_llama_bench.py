@@ -1,11 +1,11 @@
 """Does llamactl bench tell the same tokens per second as llama-bench, on the same library?
 
 Both programs run at the same time, unchanged, and take turns repetition by repetition, A B B A: a preloaded
-library (tests/programs/turns.c) holds each back before its clock starts. Each pair of processes counts once, by
-the median of its repetitions, because where its memory happens to lie makes a process quicker or slower for all
-its life. Printed is the ratio of the speeds that the two programs tell, with a bootstrap interval of the median,
-and beside it the same without the time in which the thread that computes waited for a CPU: that part other
-programs caused.
+library (tests/programs/turns.c) holds each back before its clock starts. Each pair of processes counts once,
+by the median of its repetitions, because where its memory happens to lie makes a process quicker or slower
+for all its life. Both run on the same CPUs, for a CPU may be quicker than the next one. Printed is the ratio
+of the speeds that the two programs tell, with a bootstrap interval of the median, and beside it the same
+without the time in which the thread that computes waited for a CPU: that part other programs caused.
 
     python benchmarks/bench_vs_llama_bench.py [--processes 16] [--turns 8] [--threads 1,2] [--tests pp64,tg16]
 """
@@ -19,10 +19,12 @@ import socket
 import struct
 import subprocess
 import tempfile
+from itertools import cycle
 from pathlib import Path
 
 from _pairs import LLAMACTL, ROOT, peer
 
+from llamactl.bench.same_cpus import shared_cpus
 from llamactl.bench.statistics import Ratio, speed_ratio
 from llamactl.engine.library import directory
 from llamactl.models.default import default_model
@@ -45,7 +47,7 @@ def arguments() -> argparse.Namespace:
 class Program:
     """A benchmark that works when it is its turn, once more than ``turns`` times."""
 
-    def __init__(self, command: list[str], library: Path) -> None:
+    def __init__(self, command: list[str], library: Path, cpus: list[int]) -> None:
         self._here, there = socket.socketpair()
         self._waited_ns: list[int] = []
         environment = {
@@ -55,9 +57,10 @@ class Program:
             # The very same file for both: llama-bench's own path names the one in the build directory.
             "LD_LIBRARY_PATH": str(directory()),
         }
+        chosen = ["taskset", "-c", ",".join(map(str, cpus))] if cpus else []
         with there:
             self._process = subprocess.Popen(
-                command,
+                [*chosen, *command],
                 env=environment,
                 pass_fds=[there.fileno()],
                 stdout=subprocess.PIPE,
@@ -94,9 +97,9 @@ class Program:
         return samples, [max(ns - waited, 1) for ns, waited in zip(samples, own, strict=False)]
 
 
-def taken_in_turns(commands: list[list[str]], turns: int, library: Path) -> list[Program]:
-    """Run one process of each in turns."""
-    programs = [Program(command, library) for command in commands]
+def taken_in_turns(commands: list[list[str]], turns: int, library: Path, cpus: list[int]) -> list[Program]:
+    """Run one process of each in turns, all on the same CPUs; anywhere if there are none."""
+    programs = [Program(command, library, cpus) for command in commands]
     for program in programs:
         program.ready()
     for index in range(turns):
@@ -114,8 +117,9 @@ def compared(test: str, threads: str, given: argparse.Namespace, library: Path) 
     commands = [[str(given.llama_bench or peer("llama-bench")), *shared], [LLAMACTL, "bench", "-q", *shared]]
     told: tuple[list[int], list[int]] = ([], [])
     without: tuple[list[int], list[int]] = ([], [])
+    places = cycle(shared_cpus(os.sched_getaffinity(0), int(threads)) or [[]])
     for _ in range(given.processes):
-        for side, program in enumerate(taken_in_turns(commands, given.turns, library)):
+        for side, program in enumerate(taken_in_turns(commands, given.turns, library, next(places))):
             samples, undisturbed = program.samples_ns()
             told[side].extend(samples)
             without[side].extend(undisturbed)

@@ -19,7 +19,7 @@ from llamactl.bench.plan import BenchTest, Case, Setup
 from llamactl.bench.session import Session
 from llamactl.errors import LlamactlError
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Server:
@@ -33,6 +33,8 @@ class Server:
         """Return the answer to one request."""
         do = request["do"]
         if do == "hello":
+            if request["cpus"]:
+                os.sched_setaffinity(0, request["cpus"])
             options = Options(**request["options"])
             apply_to_process(options)
             self._counters = Counters.open(options.workers)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 from llamactl.bench import machine
 from llamactl.bench.execute import Draft, Listener, now_utc, standing_warnings
@@ -12,6 +14,7 @@ from llamactl.bench.options import Options
 from llamactl.bench.plan import Case
 from llamactl.bench.remote import Remote, Side
 from llamactl.bench.report import BenchReport, Memory, Result, Sample
+from llamactl.bench.same_cpus import shared_cpus
 from llamactl.bench.session import absolute
 from llamactl.engine import guard
 from llamactl.errors import UsageError
@@ -75,9 +78,14 @@ class _Turns:
         started, before = now_utc(), machine.moment()
         count = self.options.repetitions
         pairs = pairs_per_process(count)
+        places = cycle(self._places())
         for begin in range(0, count, pairs):
             self.listener.on_progress(*self.count, self.case.test.name, 0)
-            with Remote(self.sides[0], self.options) as first, Remote(self.sides[1], self.options) as second:
+            cpus = next(places)
+            with (
+                Remote(self.sides[0], self.options, cpus) as first,
+                Remote(self.sides[1], self.options, cpus) as second,
+            ):
                 if not self._round(range(begin, min(begin + pairs, count)), (first, second)):
                     return None
         around = machine.between(before, machine.moment())
@@ -89,6 +97,12 @@ class _Turns:
             for side, samples in enumerate(self.samples)
         ]  # fmt: skip
         return results[0], results[1]
+
+    def _places(self) -> list[list[int]]:
+        """Return the CPUs of each round; a mask that the user gave holds both sides already."""
+        if int(self.case.setup.cpu_mask, 16):
+            return [[]]
+        return shared_cpus(os.sched_getaffinity(0), self.case.setup.n_threads) or [[]]
 
     def _round(self, indices: range, remotes: tuple[Remote, Remote]) -> bool:
         for remote in remotes:

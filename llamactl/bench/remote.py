@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -81,9 +81,14 @@ class Remote:
     """A measuring process with the interface of a session. Use it as a context manager.
 
     It starts by itself: what goes wrong then is raised by the first thing that it is asked.
+
+    Args:
+        side: Its engine and its Python.
+        options: How to measure.
+        cpus: Where it may run; anywhere if empty.
     """
 
-    def __init__(self, side: Side, options: Options) -> None:
+    def __init__(self, side: Side, options: Options, cpus: Sequence[int] = ()) -> None:
         self.side = side
         # A file: a pipe that nobody reads could fill up and stop the process.
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -98,7 +103,7 @@ class Remote:
             text=True,
         )
         self._environment: Environment | None = None
-        self._send({"do": "hello", "options": dataclasses.asdict(options)})
+        self._send({"do": "hello", "options": dataclasses.asdict(options), "cpus": list(cpus)})
 
     @property
     def environment(self) -> Environment:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.snapshot.cgroup import ROOT, Hierarchy, hierarchy
+from llamactl.snapshot.small_files import read_int
 
 DEFAULT_PERIOD_US = 100_000
 
@@ -88,15 +89,15 @@ def parse_cpu_list(text: str) -> set[int]:
 
 
 def _physical_cores(cpus: set[int], root: Path) -> int:
-    cores = {_core(cpu, root) for cpu in cpus}
+    cores = {core_of(cpu, root) for cpu in cpus}
     return max(len(cores), 1)
 
 
-def _core(cpu: int, root: Path) -> tuple[str, str]:
+def core_of(cpu: int, root: Path = ROOT) -> tuple[int, int]:
+    """Return package and core of a CPU; without topology, as in some containers, each CPU is a core."""
     topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-    package, core = _read(topology / "physical_package_id"), _read(topology / "core_id")
-    # Without topology, as in some containers, each CPU counts as a core.
-    return (package, core) if core else ("cpu", str(cpu))
+    core = read_int(topology / "core_id")
+    return read_int(topology / "physical_package_id") or 0, cpu if core is None else core
 
 
 def _online(root: Path) -> int:

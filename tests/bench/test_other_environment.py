@@ -61,11 +61,11 @@ def test_an_environment_of_another_protocol_is_refused(bench: Run, other_environ
     shutil.copytree(source, bench_room)
     child = bench_room / "child.py"
     child.write_text(
-        child.read_text(encoding="utf-8").replace("PROTOCOL = 1", "PROTOCOL = 7"), encoding="utf-8"
+        child.read_text(encoding="utf-8").replace("PROTOCOL = 2", "PROTOCOL = 7"), encoding="utf-8"
     )
     done = bench("-p", "0", "-n", "2", "-r", "8", "-q", "--against-python", str(other_environment))
     assert done.returncode == 125
-    assert "speaks protocol 7, this one 1" in done.stderr and done.stderr.count("\n") == 1
+    assert "speaks protocol 7, this one 2" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_each_side_measures_with_its_own_version(other_environment: Path) -> None:

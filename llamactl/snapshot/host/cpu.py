@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
-from llamactl.snapshot.small_files import read_int, read_text
+from llamactl.snapshot.cpu_budget import CpuBudget, core_of, cpu_budget, parse_cpu_list
+from llamactl.snapshot.small_files import read_text
 
 _KIB: Final = 1024
 
@@ -94,7 +94,7 @@ def cpu(root: Path = Path("/")) -> Cpu:
     """Return the CPUs of the machine whose ``/proc`` and ``/sys`` are below ``root``."""
     info = _cpuinfo(root)
     online = parse_cpu_list(read_text(root / "sys/devices/system/cpu/online") or "0")
-    places = {number: _place(root, number) for number in online}
+    places = {number: core_of(number, root) for number in online}
     cores = len(set(places.values()))
     budget = cpu_budget(root=root)
     real = root == Path("/")
@@ -133,13 +133,6 @@ def _cpuinfo(root: Path) -> dict[str, str]:
     first = (read_text(root / "proc/cpuinfo") or "").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _place(root: Path, number: int) -> tuple[int, int]:
-    """Return package and core of a CPU; without topology each CPU is a core."""
-    topology = root / f"sys/devices/system/cpu/cpu{number}/topology"
-    core = read_int(topology / "core_id")
-    return read_int(topology / "physical_package_id") or 0, number if core is None else core
 
 
 def _allowed(root: Path) -> set[int]:
