@@ -3,7 +3,7 @@
 Real runs of ``llamactl bench --against``, in turns: the engine against itself, and the engine against one whose
 ``llama_decode`` takes longer by some percent (tests/programs/slow_engine.c). Run it on a busy machine too.
 
-    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 600]
+    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 300]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--prio", type=int, default=0, help="as of llamactl bench")
     parser.add_argument("--percent", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--pairs", type=int, default=300)
     return parser.parse_args()
 
 

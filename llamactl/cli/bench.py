@@ -33,7 +33,7 @@ Examples:
   llamactl bench -m model.gguf -t 1,2,4 -d 0-2048+512 --plot sweep.svg
   llamactl bench -p 0 -n 32 --ttft 512 --load cold,warm --save result.json
   llamactl bench --baseline base.json --fail-if 'tg128 < 0.97'
-  llamactl bench --against old/lib -t 1 -p 0 -n 1 -r 600 --fail-if 'tg1 < 0.995'
+  llamactl bench --against old/lib -t 1 -p 0 -n 1 -r 300 --fail-if 'tg1 < 0.995'
   llamactl bench compare base.json new.json
 """
 

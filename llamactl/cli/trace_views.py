@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llamactl.cli.boundary import warn
-from llamactl.errors import LlamactlError
+from llamactl.errors import UsageError
 
 if TYPE_CHECKING:
     from llamactl.cli.trace import ShowingOptions
@@ -32,7 +32,7 @@ class Views:
         showing: The options.
 
     Raises:
-        LlamactlError: A file can't be written; told before anything is recorded.
+        UsageError: A file can't be written; told before anything is recorded.
     """
 
     def __init__(self, showing: ShowingOptions) -> None:
@@ -44,6 +44,8 @@ class Views:
             for name in ("chrome", "folded", "jsonl")
             if (file := self._open(getattr(showing, name))) is not None
         }
+        # SQLite opens it by its name, at the end: too late to learn that it can't.
+        self._open(showing.sqlite)
 
     def __enter__(self) -> Views:
         return self
@@ -99,7 +101,7 @@ class Views:
         try:
             handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
         except OSError as error:
-            raise LlamactlError(f"can't write {name}: {error.strerror}", "Give another file.") from error
+            raise UsageError(f"can't write {name}: {error.strerror}", "Give another file.") from error
         return self._stack.enter_context(os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace"))
 
     def _write(self, file: IO[str], pieces: Iterable[str]) -> None:

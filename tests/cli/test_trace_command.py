@@ -91,11 +91,12 @@ def test_every_output_at_once(tmp_path: Path) -> None:
     assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in names.values())
 
 
-def test_a_place_that_can_t_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-    done = llamactl("trace", "--report", str(tmp_path / "no" / "r.txt"), "--", "touch", str(ran))
-    assert done.returncode == 125
-    assert "can't write" in done.stderr
+@pytest.mark.parametrize("option", ["-o", "--report", "--chrome", "--folded", "--jsonl", "--sqlite"])
+def test_a_place_that_can_t_be_written_is_told_before_anything_runs(tmp_path: Path, option: str) -> None:
+    ran, place = tmp_path / "ran", tmp_path / "no" / "r.txt"
+    done = llamactl("trace", option, str(place), "--", "touch", str(ran))
+    assert done.returncode == 2
+    assert f"{place}: No such file or directory" in done.stderr and done.stderr.count("\n") == 1
     assert not ran.exists()
 
 

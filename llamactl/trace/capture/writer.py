@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamactl.errors import LlamactlError
+from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.strings import StringTable
@@ -42,7 +42,7 @@ class CaptureWriter:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, CAPTURE_MODE)
             os.fchmod(self._fd, CAPTURE_MODE)
         except OSError as error:
-            raise _failure("can't create the capture", self.path, error) from error
+            raise _uncreatable(self.path, error) from error
         self._write(FILE_HEADER.pack(MAGIC, VERSION, 0))
 
     def metadata(self, values: dict[str, Any]) -> None:
@@ -151,6 +151,12 @@ def add_metadata(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
             file.write(chunk)
     except OSError as error:
         raise _failure("can't write the capture", where, error) from error
+
+
+def _uncreatable(path: Path, error: OSError) -> LlamactlError:
+    if error.errno == errno.ENOSPC:
+        return _failure("can't create the capture", path, error)
+    return UsageError(f"can't create the capture {path}: {error.strerror}", "Give another place with -o.")
 
 
 def _failure(what: str, path: Path, error: OSError) -> LlamactlError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -141,7 +142,8 @@ def strace_counts(
     output = tmp_path / "strace.txt"
     subprocess.run(
         ["strace", "-f", *(["-C", "-y"] if log else ["-c"]), "-U", "name,calls,errors", "-o", str(output), *argv],
-        cwd=cwd, check=False, stdout=subprocess.DEVNULL,
+        # As llamactl passes it on: the process's own has what C libraries put there (COLUMNS, KMP_BLOCKTIME).
+        cwd=cwd, check=False, stdout=subprocess.DEVNULL, env=dict(os.environ),
     )  # fmt: skip
     calls: Counter[str] = Counter()
     errors: Counter[str] = Counter()

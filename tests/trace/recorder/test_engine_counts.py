@@ -77,8 +77,6 @@ def command(model_path: Path) -> Callable[[str, int], list[str]]:
             "env",
             "-u",
             "PYTEST_CURRENT_TEST",
-            "-u",
-            "KMP_BLOCKTIME",
             "setarch",
             "-R",
         ]
