@@ -61,8 +61,11 @@ struct watch {
     uint64_t id;
 };
 
+struct call_tracing;
+
 struct perf {
     struct sink sink;
+    struct call_tracing * calls; /* system calls come from BPF programs (bpf_calls.h); NULL: not */
     struct task_table tasks;
     struct perf_settings settings;
     bool everything;
@@ -114,6 +117,12 @@ bool perf_is_major(const struct perf * perf, uint64_t id);
 void perf_drain(struct perf * perf);
 /* Records the calls that never returned. */
 void perf_flush(struct perf * perf);
+/* Says that so much was lost by now. */
+void perf_lose(struct perf * perf, uint64_t count);
+/* Whether a call is asked for; what the kernel filters may let through too much. */
+bool perf_selects(const struct perf * perf, uint16_t nr);
+/* Whether a new thread comes out of this call of its parent's. */
+bool perf_is_birth(int64_t nr);
 /* Turns one event of a ring into records. */
 void perf_event(struct perf * perf, const struct perf_event_header * event);
 uint64_t perf_event_time(const struct perf_event_header * event);

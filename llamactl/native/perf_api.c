@@ -10,11 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf_calls.h"
 #include "perf.h"
 #include "tracer.h"
 #include "tracer_api.h"
 
 #define POLL_MS 50
+#define POLL_CALLS_MS 10 /* The ring of our BPF programs wakes nobody. */
 #define EAGER -10
 
 int perf_tracefs(void) {
@@ -66,7 +68,19 @@ int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filte
               const char * exit_filter) {
     perf->settings.enter_filter = enter_filter;
     perf->settings.exit_filter = exit_filter;
-    return perf_open_task(perf, tid, on_exec != 0);
+    int error = perf_open_task(perf, tid, on_exec != 0);
+    if (!error && perf->calls) {
+        error = calls_add(perf, tid, on_exec != 0);
+    }
+    return error == -EEXIST ? 0 : error; /* Its parent was followed when it was born. */
+}
+
+int perf_follow(struct perf * perf, int tid) {
+    return calls_add(perf, tid, false);
+}
+
+int perf_calls(struct perf * perf, uint32_t ring_bytes) {
+    return calls_open(perf, ring_bytes);
 }
 
 static void switch_all(struct perf * perf, unsigned long request) {
@@ -90,7 +104,7 @@ static bool await_events(struct perf * perf, struct pollfd * polls) {
     if (!alive && (!perf->watched || !task_process_lives(perf->watched))) {
         return false;
     }
-    poll(polls, (nfds_t) perf->ring_count, POLL_MS);
+    poll(polls, (nfds_t) perf->ring_count, perf->calls ? POLL_CALLS_MS : POLL_MS);
     for (int i = 0; i < perf->ring_count; i++) {
         if (polls[i].revents & (POLLHUP | POLLERR)) {
             perf->rings[i].hung_up = true;
@@ -108,6 +122,9 @@ static void * perf_thread(void * data) {
         perf_drain(perf);
     }
     switch_all(perf, PERF_EVENT_IOC_DISABLE);
+    if (perf->calls) {
+        calls_detach(perf, atomic_load(&perf->stopping));
+    }
     perf_watch_end(perf);
     perf_drain(perf);
     perf_flush(perf);
@@ -190,6 +207,7 @@ void perf_free(struct perf * perf) {
     for (uint32_t i = 0; i < perf->fd_count; i++) {
         close(perf->fds[i]);
     }
+    calls_close(perf);
     perf_watch_close(perf);
     points_free(perf->points);
     task_clear(&perf->tasks);

@@ -3,7 +3,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "bpf_calls.h"
 #include "perf.h"
+#include "tracer.h"
 #include "tracer_arch.h"
 
 /* What sample_id_all puts at the end of every other event. */
@@ -68,13 +70,13 @@ static struct record blank(int kind, uint32_t tid, uint32_t pid, uint64_t time, 
     return record;
 }
 
-static bool is_selected(const struct perf * perf, uint16_t nr) {
+bool perf_selects(const struct perf * perf, uint16_t nr) {
     return perf->everything || nr >= SELECT_BYTES * 8 || perf->selected[nr >> 3] & (1u << (nr & 7));
 }
 
 static void put_call(struct perf * perf, struct task * task, int64_t ret, uint64_t end) {
     task->in_call = false;
-    if (!is_selected(perf, task->nr)) {
+    if (!perf_selects(perf, task->nr)) {
         return; /* The kernel's filter was too short to say all. */
     }
     struct record record =
@@ -102,7 +104,7 @@ static void enter(struct perf * perf, struct task * task, const struct sample * 
     memcpy(task->args, raw->values, sizeof task->args);
 }
 
-static bool is_birth(int64_t nr) {
+bool perf_is_birth(int64_t nr) {
     switch (nr) {
 #ifdef SYS_fork
     case SYS_fork:
@@ -125,7 +127,7 @@ static void leave(struct perf * perf, struct task * task, const struct sample * 
         put_call(perf, task, 0, task->start);
     }
     if (!task->in_call) {
-        if (raw->nr < 0 || (is_birth(raw->nr) && ret == 0)) {
+        if (raw->nr < 0 || (perf_is_birth(raw->nr) && ret == 0)) {
             return; /* The first thing a new thread does is to come out of its parent's clone. */
         }
         enter(perf, task, sample, raw);
@@ -222,12 +224,20 @@ static void on_death(struct perf * perf, const struct task_event * death) {
     }
 }
 
+static void put_lost(struct perf * perf, uint64_t count, uint64_t time, uint32_t cpu) {
+    struct record record = blank(RECORD_LOST, 0, 0, time, cpu);
+    record.ret = (int64_t) count;
+    atomic_fetch_add(&perf->lost, count);
+    sink_put(&perf->sink, &record, NULL, NULL);
+}
+
 static void on_lost(struct perf * perf, const struct lost_event * lost) {
     const struct trailer * trailer = trailer_of(&lost->header);
-    struct record record = blank(RECORD_LOST, 0, 0, trailer->time, trailer->cpu);
-    record.ret = (int64_t) lost->lost;
-    atomic_fetch_add(&perf->lost, lost->lost);
-    sink_put(&perf->sink, &record, NULL, NULL);
+    put_lost(perf, lost->lost, trailer->time, trailer->cpu);
+}
+
+void perf_lose(struct perf * perf, uint64_t count) {
+    put_lost(perf, count, now_ns(), RECORD_CPU_UNKNOWN);
 }
 
 void perf_event(struct perf * perf, const struct perf_event_header * event) {
@@ -267,6 +277,9 @@ static void flush_task(struct task * task, void * data) {
 
 void perf_flush(struct perf * perf) {
     sink_begin(&perf->sink);
+    if (perf->calls) {
+        calls_flush(perf);
+    }
     task_each(&perf->tasks, flush_task, perf);
     sink_end(&perf->sink);
 }

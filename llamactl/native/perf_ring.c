@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <string.h>
 
+#include "bpf_calls.h"
 #include "perf.h"
 #include "tracer.h"
 
@@ -9,8 +10,18 @@
 #define FREE_STEP (256u << 10)
 #define LOCK_STEP 512
 
-static uint64_t head_of(const struct perf_ring * ring) {
-    return __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
+/* The rings of the CPUs, and behind them the one of our BPF programs, which has no page; NULL at
+ * the end. */
+static struct perf_ring * ring_at(struct perf * perf, int i) {
+    if (i < perf->ring_count) {
+        return &perf->rings[i];
+    }
+    return i == perf->ring_count && perf->calls ? &perf->calls->ring : NULL;
+}
+
+static uint64_t head_of(struct perf * perf, const struct perf_ring * ring) {
+    return ring->page ? __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE)
+                      : calls_head(perf);
 }
 
 /* Returns the event at the ring's position, put together in scratch when it wraps around the end.
@@ -28,15 +39,28 @@ static const struct perf_event_header * event_at(const struct perf_ring * ring, 
     return (const void *) scratch;
 }
 
-static void look_ahead(struct perf_ring * ring, uint8_t * scratch) {
-    ring->next_time =
-        ring->position < ring->may ? perf_event_time(event_at(ring, scratch)) : UINT64_MAX;
+static void look_ahead(struct perf * perf, struct perf_ring * ring, uint8_t * scratch) {
+    if (ring->position >= ring->may) {
+        ring->next_time = UINT64_MAX;
+    } else {
+        ring->next_time = ring->page ? perf_event_time(event_at(ring, scratch)) : calls_time(perf);
+    }
+}
+
+/* Turns the ring's next event into records; returns how many bytes it took. */
+static uint32_t take_next(struct perf * perf, struct perf_ring * ring, uint8_t * scratch) {
+    if (!ring->page) {
+        return calls_take(perf);
+    }
+    const struct perf_event_header * event = event_at(ring, scratch);
+    perf_event(perf, event);
+    return event->size;
 }
 
 static struct perf_ring * earliest(struct perf * perf) {
     struct perf_ring * best = NULL;
-    for (int i = 0; i < perf->ring_count; i++) {
-        struct perf_ring * ring = &perf->rings[i];
+    struct perf_ring * ring;
+    for (int i = 0; (ring = ring_at(perf, i)); i++) {
         if (ring->next_time != UINT64_MAX && (!best || ring->next_time < best->next_time)) {
             best = ring;
         }
@@ -50,57 +74,59 @@ static struct perf_ring * earliest(struct perf * perf) {
  */
 static uint64_t mark_heads(struct perf * perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
+    struct perf_ring * ring;
     uint64_t pending = 0;
-    for (int i = 0; i < perf->ring_count; i++) {
-        if (perf->rings[i].page) {
-            perf->rings[i].must = head_of(&perf->rings[i]);
-            pending += perf->rings[i].must - perf->rings[i].position;
+    for (int i = 0; (ring = ring_at(perf, i)); i++) {
+        if (ring->data) {
+            ring->must = head_of(perf, ring);
+            pending += ring->must - ring->position;
         }
     }
-    for (int i = 0; i < perf->ring_count; i++) {
-        struct perf_ring * ring = &perf->rings[i];
+    for (int i = 0; (ring = ring_at(perf, i)); i++) {
         ring->next_time = UINT64_MAX;
-        if (ring->page) {
-            ring->may = head_of(ring);
-            look_ahead(ring, scratch);
+        if (ring->data) {
+            ring->may = head_of(perf, ring);
+            look_ahead(perf, ring, scratch);
         }
     }
     return pending;
 }
 
-static void free_read(struct perf_ring * ring) {
-    __atomic_store_n(&ring->page->data_tail, ring->position, __ATOMIC_RELEASE);
+static void free_read(struct perf * perf, struct perf_ring * ring) {
+    if (ring->page) {
+        __atomic_store_n(&ring->page->data_tail, ring->position, __ATOMIC_RELEASE);
+    } else if (ring->data) {
+        calls_release(perf);
+    }
 }
 
 void perf_drain(struct perf * perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
     uint64_t begin = now_ns();
     uint64_t pending = mark_heads(perf);
+    struct perf_ring * ring;
     int events = 0;
     sink_begin(&perf->sink);
     while (pending) {
-        struct perf_ring * ring = earliest(perf);
-        const struct perf_event_header * event = event_at(ring, scratch);
+        ring = earliest(perf);
         uint64_t before = ring->position;
-        perf_event(perf, event);
-        ring->position += event->size;
+        uint32_t size = take_next(perf, ring, scratch);
+        ring->position += size;
         if (before < ring->must) {
-            pending -= event->size;
+            pending -= size;
         }
         if (before / FREE_STEP != ring->position / FREE_STEP) {
-            free_read(ring);
+            free_read(perf, ring);
         }
-        look_ahead(ring, scratch);
+        look_ahead(perf, ring, scratch);
         if (++events % LOCK_STEP == 0) {
             sink_end(&perf->sink);
             sink_begin(&perf->sink);
         }
     }
-    sink_end(&perf->sink);
-    for (int i = 0; i < perf->ring_count; i++) {
-        if (perf->rings[i].page) {
-            free_read(&perf->rings[i]);
-        }
+    for (int i = 0; (ring = ring_at(perf, i)); i++) {
+        free_read(perf, ring);
     }
+    sink_end(&perf->sink);
     atomic_store(&perf->drained, begin);
 }

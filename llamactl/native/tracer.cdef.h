@@ -144,6 +144,11 @@ int perf_tracefs(void);
 /* 0, or -errno and the stage; the filters must live as long as the recorder. */
 int perf_open(perf_t *perf, int tid, int on_exec, const char *enter_filter,
               const char *exit_filter);
+/* After perf_new with ids 0, before perf_open: system calls come from BPF programs of our own, with
+ * their strings, through a ring of ring_bytes. 0, or -errno where that isn't allowed. */
+int perf_calls(perf_t *perf, uint32_t ring_bytes);
+/* After perf_calls: follow a thread that runs already, and its children. 0 or -errno. */
+int perf_follow(perf_t *perf, int tid);
 /* enable: at once, not at exec; watched: the process attached to, 0 for none. */
 int perf_start(perf_t *perf, int enable, int watched);
 struct sink_block *perf_take(perf_t *perf, int timeout_ms);

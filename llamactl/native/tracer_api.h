@@ -117,6 +117,11 @@ struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int e
 int perf_tracefs(void);
 int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filter,
               const char * exit_filter);
+/* After perf_new with ids 0, before perf_open: system calls come from BPF programs of our own, with
+ * their strings, through a ring of ring_bytes. 0, or -errno where that isn't allowed. */
+int perf_calls(struct perf * perf, uint32_t ring_bytes);
+/* After perf_calls: follow a thread that runs already, and its children. 0 or -errno. */
+int perf_follow(struct perf * perf, int tid);
 /* enable: at once, not at exec; watched: the process attached to, 0 for none. */
 int perf_start(struct perf * perf, int enable, int watched);
 struct sink_block * perf_take(struct perf * perf, int timeout_ms);

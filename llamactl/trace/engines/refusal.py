@@ -17,6 +17,7 @@ from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
 CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 CAP_PERFMON = 38
+CAP_BPF = 39
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 

@@ -62,3 +62,13 @@ def numbers_told_on_entry() -> frozenset[int]:
     return frozenset(
         number for number in numbers_with_paths() if not later & {part.kind for part in rule_of(number) or ()}
     )
+
+
+@cache
+def numbers_of_new_programs() -> frozenset[int]:
+    """``execve`` and ``execveat``: when they return, what their arguments pointed to is gone."""
+    return frozenset(
+        number
+        for number in numbers_with_paths()
+        if TextKind.VECTOR in {part.kind for part in rule_of(number) or ()}
+    )
