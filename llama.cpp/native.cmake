@@ -36,6 +36,7 @@ llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c ${NATIVE_DIR}/perf_ring.c
   ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c
   ${NATIVE_DIR}/bpf_btf.c ${NATIVE_DIR}/bpf_load.c ${NATIVE_DIR}/bpf_programs.c ${NATIVE_DIR}/bpf_ring.c
+  ${NATIVE_DIR}/bpf_texts.c
   ${NATIVE_DIR}/boundary_points.c ${NATIVE_DIR}/boundary_table.c ${NATIVE_DIR}/agent_table.c
   ${NATIVE_DIR}/breakpoint.c ${NATIVE_DIR}/breakpoint_hit.c ${NATIVE_DIR}/breakpoint_slot.c
   ${NATIVE_DIR}/breakpoint_watch.c ${NATIVE_DIR}/breakpoint_look.c ${NATIVE_DIR}/breakpoint_set.c)

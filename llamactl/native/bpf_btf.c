@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/btf.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +74,24 @@ static int find_offset(const uint8_t * data, size_t size, const char * structure
     return -ENOENT;
 }
 
+/* The file, mapped where the kernel can do so (6.16) since only a part of it is looked at. */
+static const uint8_t * map_types(int fd, size_t size) {
+    void * data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data != MAP_FAILED) {
+        return data;
+    }
+    data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) {
+        return NULL;
+    }
+    ssize_t part = 1;
+    for (size_t got = 0; got < size && part > 0; got += (size_t) part) {
+        part = read(fd, (uint8_t *) data + got, size - got);
+        part = part < 0 ? 0 : part;
+    }
+    return data;
+}
+
 int btf_offset(const char * structure, const char * member) {
     struct stat status;
     int fd = open(KERNEL_TYPES, O_RDONLY | O_CLOEXEC);
@@ -81,17 +99,11 @@ int btf_offset(const char * structure, const char * member) {
         return -errno;
     }
     size_t size = fstat(fd, &status) == 0 ? (size_t) status.st_size : 0;
-    uint8_t * data = malloc(size + 1);
-    size_t got = 0;
-    while (data && got < size) {
-        ssize_t part = read(fd, data + got, size - got);
-        if (part <= 0) {
-            break;
-        }
-        got += (size_t) part;
+    const uint8_t * data = map_types(fd, size);
+    int offset = data ? find_offset(data, size, structure, member) : -ENOMEM;
+    if (data) {
+        munmap((void *) (uintptr_t) data, size);
     }
     close(fd);
-    int offset = data ? find_offset(data, got, structure, member) : -ENOMEM;
-    free(data);
     return offset;
 }
