@@ -91,8 +91,10 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
-    blind: ClassVar[tuple[str, ...]]
+    blind: tuple[str, ...]
     """What this engine can't see, as sentences."""
+    without_stops: str = "no strings"
+    """What is missing where the program can't be stopped, of an engine that needs few stops."""
 
     @abstractmethod
     def start(self, command: Command) -> None:

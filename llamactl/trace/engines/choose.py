@@ -68,7 +68,7 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     """Return the engine named, or the first that works here.
 
     Each candidate records a short loop first, which shows whether the kernel allows it and what a record
-    costs. ``perf`` isn't chosen for attaching, where it has no strings.
+    costs. ``perf`` isn't chosen for attaching, where it may have no strings.
 
     Raises:
         LlamactlError: None works; the message is of the engine named, or of the last one tried.
@@ -82,8 +82,10 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     for candidate in candidates:
         try:
             cost = calibrate(candidate, options, plain)
-            stops, per_stop = _stops_for_strings(candidate, attach, plain, reasons)
-            engine = make_engine(candidate, options, with_strings=stops)
+            refused, per_stop = _stops_for_strings(candidate, attach, plain)
+            engine = make_engine(candidate, options, with_strings=not refused)
+            if refused:
+                reasons.append(f"{engine.without_stops}: {refused}")
             return Choice(engine, tuple(reasons), cost, plain, per_stop)
         except LlamactlError as error:
             if isinstance(error, UsageError):
@@ -117,18 +119,15 @@ def calibrate(name: str, options: Options, plain_call_ns: float) -> float | None
     return cost if cost > 0 else None
 
 
-def _stops_for_strings(
-    name: str, attach: bool, plain_call_ns: float, reasons: list[str]
-) -> tuple[bool, float | None]:
-    """Return whether the engine can have stops at which strings are read, and what one costs."""
+def _stops_for_strings(name: str, attach: bool, plain_call_ns: float) -> tuple[str, float | None]:
+    """Return why the engine can't have stops at which strings are read ("": it can), and what one costs."""
     if name != "perf" or attach:
-        return True, None
+        return "", None
     try:
         cost = calibrate("ptrace", Options(frozenset({LOOP_SYSTEM_CALL})), plain_call_ns)
     except LlamactlError as error:
-        reasons.append(f"no strings: {error}")
-        return False, None
-    return True, None if cost is None else cost / STOPS_A_CALL
+        return str(error), None
+    return "", None if cost is None else cost / STOPS_A_CALL
 
 
 def _python_engine(options: Options) -> Engine:

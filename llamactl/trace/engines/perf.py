@@ -13,41 +13,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llamactl.errors import LlamactlError
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
-from llamactl.trace.engines.bpf import open_calls
 from llamactl.trace.engines.entry_texts import EntryTexts
 from llamactl.trace.engines.held import Held
 from llamactl.trace.engines.native import (
-    ASK,
     STAGES,
     Arguments,
     batch_of,
     ffi,
     find_program,
     lib,
-    selection_bits,
 )
+from llamactl.trace.engines.perf_recorder import make_recorder
 from llamactl.trace.engines.ptrace import PtraceEngine
-from llamactl.trace.engines.texts import (
-    HIGHEST,
-    numbers_of_new_programs,
-    numbers_told_on_entry,
-    numbers_with_paths,
-)
-from llamactl.trace.engines.tracepoints import number_filter, tracepoint_ids
+from llamactl.trace.engines.texts import numbers_with_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCKS = 96
-RING_BYTES = 16 << 20
-SIDE_RING_BYTES = 4 << 20
-"""For page faults, mappings and births alone."""
 EAGER = -10
 IDLE_S = 0.01
-CALIBRATION_RING_BYTES = 1 << 20
 HELD_STEP_S = 0.0005
-SIGRETURN_LEAVES = "id==-1"
-ALL_NUMBERS = frozenset(range(HIGHEST))
+NOT_TOLD_APART = "system calls of 32-bit programs are recorded with 32-bit numbers and can't be told apart"
+NOT_KEPT = (
+    "structures that arguments point to, other than paths, addresses and pairs of descriptors, aren't kept"
+)
+BY_TRACEPOINTS = "the calls come from tracepoints, at more cost, since BPF programs can't be used"
 
 
 class PerfEngine(Engine):
@@ -68,10 +58,7 @@ class PerfEngine(Engine):
     """
 
     name: ClassVar[str] = "perf"
-    blind: ClassVar[tuple[str, ...]] = (
-        "system calls of 32-bit programs are recorded with 32-bit numbers and can't be told apart",
-        "structures that arguments point to, other than paths, addresses and pairs of descriptors, aren't kept",
-    )
+    blind: tuple[str, ...] = (NOT_TOLD_APART,)
 
     def __init__(self, options: Options, with_strings: bool = True) -> None:
         self._options = options
@@ -85,23 +72,19 @@ class PerfEngine(Engine):
         self._held = Held()
         self._texts = EntryTexts()
         self._strings: PtraceEngine | None = None
-        self._by_ptrace: frozenset[int] = frozenset()
-        self._perf: Any = None
-        self._filters: tuple[Any, Any] = (None, None)
         paths = numbers_with_paths()
         stopped = paths if options.selection is None else paths & options.selection
-        self._births = not (with_strings and not options.loops and (stopped or options.asks))
-        if not self._births:
-            self._by_ptrace = stopped & numbers_of_new_programs()
-            refused = self._prepare_programs()
-            if refused:
-                self._by_ptrace = stopped - numbers_told_on_entry()
-            self._read_strings(stopped if refused else self._by_ptrace)
+        stops = with_strings and not options.loops and bool(stopped or options.asks)
+        self._perf: Any = None
+        self._make(stopped if stops else frozenset(), births=not stops)
+        if stops:
+            self._strings = PtraceEngine(Options(selection=self._recorder.stopped, asks=options.asks))
+            lib.tracer_entry_only(self._strings.tracer)
+        if self._recorder.refused:
+            self.blind = (NOT_TOLD_APART, NOT_KEPT)
+            self._notes.append(f"{BY_TRACEPOINTS}: {self._recorder.refused}")
         else:
-            refused = self._prepare_programs()
-        if refused:
-            self._notes.append(f"perf's tracepoints record the calls, since BPF programs can't: {refused}")
-            self._prepare_tracepoints()
+            self.without_stops = "no signals, exit statuses and arguments of new programs"
 
     def start(self, command: Command) -> None:
         """See :meth:`Engine.start`."""
@@ -134,10 +117,8 @@ class PerfEngine(Engine):
         """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
         self._attached = pid
         self._drop_strings()
-        self._by_ptrace = frozenset()
-        self._births = True
-        if self._prepare_programs():
-            self._prepare_tracepoints()
+        self._make(frozenset(), births=True)
+        if self._recorder.refused:
             self._notes.append("the engine perf sees no strings of a program that it attaches to")
         else:
             self._follow(pid)
@@ -230,45 +211,17 @@ class PerfEngine(Engine):
             return  # That takes CAP_SYS_NICE; without it more may be lost, and is counted.
         self._restore = (thread, before)
 
-    def _read_strings(self, stopped: frozenset[int]) -> None:
-        asks = self._options.asks
-        self._strings = PtraceEngine(Options(selection=stopped, asks=asks))
-        lib.tracer_entry_only(self._strings.tracer)
-
     def _drop_strings(self) -> None:
         if self._strings is not None:
             self._strings.close()
             self._strings = None
 
-    def _prepare_programs(self) -> str:
-        """Make a recorder whose calls come from BPF programs; return why that can't be, or ""."""
-        loops = self._options.loops
-        chosen = ALL_NUMBERS if self._options.selection is None else self._options.selection
-        self._new_recorder(
-            (0, 0), chosen - self._not_ours(), CALIBRATION_RING_BYTES if loops else SIDE_RING_BYTES
-        )
-        return open_calls(self._perf, CALIBRATION_RING_BYTES if loops else RING_BYTES)
-
-    def _prepare_tracepoints(self) -> None:
-        """Make a recorder of whatever is left to perf, by its tracepoints."""
-        options = self._options
-        mine = None if options.selection is None else options.selection - self._by_ptrace
-        self._new_recorder(tracepoint_ids(), mine, CALIBRATION_RING_BYTES if options.loops else RING_BYTES)
-        allowed = number_filter(options.selection, self._not_ours())
-        leaves = f"{allowed}||{SIGRETURN_LEAVES}" if allowed else ""
-        self._filters = (ffi.new("char[]", allowed.encode()), ffi.new("char[]", leaves.encode()))
-
-    def _not_ours(self) -> frozenset[int]:
-        return self._by_ptrace | ({ASK} if self._options.asks else set())
-
-    def _new_recorder(self, ids: tuple[int, int], selection: frozenset[int] | None, ring_bytes: int) -> None:
+    def _make(self, stopped: frozenset[int], births: bool) -> None:
         if self._perf is not None:
             lib.perf_free(self._perf)
-        bits = selection_bits(selection)
-        self._perf = lib.perf_new(BLOCKS, ring_bytes, *ids, self._options.faults, self._births, bits)
-        if self._perf == ffi.NULL:
-            raise MemoryError("no memory for the recorder")
-        self._filters = (ffi.new("char[]", b""), ffi.new("char[]", b""))
+            self._perf = None
+        self._recorder = make_recorder(self._options, stopped, births)
+        self._perf = self._recorder.perf
 
     def _follow(self, pid: int) -> None:
         """Let the programs follow all threads: until a look finds none that they don't know."""
@@ -302,7 +255,7 @@ class PerfEngine(Engine):
 
     def _open(self, tid: int, on_exec: bool) -> None:
         _allow_many_files()
-        code = lib.perf_open(self._perf, tid, on_exec, *self._filters)
+        code = lib.perf_open(self._perf, tid, on_exec, *self._recorder.filters)
         if code == -errno.ESRCH and self._attached and tid != self._attached:
             return  # That thread has ended meanwhile.
         if code == -errno.ESRCH:

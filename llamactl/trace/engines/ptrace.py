@@ -44,7 +44,7 @@ class PtraceEngine(Engine):
     """
 
     name: ClassVar[str] = "ptrace"
-    blind: ClassVar[tuple[str, ...]] = (
+    blind: tuple[str, ...] = (
         "page faults and the CPU a call ran on aren't seen; the engine perf sees them",
         "a call that another seccomp filter refuses before ours isn't seen while calls are selected",
     )

@@ -29,7 +29,7 @@ class PythonEngine(Engine):
     """
 
     name: ClassVar[str] = "python"
-    blind: ClassVar[tuple[str, ...]] = (
+    blind: tuple[str, ...] = (
         "page faults and the CPU a call ran on aren't seen; the engine perf sees them",
         "a SIGSTOP doesn't stop the program for long, because python-ptrace has no PTRACE_LISTEN",
     )

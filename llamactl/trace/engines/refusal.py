@@ -158,6 +158,18 @@ def perf_refused(code: int, rights: Rights) -> LlamactlError:
     return LlamactlError(f"{what}: {os.strerror(code)}")
 
 
+def programs_refused(code: int, rights: Rights) -> str:
+    """Say in half a sentence why our BPF programs weren't loaded (bpf(2))."""
+    if code in (errno.EPERM, errno.EACCES):
+        if not rights.has(CAP_SYS_ADMIN) and not (rights.has(CAP_BPF) and rights.has(CAP_PERFMON)):
+            return "they need CAP_BPF and CAP_PERFMON; run llamactl with sudo"
+        who = "a seccomp profile" if rights.seccomp else "the kernel (lockdown, or a limit on locked memory)"
+        return f"{who} refuses bpf"
+    if code == errno.ENOENT:
+        return "the kernel has no /sys/kernel/btf/vmlinux"
+    return f"the kernel refuses them ({os.strerror(code)})"
+
+
 def tracefs_refused(code: int) -> LlamactlError:
     """Explain that the numbers of the tracepoints can't be read."""
     return LlamactlError(

@@ -76,10 +76,22 @@ def test_a_profile_that_refuses_ptrace(tmp_path: Path, refuse: Callable[..., lis
 def test_without_ptrace_perf_still_records_but_without_strings(
     tmp_path: Path, refuse: Callable[..., list[str]]
 ) -> None:
-    got = under(refuse("ptrace"), "auto", str(tmp_path / "c"), "/bin/true")
+    got = under(refuse("ptrace", "bpf"), "auto", str(tmp_path / "c"), "/bin/true")
     assert got["engine"] == "perf"
     assert got["exit"] == 0
     assert got["reasons"][0].startswith("no strings: ")
+
+
+@x86
+@is_root
+def test_without_ptrace_bpf_programs_still_read_strings(
+    tmp_path: Path, refuse: Callable[..., list[str]]
+) -> None:
+    got = under(refuse("ptrace"), "auto", str(tmp_path / "c"), "/bin/true")
+    assert got["engine"] == "perf"
+    assert got["exit"] == 0
+    assert "/etc/ld.so.cache" in got["texts"]
+    assert got["reasons"][0].startswith("no signals, exit statuses and arguments of new programs: ")
 
 
 @x86
