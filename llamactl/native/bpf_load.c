@@ -54,7 +54,7 @@ static int attach(const struct code * code, const char * tracepoint) {
     attr.raw_tracepoint.prog_fd = (uint32_t) program;
     int link = bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
     close(program);
-    return link;
+    return link == -ENOENT ? -ENOSYS : link; /* ENOENT means that there are no types (bpf_btf.c). */
 }
 
 static int open_maps(struct call_maps * maps, uint32_t ring_bytes) {

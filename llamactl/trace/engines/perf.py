@@ -118,9 +118,8 @@ class PerfEngine(Engine):
         self._attached = pid
         self._drop_strings()
         self._make(frozenset(), births=True)
-        if self._recorder.refused:
-            self._notes.append("the engine perf sees no strings of a program that it attaches to")
-        else:
+        self._notes.append(f"the engine perf sees {self.without_stops} of a program that it attaches to")
+        if not self._recorder.refused:
             self._follow(pid)
         tids = _threads(pid)
         for tid in tids:

@@ -98,6 +98,18 @@ def test_processes_and_threads(tmp_path: Path, program: Program, engine: str) ->
     assert len(set(seen.of(Kind.SYSCALL)["pid"].tolist())) == 6
 
 
+@engines()
+def test_a_thread_that_takes_the_first_ones_id_by_exec(tmp_path: Path, program: Program, engine: str) -> None:
+    argv = [program("exec_in_thread")]
+    truth, _ = strace_counts(tmp_path, argv)
+    seen = recorded(tmp_path / "c", argv, engine)
+    assert settled(seen.counts()) == settled(truth)
+    calls = seen.calls("getppid")
+    assert sorted(Counter(calls["tid"].tolist()).values()) == [7, 10]
+    assert (calls["tid"] == seen.result.pid).sum() == 7
+    assert seen.result.exit_code == 3
+
+
 @engines("ptrace", "python")
 def test_signals_are_recorded_and_delivered(tmp_path: Path, program: Program, engine: str) -> None:
     seen = recorded(tmp_path / "c", [program("call_process")], engine)

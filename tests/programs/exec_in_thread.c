@@ -1,0 +1,28 @@
+/* A thread other than the first executes this program anew, and takes the first one's id with it. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void *work(void *name) {
+    char *again[] = { name, "again", NULL };
+    for (int i = 0; i < 10; i++) {
+        syscall(SYS_getppid);
+    }
+    execv("/proc/self/exe", again);
+    return name;
+}
+
+int main(int argc, char **argv) {
+    pthread_t thread;
+    if (argc > 1) {
+        for (int i = 0; i < 7; i++) {
+            syscall(SYS_getppid);
+        }
+        return 3;
+    }
+    pthread_create(&thread, NULL, work, argv[0]);
+    for (;;) {
+        pause();
+    }
+}
