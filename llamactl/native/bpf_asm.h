@@ -11,6 +11,25 @@
 #define CODE_LABELS 64
 #define CODE_JUMPS 128
 
+/* What is newer than the kernel headers of some distributions (linux/bpf.h). */
+enum {
+    HELPER_LOOKUP = 1,
+    HELPER_UPDATE = 2,
+    HELPER_DELETE = 3,
+    HELPER_TIME_NS = 5,
+    HELPER_CPU = 8,
+    HELPER_PROCESS_AND_THREAD = 14,
+    HELPER_READ_USER = 112,
+    HELPER_READ_KERNEL = 113,
+    HELPER_READ_USER_STRING = 114,
+    HELPER_RING_OUTPUT = 130,
+    MAP_RING = 27,
+    MAP_CAN_BE_MAPPED = 1 << 10,
+    RING_NO_WAKEUP = 1,
+};
+#define RING_BUSY (1u << 31)
+#define RING_DISCARDED (1u << 30)
+
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FP };
 
 struct code {

@@ -12,7 +12,9 @@
 #include "bpf_calls.h"
 
 #define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
-#define KIND_ENUM64 19 /* newer than some distributions' headers */
+/* Newer than some distributions' headers. */
+#define KIND_DECL_TAG 17
+#define KIND_ENUM64 19
 
 /* How many bytes follow the type itself. */
 static size_t extra_of(const struct btf_type * type) {
@@ -33,8 +35,8 @@ static size_t extra_of(const struct btf_type * type) {
         return sizeof(struct btf_var);
     case BTF_KIND_DATASEC:
         return count * sizeof(struct btf_var_secinfo);
-    case BTF_KIND_DECL_TAG:
-        return sizeof(struct btf_decl_tag);
+    case KIND_DECL_TAG:
+        return sizeof(uint32_t);
     case KIND_ENUM64:
         return count * 3 * sizeof(uint32_t);
     default:

@@ -6,10 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bpf_asm.h"
 #include "capture_record.h"
 #include "perf.h"
 #include "tracer_texts.h"
+
+struct code;
 
 #define CALL_THREADS 16384
 #define CALL_NUMBERS 1024

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf_asm.h"
 #include "bpf_calls.h"
 #include "tracer_arch.h"
 
@@ -60,10 +61,10 @@ static int attach(const struct code * code, const char * tracepoint) {
 static int open_maps(struct call_maps * maps, uint32_t ring_bytes) {
     maps->states = new_map(BPF_MAP_TYPE_HASH, 4, sizeof(struct call_state), CALL_THREADS, 0);
     maps->rules =
-        new_map(BPF_MAP_TYPE_ARRAY, 4, sizeof(struct call_rule), CALL_NUMBERS, BPF_F_MMAPABLE);
+        new_map(BPF_MAP_TYPE_ARRAY, 4, sizeof(struct call_rule), CALL_NUMBERS, MAP_CAN_BE_MAPPED);
     maps->scratch = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, TEXT_SCRATCH, 1, 0);
-    maps->ring = new_map(BPF_MAP_TYPE_RINGBUF, 0, 0, ring_bytes, 0);
-    maps->lost = new_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE);
+    maps->ring = new_map(MAP_RING, 0, 0, ring_bytes, 0);
+    maps->lost = new_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, MAP_CAN_BE_MAPPED);
     const int all[] = {maps->states, maps->rules, maps->scratch, maps->ring, maps->lost};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i] < 0) {

@@ -26,7 +26,7 @@ static const int argument_at[6] = {0, 8, 16, 24, 32, 40};
 /* R7: the state of the thread that runs; R9: its process and thread. To `out` when it isn't ours.
  */
 static void find_self(struct code * c, const struct call_maps * maps, int out) {
-    call(c, BPF_FUNC_get_current_pid_tgid);
+    call(c, HELPER_PROCESS_AND_THREAD);
     mov(c, R9, R0);
     store(c, BPF_W, FP, KEY, R0);
     lookup(c, maps->states, KEY);
@@ -39,7 +39,7 @@ static void say_who(struct code * c) {
     store(c, BPF_W, R7, RECORD(tid), R9);
     alu_imm(c, BPF_RSH, R9, 32);
     store(c, BPF_W, R7, RECORD(pid), R9);
-    call(c, BPF_FUNC_get_smp_processor_id);
+    call(c, HELPER_CPU);
     store(c, BPF_H, R7, RECORD(cpu), R0);
     store_imm(c, BPF_W, R7, RECORD(text), 0);
     store_imm(c, BPF_W, R7, STATE(todo), 0);
@@ -58,7 +58,7 @@ static void read_arguments(struct code * c) {
     mov_imm(c, R2, REGS_BYTES);
     load(c, BPF_DW, R3, R6, 0);
     alu_imm(c, BPF_ADD, R3, REGS_FIRST);
-    call(c, BPF_FUNC_probe_read_kernel);
+    call(c, HELPER_READ_KERNEL);
 #ifdef USER_32_CS
     int native = new_label(c), read = new_label(c);
     load(c, BPF_DW, R1, FP, REGISTERS + REGS_CODE_SEGMENT);
@@ -103,7 +103,7 @@ bool program_enter(struct code * c, const struct call_maps * maps) {
     jump_if(c, BPF_JEQ, R1, 0, read);
     emit_texts(c, maps, false, read);
     here(c, read);
-    call(c, BPF_FUNC_ktime_get_ns);
+    call(c, HELPER_TIME_NS);
     store(c, BPF_DW, R7, RECORD(start), R0);
     here(c, out);
     return finish(c);
@@ -117,7 +117,7 @@ static void unseen_entry(struct code * c, int out) {
     mov_imm(c, R2, 4);
     load(c, BPF_DW, R3, R6, 0);
     alu_imm(c, BPF_ADD, R3, REGS_NUMBER);
-    call(c, BPF_FUNC_probe_read_kernel);
+    call(c, HELPER_READ_KERNEL);
     load(c, BPF_W, R1, FP, KEY2);
     jump_if(c, BPF_JGE, R1, RECORD_NR_UNKNOWN, out);
     store(c, BPF_H, R7, RECORD(nr), R1);
@@ -126,7 +126,7 @@ static void unseen_entry(struct code * c, int out) {
         store_imm(c, BPF_DW, R7, RECORD(args) + 8 * i, 0);
     }
     say_who(c);
-    call(c, BPF_FUNC_ktime_get_ns);
+    call(c, HELPER_TIME_NS);
     store(c, BPF_DW, R7, RECORD(start), R0);
 }
 
@@ -134,14 +134,14 @@ static void put_record(struct code * c, const struct call_maps * maps, int out) 
     load_map(c, R1, maps->ring);
     mov(c, R2, R7);
     mov_imm(c, R3, (int) sizeof(struct record));
-    mov_imm(c, R4, BPF_RB_NO_WAKEUP);
-    call(c, BPF_FUNC_ringbuf_output);
+    mov_imm(c, R4, RING_NO_WAKEUP);
+    call(c, HELPER_RING_OUTPUT);
     jump_if(c, BPF_JEQ, R0, 0, out);
     count_lost(c, maps, out);
 }
 
 static void end_now(struct code * c) {
-    call(c, BPF_FUNC_ktime_get_ns);
+    call(c, HELPER_TIME_NS);
     load(c, BPF_DW, R1, R7, RECORD(start));
     alu(c, BPF_SUB, R0, R1);
     store(c, BPF_DW, R7, RECORD(duration), R0);
@@ -186,7 +186,7 @@ bool program_fork(struct code * c, const struct call_maps * maps, uint32_t pid_o
     mov_imm(c, R2, 4);
     load(c, BPF_DW, R3, R6, 8);
     alu_imm(c, BPF_ADD, R3, (int32_t) pid_offset);
-    call(c, BPF_FUNC_probe_read_kernel);
+    call(c, HELPER_READ_KERNEL);
     for (int i = 0; i < (int) sizeof(struct call_state); i += 8) {
         store_imm(c, BPF_DW, FP, NEW_STATE + i, 0);
     }
@@ -198,7 +198,7 @@ bool program_fork(struct code * c, const struct call_maps * maps, uint32_t pid_o
     mov(c, R3, FP);
     alu_imm(c, BPF_ADD, R3, NEW_STATE);
     mov_imm(c, R4, BPF_ANY);
-    call(c, BPF_FUNC_map_update_elem);
+    call(c, HELPER_UPDATE);
     jump_if(c, BPF_JEQ, R0, 0, out);
     count_lost(c, maps, out);
     here(c, out);
@@ -209,7 +209,7 @@ static void forget(struct code * c, const struct call_maps * maps, int key) {
     load_map(c, R1, maps->states);
     mov(c, R2, FP);
     alu_imm(c, BPF_ADD, R2, key);
-    call(c, BPF_FUNC_map_delete_elem);
+    call(c, HELPER_DELETE);
 }
 
 /* A thread other than the first that calls exec takes the first one's id:
@@ -219,7 +219,7 @@ bool program_exec(struct code * c, const struct call_maps * maps) {
     load(c, BPF_DW, R6, R1, 8);
     store(c, BPF_W, FP, KEY2, R6);
     load(c, BPF_W, R6, FP, KEY2); /* a pid_t: the upper half may be anything */
-    call(c, BPF_FUNC_get_current_pid_tgid);
+    call(c, HELPER_PROCESS_AND_THREAD);
     mov(c, R9, R0);
     store(c, BPF_W, FP, KEY, R0);
     lookup(c, maps->states, KEY2);
@@ -239,7 +239,7 @@ bool program_exec(struct code * c, const struct call_maps * maps) {
     alu_imm(c, BPF_ADD, R2, KEY);
     mov(c, R3, R7);
     mov_imm(c, R4, BPF_ANY);
-    call(c, BPF_FUNC_map_update_elem);
+    call(c, HELPER_UPDATE);
     mov(c, R6, R0);
     forget(c, maps, KEY2);
     jump_if(c, BPF_JEQ, R6, 0, out);

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "bpf_asm.h"
 #include "bpf_calls.h"
 
 #define STATE(field) ((int) offsetof(struct call_state, field))
@@ -29,7 +30,7 @@ static inline void lookup(struct code * c, int map, int key) {
     load_map(c, R1, map);
     mov(c, R2, FP);
     alu_imm(c, BPF_ADD, R2, key);
-    call(c, BPF_FUNC_map_lookup_elem);
+    call(c, HELPER_LOOKUP);
 }
 
 /* Goes on behind it, or at `out`. */
@@ -38,7 +39,7 @@ static inline void count_lost(struct code * c, const struct call_maps * maps, in
     lookup(c, maps->lost, KEY2);
     jump_if(c, BPF_JEQ, R0, 0, out);
     mov_imm(c, R1, 1);
-    op(c, BPF_STX | BPF_DW | BPF_ATOMIC, R0, R1, 0, BPF_ADD);
+    op(c, BPF_STX | BPF_DW | BPF_XADD, R0, R1, 0, 0);
 }
 
 static inline void set_bit(struct code * c, int size, int field, int bit) {

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <string.h>
 
+#include "bpf_asm.h"
 #include "bpf_calls.h"
 
 #define HEADER_BYTES 8
@@ -12,7 +13,7 @@ static uint32_t header_at(const struct perf_ring * ring, uint64_t position) {
 }
 
 static uint32_t bytes_of(uint32_t header) {
-    uint32_t length = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+    uint32_t length = header & ~(RING_BUSY | RING_DISCARDED);
     return (length + HEADER_BYTES + 7) & ~7u;
 }
 
@@ -25,7 +26,7 @@ uint64_t calls_head(struct perf * perf) {
     uint64_t filled = __atomic_load_n(calls->producer, __ATOMIC_ACQUIRE);
     while (calls->scanned < filled) {
         uint32_t header = header_at(&calls->ring, calls->scanned);
-        if (header & BPF_RINGBUF_BUSY_BIT) {
+        if (header & RING_BUSY) {
             break; /* Somebody is just writing it. */
         }
         calls->scanned += bytes_of(header);

@@ -26,7 +26,7 @@ static void find_size(struct code * c, int i, int done) {
     mov(c, R1, FP);
     alu_imm(c, BPF_ADD, R1, WORD);
     mov_imm(c, R2, 4);
-    call(c, BPF_FUNC_probe_read_user);
+    call(c, HELPER_READ_USER);
     jump_if(c, BPF_JNE, R0, 0, done);
     load(c, BPF_W, R6, FP, WORD);
     jump_if(c, BPF_JGT, R6, INT32_MAX, done);
@@ -52,7 +52,7 @@ static void read_part(struct code * c, int i, int done, int failed) {
     mov(c, R1, R9);
     alu_imm(c, BPF_ADD, R1, TEXT(bytes));
     mov_imm(c, R2, TEXT_LIMIT + 1);
-    call(c, BPF_FUNC_probe_read_user_str);
+    call(c, HELPER_READ_USER_STRING);
     jump_if(c, BPF_JSLT, R0, 1, failed);
     alu_imm(c, BPF_SUB, R0, 1);
     mov(c, R6, R0);
@@ -66,7 +66,7 @@ static void read_part(struct code * c, int i, int done, int failed) {
     alu_imm(c, BPF_ADD, R1, TEXT(bytes));
     mov(c, R2, R6);
     load(c, BPF_DW, R3, FP, ADDRESS);
-    call(c, BPF_FUNC_probe_read_user);
+    call(c, HELPER_READ_USER);
     jump_if(c, BPF_JNE, R0, 0, failed);
     here(c, whole);
 }
@@ -82,8 +82,8 @@ static void send_part(struct code * c, const struct call_maps * maps, int i, int
     mov(c, R2, R9);
     mov(c, R3, R6);
     alu_imm(c, BPF_ADD, R3, (int) sizeof(struct call_text));
-    mov_imm(c, R4, BPF_RB_NO_WAKEUP);
-    call(c, BPF_FUNC_ringbuf_output);
+    mov_imm(c, R4, RING_NO_WAKEUP);
+    call(c, HELPER_RING_OUTPUT);
     jump_if(c, BPF_JEQ, R0, 0, sent);
     count_lost(c, maps, done);
     jump(c, done);

@@ -114,7 +114,7 @@ class PerfEngine(Engine):
         return self._strings
 
     def attach(self, pid: int) -> None:
-        """See :meth:`Engine.attach`; strings of path calls aren't recorded then."""
+        """See :meth:`Engine.attach`; without BPF, strings aren't recorded then."""
         self._attached = pid
         self._drop_strings()
         self._make(frozenset(), births=True)
@@ -128,7 +128,8 @@ class PerfEngine(Engine):
         self._hurry()
         late = [tid for tid in _threads(pid) if tid not in tids]
         if late:
-            self._notes.append(f"{len(late)} threads began while perf was attaching and may be missing")
+            what = "" if self._recorder.refused else "their page faults "
+            self._notes.append(f"{len(late)} threads began while perf was attaching; {what}may be missing")
 
     def poll(self, timeout_s: float) -> Batch | None:
         """See :meth:`Engine.poll`."""
