@@ -45,7 +45,7 @@ static int attach(const struct code * code, const char * tracepoint) {
     attr.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
     attr.insns = (uint64_t) (uintptr_t) code->insns;
     attr.insn_cnt = (uint32_t) code->count;
-    attr.license = (uint64_t) (uintptr_t) "GPL"; /* MIT allows it; some helpers ask for it. */
+    attr.license = (uint64_t) (uintptr_t) "Dual MIT/GPL"; /* Some helpers ask for it. */
     int program = bpf(BPF_PROG_LOAD, &attr);
     if (program < 0) {
         return program;
