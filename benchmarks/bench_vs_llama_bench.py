@@ -7,7 +7,7 @@ for all its life. Both run on the same CPUs, for a CPU may be quicker than the n
 of the speeds that the two programs tell, with a bootstrap interval of the median, and beside it the same
 without the time in which the thread that computes waited for a CPU: that part other programs caused.
 
-    python benchmarks/bench_vs_llama_bench.py [--processes 16] [--turns 8] [--threads 1,2] [--tests pp64,tg16]
+    python benchmarks/bench_vs_llama_bench.py [--processes 40] [--turns 4] [--threads 1,2] [--tests pp64,tg16]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 from itertools import cycle
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from llamactl.engine.library import directory
 from llamactl.models.default import default_model
 
 CONFIDENCE = 0.95
+SETTLE_S = 0.02
+"""Threads of OpenMP spin for some milliseconds after their work, which would be in the other program's turn."""
 
 
 def arguments() -> argparse.Namespace:
@@ -37,8 +40,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--llama-bench", type=Path, default=None, help="as `make peers` built it")
     parser.add_argument("--model", type=Path, default=None, help="the default model")
-    parser.add_argument("--processes", type=int, default=16, help="of each program, one after the other")
-    parser.add_argument("--turns", type=int, default=8, help="of each process")
+    parser.add_argument("--processes", type=int, default=40, help="of each program, one after the other")
+    parser.add_argument("--turns", type=int, default=4, help="of each process")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--tests", default="pp64,tg16")
     return parser.parse_args()
@@ -76,6 +79,7 @@ class Program:
 
     def turn(self) -> None:
         """Let it do one repetition."""
+        time.sleep(SETTLE_S)
         self._here.send(b"g")
         self._waited_ns.append(self._stopped())
 

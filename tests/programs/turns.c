@@ -9,7 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#define WAKE_NS 5000000
 
 struct llama_memory_i;
 
@@ -27,6 +30,12 @@ static int64_t run_delay_ns(void) {
     return sscanf(text, "%lld %lld", &on_cpu, &waited) == 2 ? waited : 0;
 }
 
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 void llama_memory_clear(struct llama_memory_i * memory, bool data);
 
 void llama_memory_clear(struct llama_memory_i * memory, bool data) {
@@ -42,6 +51,10 @@ void llama_memory_clear(struct llama_memory_i * memory, bool data) {
     int turns = atoi(getenv("TURNS_FD"));
     if (write(turns, &waited, sizeof waited) != sizeof waited || read(turns, &go, 1) != 1) {
         _exit(1);
+    }
+    // llamactl reads its counters before its clock starts, llama-bench does nothing: a CPU that has
+    // just slept, and the other side's last steps, would be in its time alone.
+    for (int64_t end = now_ns() + WAKE_NS; now_ns() < end;) {
     }
     real(memory, data);
     before = run_delay_ns();
