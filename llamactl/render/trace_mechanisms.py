@@ -168,7 +168,9 @@ def _disk(report: TraceReport) -> Mechanism | None:
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    return Mechanism("Disk", tuple(lines), OK if generating < _NOTABLE_BYTES else "READS", explanation)
+    told = any(row.disk.most is not None or row.disk.least for row in rows.values())
+    verdict = "READS" if generating >= _NOTABLE_BYTES else OK if told else NONE
+    return Mechanism("Disk", tuple(lines), verdict, explanation)
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (

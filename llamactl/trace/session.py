@@ -168,6 +168,7 @@ class _Session:
                 self._calls, self._uncaught = catch_if_possible(
                     self.target, self.engine, self.options.breakpoints, bool(self.options.watch)
                 )
+            self._sample(self.target)
             self.engine.attach(self.target)
             if self._calls is not None:
                 self._calls.attached()
@@ -223,7 +224,7 @@ class _Session:
         elapsed = now - self._begin
         if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
             self._next_sample = now + self.options.sample_s
-            self._write(sampler.counters(self.engine.state().pid))
+            self._sample(self.engine.state().pid)
             if not self._regions and self._looks < LOOKS_FOR_REGIONS:
                 self._looks += 1
                 self._regions = find_regions(self.engine.state().pid)
@@ -245,6 +246,10 @@ class _Session:
         if self.progress is not None:
             state = self.engine.state()
             self.progress(Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost))
+
+    def _sample(self, pid: int) -> None:
+        if self.options.sample_s:
+            self._write(sampler.counters(pid))
 
     def _look_at_threads(self) -> None:
         self.scheduling.look_at({self.engine.state().pid, *self.agent.processes()})
@@ -268,6 +273,8 @@ class _Session:
             return
         self._write(self.scheduling.finish(self.writer))
         self._from_agent(self.agent.finish)
+        # What the program did up to here is known only with a sample behind it.
+        self._sample(self.engine.state().pid)
         self._stopping = True
         self._ended = why
         if self.ours:

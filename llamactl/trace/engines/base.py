@@ -95,6 +95,8 @@ class Engine(ABC):
     """What this engine can't see, as sentences."""
     without_stops: str = "no strings"
     """What is missing where the program can't be stopped, of an engine that needs few stops."""
+    strings_when_attached: bool = True
+    """Whether it reads the strings of a program that it attaches to."""
 
     @abstractmethod
     def start(self, command: Command) -> None:

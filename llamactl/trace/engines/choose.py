@@ -68,14 +68,14 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
     """Return the engine named, or the first that works here.
 
     Each candidate records a short loop first, which shows whether the kernel allows it and what a record
-    costs. ``perf`` isn't chosen for attaching, where it may have no strings.
+    costs. ``perf`` isn't chosen for attaching where it would have no strings then.
 
     Raises:
         LlamactlError: None works; the message is of the engine named, or of the last one tried.
     """
     # What keeps a CPU awake counts against the quota, which the program needs for itself.
     lib.awake_allow(cpu_budget().quota_cpus is None)
-    candidates = (name,) if name else (("ptrace",) if attach else ("perf", "ptrace"))
+    candidates = (name,) if name else ("perf", "ptrace")
     reasons: list[str] = []
     failure: LlamactlError | None = None
     plain = min(_plain_call_ns() for _ in range(PLAIN_LOOPS))
@@ -84,6 +84,9 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
             cost = calibrate(candidate, options, plain)
             refused, per_stop = _stops_for_strings(candidate, attach, plain)
             engine = make_engine(candidate, options, with_strings=not refused)
+            if attach and not name and not engine.strings_when_attached:
+                engine.close()
+                continue
             if refused:
                 reasons.append(f"{engine.without_stops}: {refused}")
             return Choice(engine, tuple(reasons), cost, plain, per_stop)

@@ -82,6 +82,7 @@ class PerfEngine(Engine):
             lib.tracer_entry_only(self._strings.tracer)
         if self._recorder.refused:
             self.blind = (NOT_TOLD_APART, NOT_KEPT)
+            self.strings_when_attached = False
             self._notes.append(f"{BY_TRACEPOINTS}: {self._recorder.refused}")
         else:
             self.without_stops = "no signals, exit statuses and arguments of new programs"

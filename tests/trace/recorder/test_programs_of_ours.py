@@ -20,7 +20,7 @@ from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.capture.strings import StringPieces
 from llamactl.trace.engines import perf_recorder
 from llamactl.trace.engines.base import Batch, Engine, Options
-from llamactl.trace.engines.choose import make_engine
+from llamactl.trace.engines.choose import choose_engine, make_engine
 from llamactl.trace.engines.perf import BY_TRACEPOINTS
 from llamactl.trace.engines.refusal import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, Rights, programs_refused
 
@@ -144,6 +144,20 @@ def test_a_program_that_runs_already_has_strings_too() -> None:
     assert b"/no/first" not in texts
     assert ("execve", b"/bin/true") in found
     assert ("openat", b"/etc/ld.so.cache") in found  # by the child
+
+
+@pytest.mark.parametrize(
+    ("programs", "attach", "taken"),
+    [(True, True, "perf"), (False, True, "ptrace"), (True, False, "perf"), (False, False, "perf")],
+)
+def test_the_engine_that_is_taken_unasked(
+    monkeypatch: pytest.MonkeyPatch, programs: bool, attach: bool, taken: str
+) -> None:
+    if not programs:
+        monkeypatch.setattr(perf_recorder, "MACHINES", ())
+    choice = choose_engine(None, Options(), attach=attach)
+    choice.engine.close()
+    assert choice.engine.name == taken
 
 
 def test_what_does_not_fit_is_counted(
