@@ -5,6 +5,7 @@ Usage: python tests/other_pythons.py [3.12 …]
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ QUICK = (
 
 def interpreter(version: str) -> str | None:
     """Return a command that runs this version of Python with venv, or ``None``."""
-    versions = Path.home() / ".pyenv" / "versions"
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates = [
         f"python{version}",
         *(str(path / "bin/python") for path in sorted(versions.glob(f"{version}.*"))),
@@ -66,17 +67,19 @@ def run_tests(python: str, version: str, package: Path) -> int:
 
 
 def main() -> int:
-    """Run everything; 1 if any Python failed."""
+    """Run everything; 1 if any Python failed, or one that was named isn't there."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    failed = []
+    failed, passed = [], []
     with tempfile.TemporaryDirectory() as folder:
         package = wheel(folder)
         for version in sys.argv[1:] or [version for version in VERSIONS if version != own]:
             python = interpreter(version)
             print(f"== Python {version}: {python or 'not on this machine'}", flush=True)
-            if python and run_tests(python, version, package):
-                failed.append(version)
-    print(f"Failed on: {', '.join(failed)}" if failed else "Passed on all of them")
+            if python is None:
+                failed += [version] if version in sys.argv else []
+            else:
+                (failed if run_tests(python, version, package) else passed).append(version)
+    print(f"Passed on: {', '.join(passed) or 'none'}; failed on: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
 
 
