@@ -69,7 +69,8 @@ def run_tests(python: str, version: str, package: Path) -> int:
 def main() -> int:
     """Run everything; 1 if any Python failed, or one that was named isn't there."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    failed, passed = [], []
+    failed: list[str] = []
+    passed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         package = wheel(folder)
         for version in sys.argv[1:] or [version for version in VERSIONS if version != own]:
