@@ -127,7 +127,7 @@ def _cost(report: TraceReport) -> str:
         engine = cost.records - cost.agent_records
         text = f"Own cost: {count_text(engine)} records at {time_text(cost.per_record_ns)} each (calibrated)"
         if cost.stops and cost.per_stop_ns is not None:
-            text += f", {count_text(cost.stops)} stops for strings at {time_text(cost.per_stop_ns)}"
+            text += f", {count_text(cost.stops)} stops at {time_text(cost.per_stop_ns)}"
         if cost.agent_records:
             text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
         text += f": {time_text(None if cost.estimated_s is None else cost.estimated_s * 1e9)}"
