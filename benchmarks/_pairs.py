@@ -16,9 +16,15 @@ import llamactl
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(llamactl.__file__).resolve().parent.parent
 """Where the package that is measured lies: the programs it starts must find the same one."""
+STARTED_IN = Path.cwd()
 # A child Python looks into its current directory first; here it finds the installed package.
 os.chdir(Path(__file__).parent)
 LLAMACTL = str(Path(sys.executable).parent / "llamactl")
+
+
+def given_path(text: str) -> Path:
+    """Return a path of the command line, which is meant from where the program was started."""
+    return STARTED_IN / text
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Real runs of ``llamactl bench --against``, in turns: the engine against itself, and the engine against one whose
 ``llama_decode`` takes longer by some percent (tests/programs/slow_engine.c). Run it on a busy machine too.
 
-    python benchmarks/bench_gate.py MODEL ENGINE_LIB [--runs 20] [--percent 3] [--pairs 300]
+    python benchmarks/bench_gate.py [--model FILE] [--engine-lib DIR] [--runs 20] [--percent 3] [--pairs 300]
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from _pairs import LLAMACTL, given_path
+
+from llamactl.engine import library
 from llamactl.errors import EXIT_CHECK_FAILED, EXIT_OK
+from llamactl.models.default import default_model
 
 SOURCE = Path(__file__).resolve().parent.parent / "tests" / "programs" / "slow_engine.c"
 CONDITIONS = ("tg1 < 0.995", "tg1.cpu_ns > 1.005")
@@ -27,8 +31,8 @@ CONDITIONS = ("tg1 < 0.995", "tg1.cpu_ns > 1.005")
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("engine_lib", type=Path)
+    parser.add_argument("--model", type=given_path, default=None, help="the default model")
+    parser.add_argument("--engine-lib", type=given_path, default=library.directory(), help="llamactl's own")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--prio", type=int, default=0, help="as of llamactl bench")
     parser.add_argument("--percent", type=int, default=3)
@@ -52,7 +56,7 @@ def slower(engine_lib: Path, directory: Path, percent: int) -> Path:
 
 def failed(given: argparse.Namespace, engine: Path | None) -> dict[str, bool]:
     """Run one comparison of an engine with the one as shipped, and return which conditions failed."""
-    command = [sys.executable, "-m", "llamactl", "bench", "-q", "-m", str(given.model), "-t", "1"]
+    command = [LLAMACTL, "bench", "-q", "-m", str(given.model or default_model()), "-t", "1"]
     command += ["--prio", str(given.prio)]
     command += ["-p", "0", "-n", "1", "-r", str(given.pairs), "--against", str(given.engine_lib)]
     for condition in CONDITIONS:

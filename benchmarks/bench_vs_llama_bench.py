@@ -23,7 +23,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from _pairs import LLAMACTL, ROOT, peer
+from _pairs import LLAMACTL, ROOT, given_path, peer
 
 from llamactl.bench.same_cpus import shared_cpus
 from llamactl.bench.statistics import Ratio, speed_ratio
@@ -38,8 +38,8 @@ SETTLE_S = 0.02
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--llama-bench", type=Path, default=None, help="as `make peers` built it")
-    parser.add_argument("--model", type=Path, default=None, help="the default model")
+    parser.add_argument("--llama-bench", type=given_path, default=None, help="as `make peers` built it")
+    parser.add_argument("--model", type=given_path, default=None, help="the default model")
     parser.add_argument("--processes", type=int, default=40, help="of each program, one after the other")
     parser.add_argument("--turns", type=int, default=4, help="of each process")
     parser.add_argument("--threads", default="1,2")

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from _pairs import LLAMACTL, ROOT
+from _pairs import LLAMACTL, ROOT, given_path
 
 from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.engines.base import Command
@@ -166,11 +166,11 @@ def calls(bench: Bench, rounds: int) -> None:
     goal("perf, µs a call", statistics.median(found["perf, all"]), 2.5)
 
 
-def runs(bench: Bench, rounds: int, llamactl: str, model: str | None) -> None:
+def runs(bench: Bench, rounds: int, llamactl: str, model: Path | None) -> None:
     """Measure loading and generating with one thread and with two."""
     for threads in (1, 2):
         argv = [llamactl, "run", "--raw", "-n", "32", "-t", str(threads), "--temp", "0", "--ignore-eos"]
-        argv += ["-m", model] if model else []
+        argv += ["-m", str(model)] if model else []
         found = measure(run_variants(bench, [*argv, "Once upon a time"]), rounds)
         show(f"Load and generate 32 tokens, {threads} thread(s)", "s", found)
         if threads == 2:
@@ -185,7 +185,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--model")
+    parser.add_argument("--model", type=given_path)
     parser.add_argument("--llamactl", default=LLAMACTL)
     parser.add_argument("--calls-only", action="store_true")
     options = parser.parse_args()
