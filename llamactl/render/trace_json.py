@@ -10,12 +10,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from llamactl.errors import UsageError
-from llamactl.render.trace_findings import finding_text
+from llamactl.render.findings.text import finding_text
 from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import TABLES, Table, rows_of, table_markdown
 from llamactl.trace.analysis.buffers import Buffer
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
-from llamactl.trace.analysis.findings import Finding, find
+from llamactl.trace.analysis.findings.find import find
+from llamactl.trace.analysis.findings.finding import Finding
 from llamactl.trace.analysis.report import TraceReport
 
 SCHEMA = "llamactl.trace"

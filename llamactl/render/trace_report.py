@@ -6,14 +6,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from llamactl.render.findings.text import findings_text
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import slow_text
-from llamactl.render.trace_findings import findings_text
 from llamactl.render.trace_mechanism import Mechanism
 from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import Table, table_text
 from llamactl.render.trace_text import count_text, shortened, time_text
-from llamactl.trace.analysis.findings import find
+from llamactl.trace.analysis.findings.find import find
 from llamactl.trace.analysis.phases import OUTSIDE
 from llamactl.trace.analysis.report import TraceReport
 

@@ -10,7 +10,8 @@ import pytest
 from llamactl.render.trace_mechanism import Mechanism
 from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings import FindingKind, find
+from llamactl.trace.analysis.findings.find import find
+from llamactl.trace.analysis.findings.finding import FindingKind
 from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llamactl.render.trace_findings import finding_text
+from llamactl.render.findings.text import finding_text
 from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings import FindingKind, find
+from llamactl.trace.analysis.findings.find import find
+from llamactl.trace.analysis.findings.finding import FindingKind
 from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.trace_findings import SENTENCES, finding_text, findings_text
+from llamactl.render.findings.text import SENTENCES, finding_text, findings_text
 from llamactl.render.trace_report import report_text
 from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings import Finding, FindingKind, find
+from llamactl.trace.analysis.findings.find import find
+from llamactl.trace.analysis.findings.finding import Finding, FindingKind
 from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind

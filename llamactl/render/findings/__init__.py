@@ -1,0 +1,1 @@
+"""Findings as sentences, one file per subject."""

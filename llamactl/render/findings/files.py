@@ -1,0 +1,36 @@
+"""Sentences on what `trace/analysis/findings/files.py` finds."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from llamactl.render.findings.sentence import Figures, Sentence
+from llamactl.render.safe import safe_text
+from llamactl.render.trace_text import byte_text
+from llamactl.trace.analysis.findings.finding import FindingKind
+
+
+def _disk(f: Figures) -> str:
+    return (
+        f"{byte_text(f['read_bytes'])} came from the disk while generating: the model doesn't stay in memory. Make room,"
+        " take a smaller model, or lock it (--load-mode mmap+mlock)."
+    )
+
+
+def _load_mode(f: Figures) -> str:
+    name = safe_text(PurePath(f["file"]).name)
+    return f"{name} was to be loaded with {f['asked']}, in force is {f['in_force']}."
+
+
+def _temporary(f: Figures) -> str:
+    listed = ", ".join(safe_text(name) for name in f["files"][:3])
+    return (
+        f"Temporary files were left behind: {listed} ({byte_text(f['written_bytes'])} written). Remove them."
+    )
+
+
+SENTENCES: dict[FindingKind, Sentence] = {
+    FindingKind.DISK_WHILE_GENERATING: _disk,
+    FindingKind.LOAD_MODE: _load_mode,
+    FindingKind.TEMPORARY_FILES: _temporary,
+}

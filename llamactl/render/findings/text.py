@@ -1,0 +1,45 @@
+"""Findings as sentences: the figure, the place, the remedy."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from llamactl.render.findings import buffers, engine, files, gil, memory, threads
+from llamactl.render.findings.sentence import Sentence
+from llamactl.render.trace_exchange import place_text
+from llamactl.trace.analysis.findings.finding import Finding, FindingKind
+
+WIDTH = 80
+
+SENTENCES: dict[FindingKind, Sentence] = {
+    **gil.SENTENCES,
+    **threads.SENTENCES,
+    **files.SENTENCES,
+    **memory.SENTENCES,
+    **buffers.SENTENCES,
+    **engine.SENTENCES,
+}
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding as one sentence or two."""
+    text = SENTENCES[finding.kind](finding.figures)
+    if finding.place is None:
+        return text
+    if finding.caller is None:
+        return f"{text} Called at {place_text(finding.place)}."
+    return f"{text} Called at {place_text(finding.caller)}, through {place_text(finding.place)}."
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return all findings, wrapped to 80 columns; empty without any."""
+    if not findings:
+        return ""
+    head = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+    parts = [head]
+    for finding in findings:
+        parts += textwrap.wrap(
+            finding_text(finding), WIDTH, initial_indent=" ", subsequent_indent="   ", break_on_hyphens=False
+        )
+    return "\n".join(parts) + "\n"

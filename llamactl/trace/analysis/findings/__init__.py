@@ -1,0 +1,1 @@
+"""What is worth changing, drawn from the facts of a report."""

@@ -1,0 +1,58 @@
+"""Findings on files: reads while generating, the load mode, what was left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llamactl.trace.analysis.findings.arguments import LOADS, last_argument
+from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
+
+if TYPE_CHECKING:
+    from llamactl.trace.analysis.report import TraceReport
+
+DISK_FLOOR_BYTES = 2**20
+"""Libraries and locales are read late, too: less than this isn't the model."""
+LOAD_MODES = {0: "none", 1: "mmap", 2: "mlock", 3: "mmap+mlock", 4: "dio"}
+
+
+def _disk(report: TraceReport) -> Iterator[Finding]:
+    generating = next((row.disk.least for row in report.disk if row.name == "generate"), None)
+    major = sum(row.major_faults or 0 for row in report.load)
+    if generating is not None and generating > DISK_FLOOR_BYTES:
+        yield Finding(
+            FindingKind.DISK_WHILE_GENERATING,
+            None,
+            {"read_bytes": generating, "major_faults_on_model": major},
+        )
+
+
+def _load_mode(report: TraceReport) -> Iterator[Finding]:
+    asked = LOAD_MODES.get(last_argument(report.exchange, LOADS, "load_mode") or -1)
+    names = {"read": "none", "direct": "dio"}
+    for row in report.load:
+        in_force = names.get(row.mode, row.mode)
+        if asked and in_force not in {"unknown", asked}:
+            yield Finding(
+                FindingKind.LOAD_MODE, None, {"asked": asked, "in_force": in_force, "file": row.name}
+            )
+
+
+def _temporary(report: TraceReport) -> Iterator[Finding]:
+    left = [row for row in report.files if row.temporary and not row.removed]
+    if left:
+        yield Finding(
+            FindingKind.TEMPORARY_FILES,
+            None,
+            {
+                "files": [row.name.decode("utf-8", "backslashreplace") for row in left],
+                "written_bytes": sum(row.written_bytes for row in left),
+            },
+        )
+
+
+LOOKS: tuple[Look, ...] = (
+    _disk,
+    _load_mode,
+    _temporary,
+)

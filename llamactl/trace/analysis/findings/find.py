@@ -1,0 +1,27 @@
+"""All findings of a report, the most costly first: only what was measured, each with its figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llamactl.trace.analysis.findings import buffers, engine, files, gil, memory, threads
+from llamactl.trace.analysis.findings.finding import Finding, Look
+
+if TYPE_CHECKING:
+    from llamactl.trace.analysis.report import TraceReport
+
+LOOKS: tuple[Look, ...] = (
+    *gil.LOOKS,
+    *threads.LOOKS,
+    *files.LOOKS,
+    *memory.LOOKS,
+    *buffers.LOOKS,
+    *engine.LOOKS,
+)
+"""A new finding is a function in its subject's file here, and its sentence in ``render/findings/``."""
+
+
+def find(report: TraceReport) -> list[Finding]:
+    """Return the findings of a report, the most costly first; those without a cost keep their order."""
+    found = [finding for look in LOOKS for finding in look(report)]
+    return sorted(found, key=lambda finding: -(finding.cost_ns or 0))
