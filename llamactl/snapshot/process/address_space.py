@@ -14,7 +14,7 @@ from llamactl.snapshot.process.memory import ModelFile
 from llamactl.snapshot.process.model_files import read_magic, read_model
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.smaps import Smaps, parse_smaps
-from llamactl.snapshot.process.stacks import Stack, find_stacks, mapping_at
+from llamactl.snapshot.process.stacks import Stack, find_stacks
 from llamactl.snapshot.process.target_memory import TargetMemory
 
 _SMALLEST_UNNAMED_MODEL = 1 << 20
@@ -103,7 +103,7 @@ class AddressSpace:
 
     def futex_owner(self, address: int) -> str:
         """Return whose word a futex is: the GIL, a library's data, or an empty text for the heap."""
-        index = mapping_at(self.maps, address)
+        index = self.maps.ranges.find(address)
         if index is None:
             return ""
         while index > 0 and self.roles[index][1] == "zeroed data":

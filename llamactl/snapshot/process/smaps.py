@@ -7,8 +7,10 @@ A process may have tens of thousands of mappings of 25 lines each, so the file i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from llamactl.snapshot._proc import ffi, lib
+from llamactl.snapshot.process.address_ranges import AddressRanges
 
 # The lines of smaps that are kept (proc_pid_smaps(5)), in the order of the columns in proc.c; each is in
 # KiB there and in bytes here.
@@ -23,7 +25,7 @@ _PERMISSIONS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Smaps:
     """The columns: addresses and offsets as numbers, ``measures`` by their names in smaps, in bytes.
 
@@ -42,6 +44,11 @@ class Smaps:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @cached_property
+    def ranges(self) -> AddressRanges:
+        """The mappings, to be found by address."""
+        return AddressRanges(zip(self.start, self.end, strict=True))
 
 
 def parse_smaps(data: bytes) -> Smaps:

@@ -8,7 +8,6 @@ library that made the thread, which tells a worker of libgomp from one of OpenBL
 
 from __future__ import annotations
 
-import bisect
 import os
 import struct
 from collections.abc import Iterator
@@ -96,17 +95,11 @@ def _maker(memory: TargetMemory, maps: Smaps, argument: int) -> str:
 
 def code_file(maps: Smaps, address: int) -> str:
     """Return the file whose code is mapped at ``address``, or an empty text."""
-    index = mapping_at(maps, address)
+    index = maps.ranges.find(address)
     return maps.path[index] if index is not None and "x" in maps.permissions[index] else ""
 
 
 def file_at(maps: Smaps, address: int) -> str:
     """Return the file mapped at ``address``, or an empty text."""
-    index = mapping_at(maps, address)
+    index = maps.ranges.find(address)
     return maps.path[index] if index is not None else ""
-
-
-def mapping_at(maps: Smaps, address: int) -> int | None:
-    """Return the index of the mapping that holds ``address``."""
-    index = bisect.bisect_right(maps.start, address) - 1
-    return index if index >= 0 and address < maps.end[index] else None

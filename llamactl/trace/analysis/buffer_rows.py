@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from llamactl.trace.analysis.address_space import Mapping
 from llamactl.trace.analysis.crossings import FLOAT_BYTES, TOKEN_BYTES, vocabulary_size
 from llamactl.trace.analysis.exchange import Exchange, IntArray, finished, starts
+from llamactl.trace.analysis.mapping_index import MappingIndex
 from llamactl.trace.analysis.mapping_rows import role_of
 
 IN, OUT = "in", "out"
@@ -56,6 +57,7 @@ class Seen:
     address: IntArray
     bytes: IntArray | None
     start: IntArray
+    pid: IntArray
 
 
 def buffer_rows(
@@ -79,7 +81,7 @@ def _row(seen: Seen, where: _Ledger) -> BufferRow:
     order = np.argsort(-counts, kind="stable")
     roles: dict[str, int] = {}
     for index in order[:LOOKED_UP].tolist():
-        role = where.role(int(addresses[index]), int(seen.start[first[index]]))
+        role = where.role(int(seen.pid[first[index]]), int(addresses[index]), int(seen.start[first[index]]))
         roles[role] = roles.get(role, 0) + int(counts[index])
     return BufferRow(
         name=seen.name,
@@ -97,20 +99,12 @@ class _Ledger:
     """Says what the memory at an address was at a moment."""
 
     def __init__(self, mappings: Sequence[Mapping], name: Callable[[int], bytes]) -> None:
-        self._mappings = mappings
+        self._index = MappingIndex(mappings)
         self._name = name
-        self._start = np.array([one.start for one in mappings], np.uint64)
-        self._end = np.array([one.end for one in mappings], np.uint64)
-        self._begin = np.array([one.begin_ns for one in mappings], np.int64)
 
-    def role(self, address: int, moment: int) -> str:
-        inside = np.flatnonzero((self._start <= address) & (address < self._end) & (self._begin <= moment))
-        alive = [self._mappings[row] for row in inside.tolist()]
-        alive = [one for one in alive if one.end_ns is None or one.end_ns >= moment]
-        if not alive:
-            return UNKNOWN
-        latest = max(alive, key=lambda one: one.begin_ns)
-        return role_of(latest, self._name(latest.name))
+    def role(self, pid: int, address: int, moment: int) -> str:
+        mapping = self._index.at(pid, address, moment)
+        return UNKNOWN if mapping is None else role_of(mapping, self._name(mapping.name))
 
 
 def _seen(exchange: Exchange) -> list[Seen]:
@@ -127,7 +121,7 @@ def _seen(exchange: Exchange) -> list[Seen]:
         calls = _calls(exchange, name)
         calls = calls[calls["ret"] != 0]
         size = None if floats is None else np.full(len(calls), floats * FLOAT_BYTES, np.int64)
-        found.append(Seen(name, what, OUT, calls["ret"].astype(np.int64), size, starts(calls)))
+        found.append(Seen(name, what, OUT, calls["ret"].astype(np.int64), size, starts(calls), _pid(calls)))
     for name, what, direction, label, count, unit in ARGUMENTS:
         found += _of_argument(exchange, name, what, direction, label, count, unit)
     for name in ("llama_decode", "llama_encode"):
@@ -160,7 +154,7 @@ def _of_argument(
     sizes = calls["ret"].astype(np.int64) if count == RESULT else exchange.argument(calls, count)
     used = address != 0
     known = None if sizes is None else np.maximum(sizes[used], 0) * unit
-    return [Seen(name, what, direction, address[used], known, starts(calls[used]))]
+    return [Seen(name, what, direction, address[used], known, starts(calls[used]), _pid(calls[used]))]
 
 
 def _batches(exchange: Exchange, name: str, width: int | None) -> list[Seen]:
@@ -173,9 +167,22 @@ def _batches(exchange: Exchange, name: str, width: int | None) -> list[Seen]:
     size = None if width is None else count[vectors] * width * FLOAT_BYTES
     vector = address[vectors] & np.int64(2**63 - 1)
     return [
-        Seen(name, "tokens", IN, address[tokens], count[tokens] * TOKEN_BYTES, starts(calls[tokens])),
-        Seen(name, "embeddings", IN, vector, size, starts(calls[vectors])),
+        Seen(
+            name,
+            "tokens",
+            IN,
+            address[tokens],
+            count[tokens] * TOKEN_BYTES,
+            starts(calls[tokens]),
+            _pid(calls[tokens]),
+        ),
+        Seen(name, "embeddings", IN, vector, size, starts(calls[vectors]), _pid(calls[vectors])),
     ]
+
+
+def _pid(calls: NDArray[np.void]) -> IntArray:
+    found: IntArray = calls["pid"].astype(np.int64)
+    return found
 
 
 def _calls(exchange: Exchange, name: str) -> NDArray[np.void]:

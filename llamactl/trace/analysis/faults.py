@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.address_space import Mapping
+from llamactl.trace.analysis.mapping_index import Addresses, MappingIndex
 from llamactl.trace.analysis.mapping_rows import role_of
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind
-
-IntArray = NDArray[np.int64]
 
 TensorReader = Callable[[bytes], "list[tuple[int, int, str]]"]
 """Returns the tensors of a GGUF file as (offset, bytes, name), ordered by offset; empty when unreadable."""
@@ -53,17 +52,9 @@ class FaultTable:
     """
 
     def __init__(self, mappings: Iterable[Mapping], names: Names, tensors: TensorReader) -> None:
-        self._mappings = sorted(mappings, key=lambda mapping: (mapping.pid, mapping.start))
+        self._index = MappingIndex(mappings)
+        self._mappings = self._index.mappings
         self._names = names
-        self._pid = np.array([mapping.pid for mapping in self._mappings], dtype=np.int64)
-        self._start = np.array([mapping.start for mapping in self._mappings], dtype=np.int64)
-        self._end = np.array([mapping.end for mapping in self._mappings], dtype=np.int64)
-        forever = np.iinfo(np.int64).max
-        self._since = np.array([mapping.begin_ns for mapping in self._mappings], dtype=np.int64)
-        self._until = np.array(
-            [forever if mapping.end_ns is None else mapping.end_ns for mapping in self._mappings],
-            dtype=np.int64,
-        )
         self._tensors = {
             mapping.name: tensors(names.name(mapping.name))
             for mapping in self._mappings
@@ -79,12 +70,13 @@ class FaultTable:
             return
         order = np.lexsort((faults["args"][:, 0], faults["pid"]))
         pid = faults["pid"][order].astype(np.int64)
-        address = faults["args"][order, 0].astype(np.int64)
+        address = faults["args"][order, 0]
         when, major = faults["start"][order].astype(np.int64), faults["nr"][order] == 1
         placed = np.zeros(len(order), dtype=bool)
-        for index, low, high in self._candidates(pid, address, int(when.min()), int(when.max())):
-            mapping = self._mappings[index]
-            inside = (when[low:high] >= mapping.begin_ns) & (when[low:high] <= self._until[index])
+        for mapping, low, high in self._index.holding(pid, address, int(when.min()), int(when.max())):
+            inside = when[low:high] >= mapping.begin_ns
+            if mapping.end_ns is not None:
+                inside &= when[low:high] <= mapping.end_ns
             inside &= ~placed[low:high]
             placed[low:high] |= inside
             majors = int((major[low:high] & inside).sum())
@@ -97,12 +89,9 @@ class FaultTable:
 
     def place(self, pid: int, address: int, moment: int) -> str | None:
         """Return the tensor, or else the file, that lay at an address; None for neither."""
-        there = (self._pid == pid) & (self._start <= address) & (address < self._end)
-        there &= (self._since <= moment) & (moment <= self._until)
-        hits = np.flatnonzero(there)
-        if not len(hits):
+        mapping = self._index.at(pid, address, moment)
+        if mapping is None:
             return None
-        mapping = self._mappings[int(hits[-1])]
         found = self._tensors.get(mapping.name) or []
         offset = address - mapping.start + mapping.offset
         index = bisect_right(found, offset, key=lambda row: row[0]) - 1
@@ -149,26 +138,10 @@ class FaultTable:
             total[3] += row.length_bytes
         return [TensorRow(name, t[0] + t[1], t[0], t[1], t[2], t[3]) for name, t in sums.items()]
 
-    def _candidates(
-        self, pid: IntArray, address: IntArray, first: int, last: int
-    ) -> Iterator[tuple[int, int, int]]:
-        """Yield the mappings with faults at their addresses: index, and the faults' range.
-
-        ``pid`` and ``address`` are sorted, addresses within each process; ``first`` and ``last`` are moments.
-        """
-        alive = (self._since <= last) & (self._until >= first)
-        for process in np.unique(pid):
-            begin, end = np.searchsorted(pid, [process, process + 1])
-            mine = np.flatnonzero(alive & (self._pid == process))
-            low = begin + np.searchsorted(address[begin:end], self._start[mine])
-            high = begin + np.searchsorted(address[begin:end], self._end[mine])
-            hit = high > low
-            yield from zip(mine[hit].tolist(), low[hit].tolist(), high[hit].tolist(), strict=True)
-
-    def _place_in_file(self, mapping: Mapping, address: IntArray, major: NDArray[np.bool_]) -> None:
+    def _place_in_file(self, mapping: Mapping, address: Addresses, major: NDArray[np.bool_]) -> None:
         found, hits = self._tensors[mapping.name], self._hits[mapping.name]
         offsets = np.array([offset for offset, _, _ in found], dtype=np.int64)
-        where = address - mapping.start + mapping.offset
+        where = (address - np.uint64(mapping.start)).astype(np.int64) + mapping.offset
         index = np.searchsorted(offsets, where, side="right")
         for kind in (0, 1):
             hits[kind] += np.bincount(index[major == bool(kind)], minlength=hits.shape[1])

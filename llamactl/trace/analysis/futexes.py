@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.address_space import Mapping
+from llamactl.trace.analysis.mapping_index import MappingIndex
 from llamactl.trace.analysis.mapping_rows import role_of
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.names import Names
@@ -23,6 +23,8 @@ _COMPUTING = ("prefill", "decode")
 _PRIVATE_AND_CLOCK = 128 | 256
 _ADDRESS_BITS = 48
 """User addresses are shorter on both architectures, but for 52-bit addresses that a program must ask for."""
+_PROCESSES = 1 << 15
+"""Processes whose words are followed: their number, in this order, shares 63 bits with the address."""
 
 _WAITS = (0, 6, 9, 11, 13)
 """FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2."""
@@ -62,6 +64,7 @@ class FutexTable:
         self._futex = codes_of({"futex"})
         self._wait = codes_of({"futex_wait"})
         self._computing = np.array([name in _COMPUTING for name in phases.names] + [False])
+        self._processes: dict[int, int] = {0: 0}
         self._known = np.zeros(1, np.int64)
         self._number = np.full(1, _OTHER, np.int64)
         self._sums = np.zeros((4, 1))
@@ -78,13 +81,26 @@ class FutexTable:
         command = view.argument(1, rows).astype(np.int64) & ~_PRIVATE_AND_CLOCK & 0xFFFFFFFF
         waits = _IS_WAIT[np.minimum(command, len(_IS_WAIT) - 1)] | self._wait[view.code[rows]]
         computing = self._computing[view.phase(self._phases)[rows]]
-        word = self._numbers(view.argument(0, rows).astype(np.int64) | (view.pid[rows] << _ADDRESS_BITS))
+        word = self._numbers(self._keys(view, rows))
         size = self._sums.shape[1]
         self._sums[_COUNT] += np.bincount(word, minlength=size)
         self._sums[_WAITS_OF] += np.bincount(word[waits], minlength=size)
         self._sums[_WAITED] += np.bincount(word[waits], view.duration[rows][waits], minlength=size)
         self._sums[_COMPUTED] += np.bincount(word[computing], minlength=size)
         self._add_threads(view, rows, word)
+
+    def _keys(self, view: View, rows: IntArray) -> IntArray:
+        """Return process and address in one number; 0 for what can't be a word of the program's.
+
+        A program may pass any 64 bits, which the kernel then refuses.
+        """
+        address = view.argument(0, rows)
+        pids, index = view.processes
+        for pid in pids.tolist():
+            self._processes.setdefault(pid, len(self._processes))
+        process = np.array([self._processes[pid] for pid in pids.tolist()], np.int64)[index[rows]]
+        followed = (address >> np.uint64(_ADDRESS_BITS) == 0) & (process < _PROCESSES)
+        return np.where(followed, address.astype(np.int64) | (process << _ADDRESS_BITS), 0)
 
     def _numbers(self, keys: IntArray) -> IntArray:
         """Return each word's number, new ones for new words; words come again, so looking them up beats sorting."""
@@ -117,8 +133,9 @@ class FutexTable:
             threads.setdefault(pair >> _TID_BITS, set()).add(pair & ((1 << _TID_BITS) - 1))
         sums = self._sums.astype(np.int64).T.tolist()
         mask = (1 << _ADDRESS_BITS) - 1
+        pids = list(self._processes)
         return {
-            (key >> _ADDRESS_BITS, key & mask): (sums[number], threads.get(number, set()))
+            (pids[key >> _ADDRESS_BITS], key & mask): (sums[number], threads.get(number, set()))
             for key, number in zip(self._known.tolist(), self._number.tolist(), strict=True)
             if sums[number][_COUNT]
         }
@@ -136,7 +153,7 @@ class FutexTable:
         groups: dict[str, list[int]] = {}
         evidence: dict[str, str] = {}
         threads: dict[str, set[int]] = {}
-        finder = _Finder(mappings.all())
+        finder = MappingIndex(mappings.all())
         for key, (values, tids) in self._words().items():
             name, why = _owner(key, values, len(tids), finder, names, regions)
             total = groups.setdefault(name, [0, 0, 0, 0])
@@ -151,35 +168,11 @@ class FutexTable:
         return sorted(rows, key=lambda row: -row.waited_ns)
 
 
-class _Finder:
-    """Finds the mapping around an address; mappings that came later win."""
-
-    def __init__(self, mappings: list[Mapping]) -> None:
-        self._by_pid: dict[int, tuple[list[Mapping], IntArray]] = {}
-        grouped: dict[int, list[Mapping]] = {}
-        for mapping in mappings:
-            grouped.setdefault(mapping.pid, []).append(mapping)
-        for pid, found in grouped.items():
-            found.sort(key=lambda mapping: (mapping.start, mapping.begin_ns))
-            self._by_pid[pid] = (found, np.array([mapping.start for mapping in found], dtype=np.uint64))
-
-    def find(self, pid: int, address: int) -> Mapping | None:
-        found, starts = self._by_pid.get(pid, ([], np.zeros(0, np.uint64)))
-        index = int(np.searchsorted(starts, np.uint64(address), side="right")) - 1
-        while index >= 0 and index < len(found):
-            if found[index].end > address:
-                return found[index]
-            if found[index].start + (1 << 30) < address:
-                return None
-            index -= 1
-        return None
-
-
 def _owner(
     key: tuple[int, int],
     values: list[int],
     threads: int,
-    finder: _Finder,
+    finder: MappingIndex,
     names: Names,
     regions: dict[str, list[tuple[int, int]]],
 ) -> tuple[str, str]:
@@ -190,7 +183,7 @@ def _owner(
     for region, ranges in regions.items():
         if any(start <= address < end for start, end in ranges):
             return ("GIL" if region == "_PyRuntime" else region), f"the word lies inside {region}"
-    mapping = finder.find(pid, address)
+    mapping = finder.at(pid, address)
     name = names.name(mapping.name) if mapping else b""
     base = name.rpartition(b"/")[2].decode("utf-8", "backslashreplace")
     if base.startswith(("libgomp", "libggml", "libomp", "libiomp")):

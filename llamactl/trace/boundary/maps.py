@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.process.address_ranges import AddressRanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,12 @@ class ProcessMaps:
             if not text:
                 raise LlamactlError(f"can't read the mappings of process {pid}: it has ended")
         self.pieces = [piece for line in text.splitlines() if (piece := _piece(line)) is not None]
-        self._starts = [piece.start for piece in self.pieces]
+        self._ranges = AddressRanges((piece.start, piece.end) for piece in self.pieces)
 
     def find(self, address: int) -> Piece | None:
         """Return the file mapping that holds an address; None for anonymous memory and nothing."""
-        index = bisect.bisect_right(self._starts, address) - 1
-        piece = self.pieces[index] if index >= 0 else None
-        return piece if piece is not None and address < piece.end else None
+        index = self._ranges.find(address)
+        return None if index is None else self.pieces[index]
 
     def objects(self) -> list[str]:
         """Return the paths with executable mappings, each once, in the order of addresses."""
