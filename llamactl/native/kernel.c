@@ -93,6 +93,19 @@ int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_f
     return 0;
 }
 
+// ---- a file's birth ----
+
+int64_t llamactl_birth_ns(const char * path) {
+    struct statx file;
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_BTIME, &file) != 0) {
+        return -errno;
+    }
+    if (!(file.stx_mask & STATX_BTIME)) {
+        return 0;
+    }
+    return file.stx_btime.tv_sec * INT64_C(1000000000) + file.stx_btime.tv_nsec;
+}
+
 // ---- the pages of a mapping ----
 
 enum {

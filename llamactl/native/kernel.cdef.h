@@ -20,6 +20,7 @@ int llamactl_cachestat(int fd, uint64_t offset, uint64_t length, struct llamactl
 int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_file_pages * out);
 int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);
 int llamactl_pagemap_read(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);
+int64_t llamactl_birth_ns(const char * path);
 
 int llamactl_probe_ptrace(void);
 int llamactl_probe_seccomp_trace(void);

@@ -36,6 +36,10 @@ int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_
 // count as present, because the entries don't show them.
 int llamactl_pagemap_read(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);
 
+// When a file was made, ns since 1970 (statx(2), STATX_BTIME); a symbolic link isn't followed. 0 where its
+// file system doesn't keep it, or an errno below 0.
+int64_t llamactl_birth_ns(const char * path);
+
 // What the kernel allows this process, found out by doing it. 0 or the errno it was refused with.
 
 // PTRACE_SEIZE of a child made for it.

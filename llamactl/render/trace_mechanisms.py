@@ -126,8 +126,8 @@ def _files(report: TraceReport) -> Mechanism:
         f"{count_text(len(opened))} opened, {byte_text(sum(row.read_bytes for row in opened))} read,"
         f" {byte_text(sum(row.written_bytes for row in opened))} written"
     ]
-    left = [row for row in opened if row.temporary and not row.removed]
-    lines += ["left behind: " + shortened(name_text(row.name), 44) for row in left[:3]]
+    left = report.left_files
+    lines += ["left behind: " + shortened(safe_text(row.name), 44) for row in left[:3]]
     explanation = (
         "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
         " memory."

@@ -79,6 +79,18 @@ def page_cache(fd: int, offset: int = 0, length: int = 0) -> PageCache | None:
     return None
 
 
+def birth_ns(path: bytes) -> int | None:
+    """Return when a file was made, ns since 1970 (statx(2)); None where the file system doesn't tell.
+
+    Raises:
+        OSError: There is no such file, or it can't be looked at.
+    """
+    found = int(_kernel.lib.llamactl_birth_ns(path))
+    if found < 0:
+        raise OSError(-found, os.strerror(-found))
+    return found or None
+
+
 def _in_bytes(pages: int) -> int | None:
     return None if pages < 0 else pages * PAGE_BYTES
 

@@ -18,6 +18,7 @@ from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
+from llamactl.trace.files_left import files_left
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
@@ -312,6 +313,7 @@ class _Session:
             )
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
+            facts["files_left"] = files_left(Capture.open(self.writer.path))
             self.writer.metadata(facts)
         self.writer.close(complete)
         return result

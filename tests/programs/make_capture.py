@@ -133,7 +133,7 @@ def finish(out: Builder) -> None:
     """A temporary file stays behind, a child runs, a connection fails, the program ends."""
     out.phase("free", 101000, 2000)
     out.call("munmap", 101500, MODEL_ADDRESS, MODEL_BYTES, took_us=200)
-    out.call("openat", 104000, AT_FDCWD, 0x4300, 0o102 | 0o2000000, 0o600, text=b"/tmp/left.bin", ret=5)
+    out.call("openat", 104000, AT_FDCWD, 0x4300, 0o302 | 0o2000000, 0o600, text=b"/tmp/left.bin", ret=5)
     out.call("write", 104100, 5, 0x8000, 100, ret=100)
     out.call("dup2", 104200, 5, 7, ret=7)
     out.add(Kind.TASK, 105000, nr=Task.FORK, args=(CHILD, CHILD))

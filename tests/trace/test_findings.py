@@ -148,7 +148,7 @@ def test_copies_openmp_mlock_gpu_and_temporary_files(build: Build) -> None:
             out.call("openat", 100 * fd, 0, 0, 0, text=path, ret=fd)
             out.call("mmap", 100 * fd + 50, 0, 4096, 5, 2, fd, 0, ret=0x7F0000000000 + fd * 0x10000)
         out.call("mlock", 200, 0x7F0000000000, 4096, ret=-12)
-        out.call("openat", 700, 0, 0, 0o102, 0o600, text=b"/tmp/left.bin", ret=9)
+        out.call("openat", 700, 0, 0, 0o302, 0o600, text=b"/tmp/left.bin", ret=9)
         out.call("write", 800, 9, 0, 100, ret=100)
 
     more = metadata(gpu_nodes=["/dev/nvidia0"])
@@ -169,6 +169,6 @@ def test_every_kind_has_its_sentence() -> None:
 def test_names_from_the_program_cannot_disturb_the_terminal(build: Build) -> None:
     def fill(out: Any) -> None:
         generate(out)
-        out.call("openat", 300, 0, 0, 0o102, 0o600, text=b"/tmp/\x1b[2Jleft", ret=9)
+        out.call("openat", 300, 0, 0, 0o302, 0o600, text=b"/tmp/\x1b[2Jleft", ret=9)
 
     assert "\x1b" not in report_text(analyse(build(fill, **metadata())))

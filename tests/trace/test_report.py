@@ -79,7 +79,7 @@ def test_time_to_the_first_token_adds_up(report: TraceReport) -> None:
 def test_files(report: TraceReport) -> None:
     rows = {row.name: row for row in report.files}
     left = rows[b"/tmp/left.bin"]
-    assert (left.temporary, left.removed, left.written_bytes) == (True, False, 111)
+    assert (left.new, left.removed, left.written_bytes) == (True, False, 111)
     assert (rows[b"/etc/app.conf"].opens, rows[b"/etc/app.conf"].open_errors) == (0, 1)
     assert rows[b"/dev/pts/3"].written_bytes == 27
 

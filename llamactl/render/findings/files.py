@@ -23,9 +23,12 @@ def _load_mode(f: Figures) -> str:
 
 
 def _temporary(f: Figures) -> str:
-    listed = ", ".join(safe_text(name) for name in f["files"][:3])
+    names = f["files"]
+    what, them = ("a temporary file", "it") if len(names) == 1 else (f"{len(names)} temporary files", "them")
+    listed = ", ".join(safe_text(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
     return (
-        f"Temporary files were left behind: {listed} ({byte_text(f['written_bytes'])} written). Remove them."
+        f"This run left {what} behind: {listed} ({byte_text(f['written_bytes'])} written). Remove {them}, unless"
+        " that is the result."
     )
 
 

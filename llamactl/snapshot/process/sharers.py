@@ -32,6 +32,18 @@ def find_sharers(pid: int, device: str, inode: int) -> list[Sharer]:
     return [_sharer(other, device, inode) for other in others if other != pid and _maps(other, mark)]
 
 
+def mapped_by(device: int, inode: int) -> list[int]:
+    """Return the processes, this one left out, that map a file; those we may not look into are missing.
+
+    Args:
+        device: ``st_dev`` of the file.
+        inode: ``st_ino``.
+    """
+    mark = f" {os.major(device):02x}:{os.minor(device):02x} {inode} ".encode()
+    others = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in others if pid != os.getpid() and _maps(pid, mark)]
+
+
 def _maps(pid: int, mark: bytes) -> bool:
     try:
         return mark in Path(f"/proc/{pid}/maps").read_bytes()

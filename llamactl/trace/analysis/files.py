@@ -10,18 +10,25 @@ from numpy.typing import NDArray
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.view import View, codes_of
 
-_O_CREAT = 0o100
+_O_CREAT, _O_EXCL = 0o100, 0o200
 _O_DIRECT = (0o40000, 0o200000)
 """By architecture: x86-64, aarch64."""
 
 _MAP_ANONYMOUS = 0x20
 
-_TEMPORARY = (b"/tmp/", b"/var/tmp/", b"/dev/shm/")
+_ENOENT = -2
+_F_LOCKS = (6, 7, 37, 38)
+"""F_SETLK, F_SETLKW and those of open file descriptions (fcntl(2))."""
+_NEVER = np.iinfo(np.int64).max
 
 _COLUMNS = (
     "opens", "open_errors", "calls", "read_bytes", "written_bytes", "mapped_bytes", "direct_opens", "creates",
-    "total_ns", "read_ns",
+    "exclusive", "locks", "total_ns", "read_ns",
 )  # fmt: skip
+
+
+_MOMENTS = ("missed", "made")
+"""When a name was looked for and not there, and when it was opened to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,12 @@ class FileRow:
     direct_opens: int
     """Opens with O_DIRECT."""
     created: bool
+    """Opened with O_CREAT, which may have found it there."""
+    new: bool
+    """Surely made here: by O_EXCL, or it wasn't there before."""
+    locked: bool
+    """Used for a file lock (flock(2), fcntl(2))."""
     removed: bool
-
-    @property
-    def temporary(self) -> bool:
-        """Whether it was made in a directory for temporary files."""
-        return self.created and self.name.startswith(_TEMPORARY)
 
 
 class FileTable:
@@ -59,6 +66,9 @@ class FileTable:
         self._names = names
         self._columns = np.zeros((len(_COLUMNS), 1024))
         self._removed: set[int] = set()
+        self._first_at = np.full((len(_MOMENTS), 1024), _NEVER)
+        self._flock = codes_of({"flock"})
+        self._fcntl = codes_of({"fcntl"})
         self._open = codes_of({"open", "openat", "creat", "openat2", "memfd_create"})
         self._openat = codes_of({"openat"})
         self._plain_open = codes_of({"open"})
@@ -88,6 +98,9 @@ class FileTable:
         self._sum("read_ns", name[reading], view.duration[rows][reading])
         mapped = self._mmap[code] & ~view.failed[rows]
         self._sum("mapped_bytes", name[mapped], view.argument(1, rows[mapped]))
+        self._locks(view, rows, name)
+        missing = np.flatnonzero((resolved != NO_NAME) & (view.ret == _ENOENT))
+        self._first("missed", resolved[missing], view.start[missing])
         removed = np.flatnonzero(self._remove[view.code] & (view.ret == 0))
         if len(removed):
             self._removed |= set(self._names.numbers(view.field("text", removed)).tolist())
@@ -109,6 +122,8 @@ class FileTable:
             opens=opens,
             open_errors=errors,
             created=bool(table["creates"][number]),
+            new=bool(table["exclusive"][number]) or self._was_missing(number),
+            locked=bool(table["locks"][number]),
             removed=number in self._removed,
             **{
                 key: int(table[key][number])
@@ -122,6 +137,13 @@ class FileTable:
                 )
             },
         )
+
+    def _was_missing(self, number: int) -> bool:
+        """Tell whether a name was looked for in vain before it was made."""
+        if number >= self._first_at.shape[1]:
+            return False
+        missed, made = self._first_at[:, number].tolist()
+        return bool(missed < made < _NEVER)
 
     def _opens(self, view: View, rows: NDArray[np.int64]) -> None:
         if not len(rows):
@@ -139,6 +161,19 @@ class FileTable:
         self._sum("direct_opens", name[good & ((flags & direct.astype(np.uint64)) != 0)])
         created = ((flags & np.uint64(_O_CREAT)) != 0) | self._creat[code]
         self._sum("creates", name[good & created])
+        self._sum("exclusive", name[good & created & ((flags & np.uint64(_O_EXCL)) != 0)])
+        self._first("made", name[good & created], view.start[rows][good & created])
+
+    def _locks(self, view: View, rows: NDArray[np.int64], name: NDArray[np.int64]) -> None:
+        code = view.code[rows]
+        command = view.argument(1, rows) & np.uint64(0xFFFFFFFF)
+        self._sum("locks", name[self._flock[code] | (self._fcntl[code] & np.isin(command, _F_LOCKS))])
+
+    def _first(self, moment: str, name: NDArray[np.int64], when: NDArray[np.int64]) -> None:
+        """Keep the first moment of each name, ns."""
+        while self._first_at.shape[1] < len(self._names):
+            self._first_at = np.concatenate([self._first_at, np.full_like(self._first_at, _NEVER)], axis=1)
+        np.minimum.at(self._first_at[_MOMENTS.index(moment)], name, when)
 
     def _sum(self, column: str, name: NDArray[np.int64], weights: NDArray[np.generic] | None = None) -> None:
         size = self._columns.shape[1]

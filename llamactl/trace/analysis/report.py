@@ -23,6 +23,7 @@ from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
 from llamactl.trace.analysis.gpu_calls import GpuCalls
+from llamactl.trace.analysis.left_files import LeftFile, left_files
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
@@ -84,6 +85,7 @@ class TraceReport:
     work: list[FunctionWork]
     workers: list[WorkerRow]
     buffers: list[BufferRow]
+    left_files: list[LeftFile]
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -227,6 +229,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         workers=tables.workers.rows(exchange),
         buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
+        left_files=left_files(files, capture.metadata),
         metadata=dict(capture.metadata),
     )
 

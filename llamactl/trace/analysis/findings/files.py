@@ -39,15 +39,12 @@ def _load_mode(report: TraceReport) -> Iterator[Finding]:
 
 
 def _temporary(report: TraceReport) -> Iterator[Finding]:
-    left = [row for row in report.files if row.temporary and not row.removed]
+    left = report.left_files
     if left:
         yield Finding(
             FindingKind.TEMPORARY_FILES,
             None,
-            {
-                "files": [row.name.decode("utf-8", "backslashreplace") for row in left],
-                "written_bytes": sum(row.written_bytes for row in left),
-            },
+            {"files": [row.name for row in left], "written_bytes": sum(row.written_bytes for row in left)},
         )
 
 
