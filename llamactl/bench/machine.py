@@ -12,6 +12,8 @@ from time import perf_counter
 
 from llamactl.bench.report import Sample
 from llamactl.snapshot.cgroup import ROOT
+from llamactl.snapshot.proc_text import status_fields
+from llamactl.snapshot.small_files import read_bytes
 
 TICK = os.sysconf("SC_CLK_TCK")
 BUSY_CPUS = 0.10
@@ -153,10 +155,7 @@ def _turbo(root: Path) -> str | None:
 
 
 def _traced_by(root: Path) -> int | None:
-    for line in _text(root / "proc/self/status").splitlines():
-        if line.startswith("TracerPid:"):
-            return int(line.split()[1]) or None
-    return None
+    return int(status_fields(read_bytes(root / "proc/self/status")).get("TracerPid", "0")) or None
 
 
 def _chosen(text: str) -> str | None:

@@ -18,6 +18,7 @@ from llamactl.bench.report import Memory, ModelFacts, Sample
 from llamactl.bench.run_delay import Stopwatch
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.models.hub import parts_of
+from llamactl.snapshot.proc_text import status_fields
 
 Done = TypeVar("Done")
 LOADING = ("model_filename", "n_gpu_layers", "split_mode", "main_gpu", "load_mode")
@@ -171,9 +172,9 @@ def set_affinity(mask: str, otherwise: set[int]) -> None:
 
 def process_status() -> dict[str, int]:
     """Return the sizes of /proc/self/status in bytes (proc_pid_status(5))."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
-    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
-    return {key: int(value.split()[0]) * 1024 for key, value in pairs}
+    fields = status_fields(Path("/proc/self/status").read_bytes())
+    sizes = {key: value.split() for key, value in fields.items() if key.startswith(("Vm", "Rss"))}
+    return {key: int(value[0]) * 1024 for key, value in sizes.items() if value[1:] == ["kB"]}
 
 
 def absolute(setup: Setup) -> Setup:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.snapshot.proc_text import proc_lines
+
 ROOT = Path("/")
 
 
@@ -84,6 +86,6 @@ def _below(mount: Path, mount_root: str, path: str) -> Path:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return proc_lines(file.read_bytes())
     except OSError:
         return []

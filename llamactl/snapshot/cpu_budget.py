@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.snapshot.cgroup import ROOT, Hierarchy, hierarchy
+from llamactl.snapshot.proc_text import status_fields
 from llamactl.snapshot.small_files import read_int
 
 DEFAULT_PERIOD_US = 100_000
@@ -71,11 +72,8 @@ def cpu_budget(pid: int | None = None, root: Path = ROOT) -> CpuBudget:
 def _allowed(pid: int | None, root: Path) -> set[int]:
     if root == ROOT:
         return os.sched_getaffinity(pid or 0)
-    status = (root / "proc" / str(pid or "self") / "status").read_text(encoding="ascii", errors="replace")
-    for line in status.splitlines():
-        if line.startswith("Cpus_allowed_list:"):
-            return parse_cpu_list(line.partition(":")[2])
-    return set()
+    status = status_fields((root / "proc" / str(pid or "self") / "status").read_bytes())
+    return parse_cpu_list(status.get("Cpus_allowed_list", ""))
 
 
 def parse_cpu_list(text: str) -> set[int]:

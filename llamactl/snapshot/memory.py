@@ -62,12 +62,12 @@ def process_memory(pid: int | None = None, files: Iterable[str] = (), root: Path
     own = dict.fromkeys((b"Rss", b"Anonymous"), 0)
     of_files, file_mapped, locked = {b"Size": 0, b"Rss": 0}, 0, [0, 0]
     resident, is_file, is_wanted = 0, False, False
-    for line in (process / "smaps").read_bytes().splitlines():
+    for line in (process / "smaps").read_bytes().split(b"\n"):
         key, _, value = line.partition(b":")
         if b" " in key:
-            path = line.split(None, 5)[5:]
-            is_file = bool(path) and path[0].startswith(b"/")
-            is_wanted = is_file and path[0] in wanted
+            path = line.split(b" ", 5)[-1].lstrip(b" ")
+            is_file = path.startswith(b"/")
+            is_wanted = is_file and path in wanted
         elif key == b"VmFlags":
             # "Locked:" is the proportional part where others map the file too; the flag says it of all pages.
             if b" lo" in value:
@@ -96,7 +96,7 @@ def _kib(value: bytes) -> int:
 
 
 def _peak(process: Path) -> int | None:
-    for line in (process / "status").read_bytes().splitlines():
+    for line in (process / "status").read_bytes().split(b"\n"):
         if line.startswith(b"VmHWM:"):
             return _kib(line.partition(b":")[2])
     return None
@@ -104,7 +104,7 @@ def _peak(process: Path) -> int | None:
 
 def available_bytes(root: Path = ROOT) -> int | None:
     """Return the memory that can be taken without swapping (``MemAvailable``, proc_meminfo(5))."""
-    for line in (root / "proc/meminfo").read_bytes().splitlines():
+    for line in (root / "proc/meminfo").read_bytes().split(b"\n"):
         if line.startswith(b"MemAvailable:"):
             return _kib(line.partition(b":")[2])
     return None

@@ -8,9 +8,18 @@ from pathlib import Path
 def read_text(path: Path) -> str | None:
     """Return the text of a small file without the white space around it, None if it can't be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace").strip()
+        # Not read_text: it takes a carriage return, which any name may hold, for a line's end.
+        return path.read_bytes().decode("utf-8", "backslashreplace").strip()
     except OSError:
         return None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file, nothing if it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def read_int(path: Path, base: int = 10) -> int | None:

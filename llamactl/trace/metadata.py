@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamactl import __version__
 from llamactl.snapshot.cpu_budget import cpu_budget
+from llamactl.snapshot.proc_text import proc_lines
 from llamactl.trace.engines.base import Command, State
 from llamactl.trace.sampler import COUNTERS
 
@@ -111,12 +112,10 @@ def _gpu_nodes() -> list[str]:
 
 def _cpu_name() -> str | None:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        lines = proc_lines(Path("/proc/cpuinfo").read_bytes())
     except OSError:
         return None
-    return next(
-        (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), None
-    )
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _argv_of(pid: Command | int) -> list[str] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from llamactl.snapshot.proc_text import maps_lines
 from llamactl.snapshot.process.elf import read_elf
 
 SYMBOLS = {"_PyRuntime": "python"}
@@ -32,13 +34,12 @@ def _first_mappings(pid: int) -> dict[str, int]:
     """Where each mapped file begins in memory."""
     first: dict[str, int] = {}
     try:
-        lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        mappings = maps_lines(Path(f"/proc/{pid}/maps").read_bytes())
     except OSError:
         return {}
-    for line in lines:
-        fields = line.split(None, 5)
-        if len(fields) == 6 and fields[5].startswith("/"):
-            first.setdefault(fields[5], int(fields[0].partition("-")[0], 16))
+    for mapping in mappings:
+        if mapping.path.startswith(b"/"):
+            first.setdefault(os.fsdecode(mapping.path), mapping.start)
     return first
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llamactl.snapshot.proc_text import comm_name, maps_lines, stat_fields, status_fields
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, RECORD, Kind, Task
 
 if TYPE_CHECKING:
@@ -71,16 +72,14 @@ def descriptors(pid: int, writer: CaptureWriter, only: Iterable[int] | None = No
 def mappings(pid: int, writer: CaptureWriter) -> NDArray[np.void]:
     """Return a MAP record for each mapping that the process has already."""
     try:
-        lines = Path(f"/proc/{pid}/maps").read_bytes().splitlines()
+        lines = maps_lines(Path(f"/proc/{pid}/maps").read_bytes())
     except OSError:
         return _blank(0, Kind.MAP, pid)
     records = _blank(len(lines), Kind.MAP, pid)
     for record, line in zip(records, lines, strict=True):
-        span, rights, offset, _, inode, *path = line.split(None, 5)
-        begin, end = (int(part, 16) for part in span.split(b"-"))
-        record["nr"] = sum(bit for letter, bit in PROTECTION.items() if letter.encode() in rights[:3])
-        record["args"][:4] = begin, end - begin, int(offset, 16), int(inode)
-        record["text"] = writer.add_string(path[0] if path else b"//anon")
+        record["nr"] = sum(bit for letter, bit in PROTECTION.items() if letter in line.rights[:3])
+        record["args"][:4] = line.start, line.end - line.start, line.offset, line.inode
+        record["text"] = writer.add_string(line.path or b"//anon")
     return records
 
 
@@ -93,7 +92,7 @@ def thread_names(pid: int, writer: CaptureWriter) -> NDArray[np.void]:
         tids = []
     for tid in sorted(tids):
         try:
-            found.append((tid, Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().rstrip(b"\n")))
+            found.append((tid, comm_name(Path(f"/proc/{pid}/task/{tid}/comm").read_bytes())))
         except OSError:
             continue
     records = _blank(len(found), Kind.TASK, pid)
@@ -113,34 +112,34 @@ def _blank(count: int, kind: Kind, pid: int) -> NDArray[np.void]:
 
 def _from_status(pid: int) -> tuple[int | None, int | None, int | None]:
     """Resident bytes, threads, and resident bytes of files."""
-    found: dict[bytes, int] = {}
-    for line in _lines(pid, "status"):
-        name, _, rest = line.partition(b":")
-        if name in {b"VmRSS", b"Threads", b"RssFile"}:
-            found[name] = int(rest.split()[0])
-    rss, file_rss = found.get(b"VmRSS"), found.get(b"RssFile")
+    fields = status_fields(_bytes(pid, "status"))
+    rss, threads, file_rss = (
+        int(fields[name].split()[0]) if name in fields else None for name in ("VmRSS", "Threads", "RssFile")
+    )
     return (
         None if rss is None else rss * 1024,
-        found.get(b"Threads"),
+        threads,
         None if file_rss is None else file_rss * 1024,
     )
 
 
 def _read_bytes(pid: int) -> int | None:
     """Bytes that were really fetched from storage; needs the right to trace the process."""
-    return next((int(line.split()[1]) for line in _lines(pid, "io") if line.startswith(b"read_bytes:")), None)
+    value = status_fields(_bytes(pid, "io")).get("read_bytes")
+    return None if value is None else int(value)
 
 
 def _faults(pid: int) -> tuple[int | None, int | None]:
-    lines = _lines(pid, "stat")
-    if not lines:
+    data = _bytes(pid, "stat")
+    if not data:
         return None, None
-    fields = lines[0].rpartition(b")")[2].split()  # The name before may hold anything.
+    _, fields = stat_fields(data)
     return int(fields[7]), int(fields[9])
 
 
-def _lines(pid: int, name: str) -> list[bytes]:
+def _bytes(pid: int, name: str) -> bytes:
+    """The whole file; empty when it can't be read: for the process's end, too."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().splitlines()
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
-        return []
+        return b""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.small_files import read_text
+from llamactl.snapshot.proc_text import maps_lines
+from llamactl.snapshot.small_files import read_bytes
 
 DRIVER_FILE: Final = re.compile(r"/dev/(?:nvidia[^/]*(?:/.*)?|kfd|dri/.+|dxg)")
 
@@ -51,11 +53,10 @@ def driver_files(pid: int, system: System | None = None) -> tuple[DriverFile, ..
         if is_driver_file(target):
             descriptors.setdefault(target, []).append(int(link.name))
     mapped: dict[str, int] = {}
-    for line in (read_text(system.path(f"proc/{pid}/maps")) or "").splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and is_driver_file(fields[5]):
-            start, end = (int(part, 16) for part in fields[0].split("-"))
-            mapped[fields[5]] = mapped.get(fields[5], 0) + end - start
+    for line in maps_lines(read_bytes(system.path(f"proc/{pid}/maps"))):
+        path = os.fsdecode(line.path)
+        if is_driver_file(path):
+            mapped[path] = mapped.get(path, 0) + line.end - line.start
     return tuple(
         DriverFile(path, tuple(sorted(descriptors.get(path, ()))), mapped.get(path, 0))
         for path in sorted({*descriptors, *mapped})

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.small_files import read_text
+from llamactl.snapshot.proc_text import status_fields
+from llamactl.snapshot.small_files import read_bytes
 
 INITIAL_NAMESPACE: Final = "pid:[4026531836]"
 """PROC_PID_INIT_INO of include/linux/proc_ns.h: the namespace that the host's numbers count in."""
@@ -38,11 +39,9 @@ class PidMap:
         """Return (number on the host, number here) of a process of this namespace seen from outside."""
         if not folder.name.isdigit() or _namespace(folder) != self._own:
             return None
-        for line in (read_text(folder / "status") or "").splitlines():
-            if line.startswith("NSpid:"):
-                numbers = [int(number) for number in line.split()[1:]]
-                return (numbers[0], numbers[-1]) if len(numbers) > 1 else None
-        return None
+        fields = status_fields(read_bytes(folder / "status"))
+        numbers = [int(number) for number in fields.get("NSpid", "").split()]
+        return (numbers[0], numbers[-1]) if len(numbers) > 1 else None
 
 
 def _namespace(folder: Path) -> str | None:

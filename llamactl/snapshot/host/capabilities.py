@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.small_files import read_text
+from llamactl.snapshot.proc_text import status_fields
+from llamactl.snapshot.small_files import read_bytes
 
 NUMBERS: Final = {"CAP_IPC_LOCK": 14, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38}
 """Bits of the sets in /proc/PID/status (include/uapi/linux/capability.h)."""
@@ -13,10 +14,7 @@ NUMBERS: Final = {"CAP_IPC_LOCK": 14, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
 
 def status_field(root: Path, key: str) -> str | None:
     """Return a field of this process's ``/proc/PID/status``, None if it isn't there."""
-    for line in (read_text(root / "proc/self/status") or "").splitlines():
-        if line.startswith(f"{key}:"):
-            return line.partition(":")[2].strip()
-    return None
+    return status_fields(read_bytes(root / "proc/self/status")).get(key)
 
 
 def capabilities(root: Path = Path("/")) -> frozenset[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from llamactl.snapshot.cpu_budget import CpuBudget, core_of, cpu_budget, parse_cpu_list
-from llamactl.snapshot.small_files import read_text
+from llamactl.snapshot.proc_text import status_fields
+from llamactl.snapshot.small_files import read_bytes, read_text
 
 _KIB: Final = 1024
 
@@ -136,10 +137,8 @@ def _cpuinfo(root: Path) -> dict[str, str]:
 
 
 def _allowed(root: Path) -> set[int]:
-    for line in (read_text(root / "proc/self/status") or "").splitlines():
-        if line.startswith("Cpus_allowed_list:"):
-            return parse_cpu_list(line.partition(":")[2])
-    return set()
+    fields = status_fields(read_bytes(root / "proc/self/status"))
+    return parse_cpu_list(fields.get("Cpus_allowed_list", ""))
 
 
 def _numa(root: Path) -> list[NumaNode]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.snapshot.proc_text import comm_name
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -69,6 +71,6 @@ def _mode(link: str) -> int:
 def process_name(pid: int) -> str:
     """Return a process's short name, or an empty text when it has ended."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
+        return os.fsdecode(comm_name(Path(f"/proc/{pid}/comm").read_bytes()))
     except OSError:
         return ""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.snapshot.process.proc import ProcessDir, stat_fields, status_fields
+from llamactl.snapshot.proc_text import stat_fields, status_fields
+from llamactl.snapshot.process.proc import ProcessDir
 
 _STATES = {
     "R": "running", "S": "sleeping", "D": "waiting for a device", "T": "stopped", "t": "stopped by a tracer",
@@ -41,8 +42,8 @@ def read_identity(process: ProcessDir) -> Identity:
     Raises:
         OSError: The process has ended.
     """
-    name, stat = stat_fields(process.text("stat"))
-    status = status_fields(process.text("status"))
+    name, stat = stat_fields(process.read("stat"))
+    status = status_fields(process.read("status"))
     uid = int(status["Uid"].split()[1])
     return Identity(
         pid=process.pid,

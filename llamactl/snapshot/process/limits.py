@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llamactl.snapshot.proc_text import proc_lines
 from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup, read_groups
 from llamactl.snapshot.process.proc import ProcessDir
 
@@ -40,17 +41,17 @@ def read_limits(process: ProcessDir) -> Limits:
     """Return the limits of a process."""
     memory, cpu = read_groups(process.pid)
     try:
-        resources = tuple(_resources(process.text("limits")))
+        resources = tuple(_resources(process.read("limits")))
     except OSError as error:
         process.refuse("limits", error, "resource limits")
         resources = ()
     return Limits(memory, cpu, resources, _score(process, "oom_score"), _score(process, "oom_score_adj"))
 
 
-def _resources(text: str) -> list[ResourceLimit]:
+def _resources(data: bytes) -> list[ResourceLimit]:
     """Read the table of proc_pid_limits(5): names in 25 columns, values in 21 each."""
     found = []
-    for line in text.splitlines()[1:]:
+    for line in proc_lines(data)[1:]:
         name = _NAMES.get(line[:25].strip())
         if name:
             found.append(ResourceLimit(name, _value(line[26:47]), _value(line[47:68])))

@@ -93,18 +93,3 @@ class ProcessDir:
             self.notes.append(Note(section, f"{what}: permission denied; run as its user or as root"))
         elif not isinstance(error, (ProcessLookupError, FileNotFoundError)):
             self.notes.append(Note(section, f"{what}: {error.strerror}"))
-
-
-def status_fields(text: str) -> dict[str, str]:
-    """Return the lines of a ``status`` file as name and value (proc_pid_status(5))."""
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {name: value.strip() for name, value in pairs}
-
-
-def stat_fields(text: str) -> tuple[str, list[str]]:
-    """Return the name and the fields from the third on of a ``stat`` file (proc_pid_stat(5)).
-
-    The name may hold spaces, parentheses and newlines, so it ends at the last parenthesis.
-    """
-    opening, closing = text.index("("), text.rindex(")")
-    return text[opening + 1 : closing], text[closing + 2 :].split()

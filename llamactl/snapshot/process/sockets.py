@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.snapshot.proc_text import proc_lines
 from llamactl.snapshot.process.proc import ProcessDir
 
 # include/net/tcp_states.h
@@ -16,6 +18,11 @@ _TCP_STATES = (
     "close-wait", "last-ack", "listening", "closing", "new-syn-received",
 )  # fmt: skip
 _INET = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6")
+_UNIX_LINE = re.compile(
+    r"[0-9a-fA-F]+: [0-9A-F]{8} [0-9A-F]{8} (?P<flags>[0-9A-F]{8}) (?P<type>[0-9A-F]{4}) [0-9A-F]{2}"
+    r" +(?P<inode>\d+)(?: (?P<path>.*))?",
+    re.ASCII | re.DOTALL,
+)
 _UNIX_TYPES = {1: "stream", 2: "datagram", 5: "seqpacket"}
 
 # linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h
@@ -51,7 +58,7 @@ def read_sockets(process: ProcessDir) -> dict[int, Socket]:
 
 def _lines(process: ProcessDir, table: str) -> list[str]:
     try:
-        return process.text(f"net/{table}").splitlines()[1:]
+        return proc_lines(process.read(f"net/{table}"))[1:]
     except FileNotFoundError:  # a protocol that this kernel doesn't have
         return []
     except OSError as error:
@@ -82,15 +89,28 @@ def _address(text: str) -> str:
 
 
 def _unix(process: ProcessDir, peers: dict[int, int]) -> Iterator[Socket]:
-    for line in _lines(process, "unix"):
-        part = line.split(None, 7)
-        if len(part) < 7:  # the rest of a path that holds a newline
-            continue
-        inode = int(part[6])
-        kind = _UNIX_TYPES.get(int(part[4], 16), "socket")
-        listening = int(part[3], 16) & 0x10000  # __SO_ACCEPTCON
+    for fields in unix_lines(_lines(process, "unix")):
+        inode = int(fields["inode"])
+        kind = _UNIX_TYPES.get(int(fields["type"], 16), "socket")
+        listening = int(fields["flags"], 16) & 0x10000  # __SO_ACCEPTCON
         state = "listening" if listening else "connected" if inode in peers else ""
-        yield Socket(inode, f"unix {kind}", part[7] if len(part) > 7 else "", "", state, peers.get(inode))
+        yield Socket(inode, f"unix {kind}", fields["path"], "", state, peers.get(inode))
+
+
+def unix_lines(lines: list[str]) -> list[dict[str, str]]:
+    """Return the sockets of ``/proc/net/unix`` (proc_pid_net(5)); a name may hold anything, newlines too.
+
+    A line that doesn't look like a socket is the rest of the name before it. One that was made to look like
+    one can't be told apart.
+    """
+    found: list[dict[str, str]] = []
+    for line in lines:
+        match = _UNIX_LINE.fullmatch(line)
+        if match is not None:
+            found.append(match.groupdict(""))
+        elif found:
+            found[-1]["path"] += "\n" + line
+    return found
 
 
 def _netlink(process: ProcessDir) -> Iterator[Socket]:

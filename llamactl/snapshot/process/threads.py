@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from llamactl.snapshot.process.proc import ProcessDir, stat_fields, status_fields
+from llamactl.snapshot.proc_text import stat_fields, status_fields
+from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.waiting import Wait, parse_syscall
 
 SAMPLE_SECONDS = 0.05
@@ -107,6 +108,13 @@ def _quietly(read: Callable[[], str]) -> str:
         return ""
 
 
+def _bytes_quietly(read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except OSError:
+        return b""
+
+
 @dataclass(frozen=True, slots=True)
 class _Before:
     """The first reading: times, state and switches."""
@@ -117,7 +125,7 @@ class _Before:
 
     @classmethod
     def read(cls, process: ProcessDir, thread: int) -> _Before:
-        status = status_fields(_quietly(lambda: process.text(f"task/{thread}/status")))
+        status = status_fields(_bytes_quietly(lambda: process.read(f"task/{thread}/status")))
         return cls(_schedule(process, thread), status.get("State", "")[:1], _switches(status))
 
 
@@ -140,11 +148,11 @@ def _whole_sample(
 def _read_one(process: ProcessDir, thread: int, before: _Before) -> Reading | None:
     place = f"task/{thread}/"
     after = _schedule(process, thread)
-    text = _quietly(lambda: process.text(place + "stat"))
-    if not text:
+    data = _bytes_quietly(lambda: process.read(place + "stat"))
+    if not data:
         return None
-    name, stat = stat_fields(text)
-    status = status_fields(_quietly(lambda: process.text(place + "status")))
+    name, stat = stat_fields(data)
+    status = status_fields(_bytes_quietly(lambda: process.read(place + "status")))
     switches = _switches(status)
     kernel_place = _quietly(lambda: process.text(place + "wchan"))
     return Reading(

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.proc_text import status_fields
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.lookout import Lookout
 from llamactl.trace.boundary.maps import ProcessMaps
@@ -232,8 +233,7 @@ def _refuse(pid: int, maps: ProcessMaps) -> None:
                 f"process {pid} uses greenlets, which move stacks about: breakpoints could end it",
                 "Use uprobes, which need root, or start the program with llamactl.",
             )
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    features = next((line for line in status.splitlines() if line.startswith("x86_Thread_features:")), "")
+    features = status_fields(Path(f"/proc/{pid}/status").read_bytes()).get("x86_Thread_features", "")
     if "shstk" in features:
         raise LlamactlError(
             f"process {pid} runs with a shadow stack (CET), which breakpoints would violate",

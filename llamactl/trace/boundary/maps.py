@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.proc_text import maps_lines
 from llamactl.snapshot.process.address_ranges import AddressRanges
 
 
@@ -25,22 +27,26 @@ class ProcessMaps:
 
     Args:
         pid: The process.
-        text: What its ``/proc/PID/maps`` said; None to read it now.
+        data: What its ``/proc/PID/maps`` said; None to read it now.
 
     Raises:
         LlamactlError: The process is gone, or may not be looked at.
     """
 
-    def __init__(self, pid: int, text: str | None = None) -> None:
+    def __init__(self, pid: int, data: bytes | None = None) -> None:
         self.pid = pid
-        if text is None:
+        if data is None:
             try:
-                text = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="surrogateescape")
+                data = Path(f"/proc/{pid}/maps").read_bytes()
             except OSError as error:
                 raise LlamactlError(f"can't read the mappings of process {pid}: {error.strerror}") from error
-            if not text:
+            if not data:
                 raise LlamactlError(f"can't read the mappings of process {pid}: it has ended")
-        self.pieces = [piece for line in text.splitlines() if (piece := _piece(line)) is not None]
+        self.pieces = [
+            Piece(line.start, line.end, line.offset, line.rights[2:3] == "x", os.fsdecode(line.path))
+            for line in maps_lines(data)
+            if line.path.startswith(b"/")
+        ]
         self._ranges = AddressRanges((piece.start, piece.end) for piece in self.pieces)
 
     def find(self, address: int) -> Piece | None:
@@ -59,11 +65,3 @@ class ProcessMaps:
     def readable(self, path: str) -> Path:
         """Return where we can read the process's file: it may live in a mount namespace of its own."""
         return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
-
-
-def _piece(line: str) -> Piece | None:
-    fields = line.split(maxsplit=5)
-    if len(fields) < 6 or not fields[5].startswith("/"):
-        return None
-    start, end = (int(part, 16) for part in fields[0].split("-"))
-    return Piece(start, end, int(fields[2], 16), fields[1][2] == "x", fields[5])

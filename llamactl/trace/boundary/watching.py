@@ -114,7 +114,7 @@ class Watching:
         if self._readers is None and self._holder.tracer is not None:
             text = lib.tracer_watch_maps(self._holder.tracer, length)
             if length[0]:
-                kept = bytes(ffi.buffer(text, length[0])).decode("utf-8", "surrogateescape")
+                kept = bytes(ffi.buffer(text, length[0]))
                 self._readers = Readers(ProcessMaps(self._state(0).process, kept))
         return self._readers
 

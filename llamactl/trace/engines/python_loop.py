@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llamactl.snapshot.proc_text import comm_name, status_fields
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.engines.python_buffer import RecordBuffer, Row
 from llamactl.trace.engines.python_thread import NATIVE, Thread
@@ -265,14 +266,13 @@ def _threads_of(pid: int) -> list[int]:
 
 def _process_of(tid: int) -> int:
     try:
-        text = Path(f"/proc/{tid}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return int(status_fields(Path(f"/proc/{tid}/status").read_bytes())["Tgid"])
+    except (OSError, KeyError):
         return tid
-    return next((int(line[5:]) for line in text.splitlines() if line.startswith("Tgid:")), tid)
 
 
 def _name_of(tid: int) -> bytes:
     try:
-        return Path(f"/proc/{tid}/comm").read_bytes().rstrip(b"\n")
+        return comm_name(Path(f"/proc/{tid}/comm").read_bytes())
     except OSError:
         return b""

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
+from llamactl.snapshot.proc_text import status_fields
 
 CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
@@ -215,11 +216,9 @@ def _profile_refuses(what: str, call: str) -> LlamactlError:
 
 def _status(pid: str) -> dict[str, str]:
     try:
-        text = Path("/proc", pid, "status").read_text(encoding="utf-8", errors="replace")
+        return status_fields(Path("/proc", pid, "status").read_bytes())
     except OSError:
         return {}
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key: value.strip() for key, value in pairs}
 
 
 def _number(path: Path) -> int | None:

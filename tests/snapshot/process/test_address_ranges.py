@@ -30,11 +30,11 @@ def test_an_address_above_half_of_all_is_found() -> None:
 
 
 def test_a_process_s_maps_hold_the_kernel_s_page_too() -> None:
-    text = (
-        "00400000-00401000 r-xp 00000000 00:00 1 /bin/x\n"
-        "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n"
+    data = (
+        b"00400000-00401000 r-xp 00000000 00:00 1 /bin/x\n"
+        b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n"
     )
-    maps = ProcessMaps(1, text)
+    maps = ProcessMaps(1, data)
     piece = maps.find(0x400FFF)
     assert piece is not None and piece.path == "/bin/x"
     assert maps.find(VSYSCALL) is None
