@@ -34,8 +34,8 @@ def load(reference: str) -> BenchReport:
     Raises:
         UsageError: It can't be read, isn't one of ours, or is of another version of the schema.
     """
-    path, _, number = reference.partition("#") if not Path(reference).exists() else (reference, "", "")
-    if number and not number.isdigit():
+    path, number = split_reference(reference)
+    if number and not (number.isascii() and number.isdigit() and len(number) < 19):
         raise UsageError(f"{reference!r}: {number!r} isn't the number of a run", "Write FILE#1.")
     if _head(path) == SQLITE_MAGIC:
         return from_document(_from_history(path, int(number) if number else None), path)
@@ -45,6 +45,14 @@ def load(reference: str) -> BenchReport:
         reason = error.strerror if isinstance(error, OSError) else "it isn't JSON"
         raise UsageError(f"{path!r} can't be read: {reason}", "Name a file that --save wrote.") from None
     return from_document(value, path)
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return file and number of ``FILE#N``; a file of the whole name comes first, ``#`` and all."""
+    if Path(reference).exists():
+        return reference, ""
+    path, _, number = reference.rpartition("#")
+    return (path, number) if path else (reference, "")
 
 
 def last_two(path: str) -> tuple[BenchReport, BenchReport]:
@@ -101,7 +109,8 @@ def _from_history(path: str, number: int | None) -> Any:
 
 def _query(path: str, sql: str, values: tuple[object, ...]) -> list[Any]:
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        # As a URI alone can a history be opened so that nothing is made or changed; `#`, `?` and `%` are quoted.
+        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
         try:
             return connection.execute(sql, values).fetchall()
         finally:

@@ -57,7 +57,7 @@ def bench(
 
         return compare_bindings(bindings, tests, settings, conditions, output)
     from llamactl.cli.bench_check import Check
-    from llamactl.cli.bench_output import Face
+    from llamactl.cli.bench_output import Face, check_outputs
     from llamactl.cli.bench_plan import check_workers, measuring_options, plan
     from llamactl.engine import guard
     from llamactl.errors import EXIT_FAILED, EXIT_INTERRUPTED
@@ -67,6 +67,7 @@ def bench(
     face = Face(output)
     cases = plan(tests, settings)
     check_workers(cases, options)
+    check_outputs(output, check, {case.setup.model_filename for case in cases})
     checks = Check(check, conditions, [(case.setup, case.test.name) for case in cases])
     guard.install("llamactl", EXIT_FAILED)
     base, report = checks.measure(cases, options, face.listener())

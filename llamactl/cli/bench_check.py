@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from llamactl.bench import store
 from llamactl.bench.compare import ReportComparison, compare, result_names
@@ -18,8 +17,9 @@ from llamactl.bench.report import BenchReport
 from llamactl.bench.statistics import require_scipy
 from llamactl.cli import boundary
 from llamactl.cli.bench_options import CheckOptions, ConditionOptions
-from llamactl.cli.bench_output import Face, replace_text
+from llamactl.cli.bench_output import Face
 from llamactl.errors import EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_OK, UsageError
+from llamactl.output.file import replace_text
 from llamactl.render.bench_compare import comparison_document, comparison_tables, verdict_lines
 from llamactl.render.bench_files import json_document
 from llamactl.render.safe import safe_text
@@ -89,7 +89,7 @@ class Check:
         """Compare, tell, and return the exit status."""
         options = self._options
         if options.update_baseline and options.baseline:
-            replace_text(Path(options.baseline), json_document(report))
+            replace_text(options.baseline, json_document(report))
         if base is None:
             face.summarize(report)
             return EXIT_OK

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from llamactl.bench.compare import ReportComparison
 from llamactl.bench.execute import Listener
 from llamactl.bench.gate import Verdict
 from llamactl.bench.report import BenchReport
+from llamactl.bench.store import split_reference
 from llamactl.cli import boundary
-from llamactl.cli.bench_options import OutputOptions
+from llamactl.cli.bench_options import CheckOptions, OutputOptions
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.models.hub import parts_of
+from llamactl.output.apart import check_apart
+from llamactl.output.file import append_text, check_writable, replace_text
 from llamactl.render import bench_ci, bench_files, bench_steps, bench_table
 from llamactl.render.bench_history import History
 from llamactl.render.safe import safe_text
@@ -50,8 +53,10 @@ def saver(path: str) -> Callable[[BenchReport], None]:
         UsageError: The suffix names no format, or the directory can't be written.
     """
     file = Path(path)
-    if not os.access(file.parent, os.W_OK):
-        raise UsageError(f"--save {path!r}: its directory can't be written", "Check the path.")
+    try:
+        check_writable(file)
+    except OSError as error:
+        raise UsageError(f"--save {path!r} can't be written: {error.strerror}", "Check the path.") from None
     if file.suffix in HISTORY_SUFFIXES:
         history = History(file)
         history.check()
@@ -63,14 +68,28 @@ def saver(path: str) -> Callable[[BenchReport], None]:
     return lambda report: replace_text(file, text_of(report))
 
 
-def replace_text(file: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the new one, never a half."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+def check_outputs(output: OutputOptions, check: CheckOptions, models: Collection[str]) -> None:
+    """Refuse an output that would replace a model or what is compared with.
+
+    A history may be both: a run is added to it.
+
+    Raises:
+        UsageError: One would, or two outputs are one file.
+    """
+    baseline = split_reference(check.baseline)[0] if check.baseline else None
+    histories = [path for path in output.save if Path(path).suffix in HISTORY_SUFFIXES]
+    outputs: list[tuple[str, str | None]] = [
+        ("--save", path) for path in output.save if path not in histories
+    ]
+    outputs += [("--plot", output.plot), ("--summary", output.summary)]
+    inputs: list[tuple[str, str | None]] = [
+        ("-m", str(Path(model).with_name(part))) for model in models for part in parts_of(Path(model).name)
+    ]
+    if check.update_baseline:
+        outputs.append(("--baseline", baseline))
+    else:
+        inputs.append(("--baseline", baseline))
+    check_apart(outputs, [*inputs, *(("--save", path) for path in histories)])
 
 
 class Face:
@@ -109,8 +128,7 @@ class Face:
     ) -> None:
         """Append the page for a CI job, if one is wanted."""
         if self._options.summary:
-            with Path(self._options.summary).open("a", encoding="utf-8") as file:
-                file.write(bench_ci.summary(report, found, verdicts))
+            append_text(self._options.summary, bench_ci.summary(report, found, verdicts))
 
     def check_saved(self) -> None:
         """Raise what went wrong when the result was stored: it was shown, and isn't lost."""

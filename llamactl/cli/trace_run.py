@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.cli.boundary import warn
+from llamactl.cli.trace_outputs import check_outputs
 from llamactl.cli.trace_request import limits, selection_of, target
 from llamactl.cli.trace_views import Views
 from llamactl.errors import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from llamactl.cli.trace import RecordingOptions, SelectingOptions, ShowingOptions
     from llamactl.trace.session_types import SessionOptions, SessionResult
@@ -28,6 +26,7 @@ def show_again(recording: RecordingOptions, selecting: SelectingOptions, showing
     from llamactl.trace.capture.reader import Capture
 
     assert recording.source is not None
+    check_outputs(recording, showing, ())
     capture = Capture.open(recording.source)
     arch = ARCHITECTURES.get(str(capture.metadata.get("machine")))
     selection = selection_of(selecting, recorded_all=True, arch=arch)
@@ -45,17 +44,19 @@ def record_and_show(
     showing: ShowingOptions,
 ) -> int:
     """Record a command or a process, show it, and return the program's exit status."""
+    from llamactl.cli.trace_capture import capture_writer
     from llamactl.trace.capture.reader import Capture
-    from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.engines.base import Command
     from llamactl.trace.session import record
 
     selection = selection_of(selecting, recorded_all=False)
     argv, own = target(command)
-    with _capture_path(recording.output) as path, Views(showing) as views:
+    check_outputs(recording, showing, argv)
+    with capture_writer(recording.output) as writer, Views(showing) as views:
+        path = writer.path
         options = _session_options(recording, selection.calls, own)
         follow = views.follower(path, selection)
-        result = record(recording.pid or Command(argv), options, CaptureWriter(path), follow.progress)
+        result = record(recording.pid or Command(argv), options, writer, follow.progress)
         follow.finish()
         if recording.compare_untraced and result.error is None:
             _compare(path, argv, result)
@@ -82,20 +83,6 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
         breakpoints=recording.breakpoints,
         watch=recording.watch,
     )
-
-
-@contextmanager
-def _capture_path(output: str | None) -> Iterator[Path]:
-    """Yield where the capture goes; without ``-o`` a temporary file that is removed."""
-    if output is not None:
-        yield Path(output)
-        return
-    handle, name = tempfile.mkstemp(prefix="llamactl-", suffix=".capture")
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _compare(path: Path, argv: tuple[str, ...], result: SessionResult) -> None:

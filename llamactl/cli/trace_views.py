@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from llamactl.cli.boundary import warn
-from llamactl.errors import UsageError
+from llamactl.output.file import OutputText
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from llamactl.cli.trace import ShowingOptions
     from llamactl.trace.analysis.report import TraceReport
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.filters import Selection
     from llamactl.trace.session_types import Progress
 
-_MODE = 0o600
-"""A trace tells paths and arguments: its files are for their owner."""
+FILES = ("report", "chrome", "folded", "jsonl", "sqlite")
+"""The options that name a file."""
 
 _REFRESH_S = 0.2
 
@@ -38,20 +39,24 @@ class Views:
     def __init__(self, showing: ShowingOptions) -> None:
         self._showing = showing
         self._stack = ExitStack()
-        self._report = self._open(showing.report) or sys.stderr
-        self._files = {
-            name: file
-            for name in ("chrome", "folded", "jsonl")
-            if (file := self._open(getattr(showing, name))) is not None
-        }
-        # SQLite opens it by its name, at the end: too late to learn that it can't.
-        self._open(showing.sqlite)
+        try:
+            self._outputs = {
+                name: self._stack.enter_context(OutputText(file, f"--{name}"))
+                for name in FILES
+                if (file := getattr(showing, name)) is not None
+            }
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        self._report = self._outputs["report"].stream if "report" in self._outputs else sys.stderr
 
     def __enter__(self) -> Views:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def show(self, capture: Capture, selection: Selection) -> None:
         """Write the report and every export that was asked for."""
@@ -63,13 +68,16 @@ class Views:
             warn("no system call that was recorded is of such a path (-P), --phase or --thread")
         if not self._showing.quiet:
             self._write(self._report, [self._text(report)])
-        for name, file in self._files.items():
-            self._write(file, _EXPORTS[name](capture, selection, report))
-        if self._showing.sqlite:
+        for name, export in _EXPORTS.items():
+            if name in self._outputs:
+                self._write(self._outputs[name].stream, export(capture, selection, report))
+        if "sqlite" in self._outputs:
             from llamactl.render.trace_sqlite import write_sqlite
             from llamactl.trace.analysis.events import read_events
 
-            write_sqlite(Path(self._showing.sqlite), read_events(capture, selection), report)
+            output = self._outputs["sqlite"]
+            events = read_events(capture, selection)
+            write_sqlite(cast("IO[bytes]", output.stream.buffer), events, report, output.folder)
 
     def log_all(self, capture: Capture, selection: Selection) -> None:
         """Write the log of a whole capture."""
@@ -81,7 +89,8 @@ class Views:
 
     def follower(self, path: Path, selection: Selection) -> Follower:
         """Return what shows a recording while it runs."""
-        return Follower(path, selection, self._report if self._showing.log else None, self._showing.quiet)
+        log = self._report if self._showing.log else None
+        return Follower(path, selection, log, self._showing.quiet, self._outputs.get("report"))
 
     def _text(self, report: TraceReport) -> str:
         from llamactl.render.trace_formats import FORMATS, format_of
@@ -94,15 +103,6 @@ class Views:
         if name == "table":
             return report_text(report, tables, showing.explain)
         return FORMATS[name](report, tables)
-
-    def _open(self, name: str | None) -> IO[str] | None:
-        if name is None:
-            return None
-        try:
-            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-        except OSError as error:
-            raise UsageError(f"can't write {name}: {error.strerror}", "Give another file.") from error
-        return self._stack.enter_context(os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace"))
 
     def _write(self, file: IO[str], pieces: Iterable[str]) -> None:
         for piece in pieces:
@@ -147,11 +147,15 @@ class Follower:
         selection: What the log shows. Phases aren't known before the end.
         log: Where the log goes; None for no log.
         quiet: No progress line.
+        file: The file that the log goes to: it gets its name once recording has begun, to be followed.
     """
 
-    def __init__(self, path: Path, selection: Selection, log: IO[str] | None, quiet: bool) -> None:
+    def __init__(
+        self, path: Path, selection: Selection, log: IO[str] | None, quiet: bool, file: OutputText | None
+    ) -> None:
         from llamactl.cli.trace_live import LiveLog
 
+        self._file = file
         self._live = LiveLog(path, selection, log) if log else None
         self._line = sys.stderr.isatty() and not quiet and log is None
         self._next = 0.0
@@ -163,6 +167,8 @@ class Follower:
             return
         self._next = progress.elapsed_s + _REFRESH_S
         if self._live:
+            if self._file is not None:
+                self._file.publish()
             self._live.update()
         elif self._line:
             self._shown = True

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from llamactl.bench.report import BenchReport
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.output.file import append_text
+from llamactl.output.place import find_place
 from llamactl.render.bench_files import CREATE, json_document, llama_bench_rows
 from llamactl.render.bench_row import COLUMNS
 
@@ -25,10 +28,13 @@ class History:
     def check(self) -> None:
         """Raise :class:`UsageError` if there is another kind of file already."""
         try:
-            with self._path.open("rb") as file:
+            place = find_place(self._path)
+            if not place.is_file:
+                raise UsageError(f"--save {str(self._path)!r} isn't a regular file", "Name a new file.")
+            if place.before is None:
+                return
+            with place.path.open("rb") as file:
                 head = file.read(len(MAGIC))
-        except FileNotFoundError:
-            return
         except OSError as error:
             raise UsageError(
                 f"--save {str(self._path)!r} can't be read: {error.strerror}", "Check the path."
@@ -43,16 +49,18 @@ class History:
             LlamactlError: The file can't be written.
         """
         try:
-            connection = sqlite3.connect(self._path)
-            try:
-                with connection:
-                    self._write(connection, report)
-            finally:
-                connection.close()
+            with closing(sqlite3.connect(self._made())) as connection, connection:
+                self._write(connection, report)
         except sqlite3.Error as error:
             raise LlamactlError(
                 f"--save {str(self._path)!r}: {error}", "Free space, or name another file."
             ) from None
+
+    def _made(self) -> Path:
+        """Return the file itself, made for its owner alone if there is none."""
+        self.check()
+        append_text(self._path, "")
+        return find_place(self._path).path
 
     def _write(self, connection: sqlite3.Connection, report: BenchReport) -> None:
         connection.execute(CREATE)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from llamactl.bench.compare import by_name
 from llamactl.bench.report import BenchReport, Result
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.output.file import OutputFile
 from llamactl.render.bench_row import samples_ts
 from llamactl.render.safe import safe_text
 
@@ -51,12 +51,13 @@ def plot(report: BenchReport, path: str) -> None:
     _samples(axes[0][0], report)
     for axis, name in zip(axes[0][1:], sweeps, strict=True):
         _sweep(axis, report, name)
-    draft = Path(path).with_name(f".{os.getpid()}{Path(path).name}")
+    file = OutputFile(path, keep_mode=True)
     try:
-        figure.savefig(draft)
-        draft.replace(path)
+        with file.stream("wb") as stream:
+            figure.savefig(stream, format=Path(path).suffix[1:])
+        file.commit()
     finally:
-        draft.unlink(missing_ok=True)
+        file.discard()
         plt.close(figure)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 from llamactl.errors import LlamactlError
 from llamactl.render.trace_jsonl import event_object
@@ -38,34 +41,57 @@ _SUMMARIES = (
 )
 
 
-def write_sqlite(path: Path, events: Iterable[Event], report: TraceReport) -> None:
-    """Write a new database with a table of events and a table per summary.
+def write_sqlite(
+    sink: IO[bytes], events: Iterable[Event], report: TraceReport, folder: Path | None = None
+) -> None:
+    """Write a database with a table of events and a table per summary.
+
+    SQLite needs a file with a name. It is made in a directory that only we can enter, and is without a
+    name again as soon as SQLite has opened it.
 
     Args:
-        path: An existing file is replaced. Its mode becomes 0600.
+        sink: Where the bytes go; anything that can be written to.
         events: In the order of time.
         report: Its summaries become tables of the same names.
+        folder: Where the file is made: where the result will lie, there is room. None: where temporary
+            files go.
 
     Raises:
         LlamactlError: The file can't be written.
     """
     try:
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA journal_mode=OFF")
-            database.execute("PRAGMA synchronous=OFF")
+        with _nameless(folder) as (database, file):
             _write_events(database, events)
             for name in _SUMMARIES:
                 _write_rows(database, name, getattr(report, name))
             _write_metadata(database, report)
             database.commit()
-    except (OSError, sqlite3.Error) as error:
-        raise LlamactlError(f"can't write the database {path}: {error}") from error
+            shutil.copyfileobj(file, sink, 1 << 20)
+    except sqlite3.Error as error:
+        raise LlamactlError(
+            f"can't write the database: {error}", "Free space, or write elsewhere."
+        ) from error
+
+
+@contextmanager
+def _nameless(folder: Path | None) -> Iterator[tuple[sqlite3.Connection, BinaryIO]]:
+    """Yield an empty database and its file, which nothing is left of, however this process ends."""
+    with ExitStack() as stack:
+        with tempfile.TemporaryDirectory(prefix=".llamactl-", dir=_writable(folder)) as room:
+            path = Path(room, "trace.sqlite")
+            database = stack.enter_context(closing(sqlite3.connect(path)))
+            database.execute("PRAGMA journal_mode=OFF")
+            database.execute("PRAGMA synchronous=OFF")
+            database.execute(_EVENTS)
+            file = stack.enter_context(path.open("rb"))
+        yield database, file
+
+
+def _writable(folder: Path | None) -> Path | None:
+    return folder if folder is not None and os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _write_events(database: sqlite3.Connection, events: Iterable[Event]) -> None:
-    database.execute(_EVENTS)
     rows = map(_event_row, events)
     while batch := list(islice(rows, _BATCH)):
         marks = ", ".join("?" * len(batch[0]))

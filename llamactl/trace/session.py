@@ -109,6 +109,7 @@ class _Session:
             opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv)
         )
         self._start()
+        self.writer.publish()
         more = True
         while more:
             finished = self.engine.state().finished

@@ -10,13 +10,14 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import jsonschema
 import numpy as np
 import pytest
 
 from llamactl.errors import UsageError
+from llamactl.output.file import OutputText
 from llamactl.render.chrome_trace import PHASE_TRACK, chrome_trace
 from llamactl.render.folded import folded_lines
 from llamactl.render.trace_formats import FORMATS, format_of
@@ -237,7 +238,9 @@ def test_folded_stacks_add_up(capture: Capture, report: TraceReport) -> None:
 
 def test_sqlite_answers(capture: Capture, report: TraceReport, tmp_path: Path) -> None:
     path = tmp_path / "trace.db"
-    write_sqlite(path, read_events(capture), report)
+    with OutputText(str(path)) as output:
+        write_sqlite(cast("IO[bytes]", output.stream.buffer), read_events(capture), report, tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(path)) as database:
         (count,) = database.execute("SELECT count(*) FROM events").fetchone()

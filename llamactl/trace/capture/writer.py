@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.output.file import OutputFile
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.strings import StringTable
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CAPTURE_MODE = 0o600
-
 
 class CaptureWriter:
     """One capture file being written.
 
     Args:
         path: Where; an existing file is replaced. Its mode becomes 0600.
+        kept: A person keeps it: until :meth:`publish` its name leads to what was there before, and
+            :meth:`close` brings it to the disk.
 
     Raises:
         LlamactlError: The file can't be created, or (from the methods) can't be written any further.
@@ -33,17 +34,36 @@ class CaptureWriter:
         bytes_written: Size of the file so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, kept: bool = False) -> None:
         self.path = Path(path)
         self.bytes_written = 0
+        self._kept = kept
         self._strings = StringTable()
         self._broken = False
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, CAPTURE_MODE)
-            os.fchmod(self._fd, CAPTURE_MODE)
+            self._file = OutputFile(self.path)
+            if not kept:
+                self._file.publish()
         except OSError as error:
             raise _uncreatable(self.path, error) from error
+        self._fd = self._file.descriptor
         self._write(FILE_HEADER.pack(MAGIC, VERSION, 0))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the recording is over and the file is whole."""
+        return self._fd < 0
+
+    def publish(self) -> None:
+        """Give a kept capture its name: recording has begun.
+
+        Raises:
+            LlamactlError: The file can't get its name.
+        """
+        try:
+            self._file.publish()
+        except OSError as error:
+            raise _uncreatable(self.path, error) from error
 
     def metadata(self, values: dict[str, Any]) -> None:
         """Add facts about the recording; a key that comes again replaces the earlier one."""
@@ -91,8 +111,22 @@ class CaptureWriter:
                 self.metadata({"complete": complete})
                 self._chunk(Chunk.END, b"")
         finally:
-            os.close(self._fd)
             self._fd = -1
+            self._finish()
+
+    def discard(self) -> None:
+        """Close the file; one that has no name yet is gone, and what it would have replaced is still there."""
+        self._fd = -1
+        self._file.discard()
+
+    def _finish(self) -> None:
+        try:
+            if self._kept:
+                self._file.commit()
+        except OSError as error:
+            raise _failure("can't write the capture", self.path, error) from error
+        finally:
+            self._file.discard()
 
     def _chunk(self, kind: Chunk, payload: bytes | memoryview) -> None:
         size = len(payload)
