@@ -47,7 +47,8 @@ def test_faults_and_buffers_of_a_program_with_the_kernel_s_page(build: Build, tm
     assert set(buffer.memory) == {"weights", "file", "unknown"}
     assert report_text(report, TABLES)
     assert json.loads(report_json(report))["faults"]
-    write_sqlite(tmp_path / "x.db", read_events(capture), report)
+    with (tmp_path / "x.db").open("wb") as file:
+        write_sqlite(file, read_events(capture), report)
     with sqlite3.connect(tmp_path / "x.db") as database:
         assert database.execute("SELECT count(*) FROM events WHERE kind = 'fault'").fetchone() == (3,)
 
