@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 OK = "ok"
 NONE = "–"
+UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_exchange import buffers, gil, interface
-from llamactl.render.trace_mechanism import NONE, OK, Mechanism
+from llamactl.render.trace_mechanism import NONE, OK, UNKNOWN, Mechanism
 from llamactl.render.trace_text import (
     bounds_text,
     byte_text,
@@ -17,10 +17,15 @@ from llamactl.render.trace_text import (
     time_text,
 )
 from llamactl.render.trace_workers import workers
+from llamactl.trace.analysis.disk import DiskVerdict, judge
 from llamactl.trace.analysis.report import TraceReport
 
-_NOTABLE_BYTES = 1 << 20
-"""Less than this from the disk while generating is a library's page here and there, not the model."""
+_DISK = {
+    DiskVerdict.NOTHING: OK,
+    DiskVerdict.READS: "READS",
+    DiskVerdict.NOT_JUDGED: NONE,
+    DiskVerdict.UNKNOWN: UNKNOWN,
+}
 
 _GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
@@ -64,7 +69,7 @@ def _mapping(report: TraceReport) -> Mechanism:
             )
         if row.resident_advice:
             lines.append("advice: " + ", ".join(row.resident_advice))
-    verdict = OK if all(row.mode != "unknown" for row in report.load) else "UNKNOWN"
+    verdict = OK if all(row.mode != "unknown" for row in report.load) else UNKNOWN
     return Mechanism("Mapping", tuple(lines), verdict, explanation)
 
 
@@ -163,14 +168,11 @@ def _disk(report: TraceReport) -> Mechanism | None:
         f"{title}: {bounds_text(row.disk)} from disk, {bounds_text(row.cache)} cached"
         for title, row in known or [("in all", rows["all"])]
     ]
-    generating = sum(rows[name].disk.least or 0 for name in ("prompt", "generate") if name in rows)
     explanation = (
         "Bytes that came from the disk against bytes that were in the page cache already: a model that is"
         " evicted is read again while it generates."
     )
-    told = any(row.disk.most is not None or row.disk.least for row in rows.values())
-    verdict = "READS" if generating >= _NOTABLE_BYTES else OK if told else NONE
-    return Mechanism("Disk", tuple(lines), verdict, explanation)
+    return Mechanism("Disk", tuple(lines), _DISK[judge(report.disk)], explanation)
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (

@@ -55,6 +55,10 @@ def _bytes(attribute: str) -> Cell:
     return lambda row: "" if getattr(row, attribute) in {0, None} else byte_text(getattr(row, attribute))
 
 
+def _known_bytes(attribute: str) -> Cell:
+    return lambda row: byte_text(getattr(row, attribute))
+
+
 def _bounds(attribute: str) -> Cell:
     return lambda row: bounds_text(getattr(row, attribute))
 
@@ -149,7 +153,8 @@ TABLES = (
         Column("pid", _plain("pid")),
         Column("calls", _count("count")), Column("threads", _count("threads")),
         Column("from s", _seconds("begin_s")),
-        Column("to s", _seconds("end_s")), Column("end", _plain("end"), left=True),
+        Column("to s", _seconds("end_s")), Column("from disk", _known_bytes("from_disk_bytes")),
+        Column("memory", _known_bytes("largest_rss_bytes")), Column("end", _plain("end"), left=True),
     )),
     Table("futexes", "Futex, by what is waited for", (
         Column("waited for", _name(20), left=True), Column("calls", _count("count")),
@@ -178,7 +183,7 @@ TABLES = (
         Column("mapped in", _bounds("mapped")),
     )),
     Table("counters", "Counters", (
-        Column("counter", _name(24), left=True), Column("samples", _count("count")),
+        Column("counter", _name(24), left=True), Column("pid", _plain("pid")), Column("samples", _count("count")),
         Column("first", _count("first")),
         Column("last", _count("last")), Column("largest", _count("largest")),
     )),

@@ -36,6 +36,12 @@ def counters(pid: int) -> NDArray[np.void]:
     return records
 
 
+def start_time(pid: int) -> str | None:
+    """Return when the kernel started a process, in its own count (proc_pid_stat(5)); None when there is none."""
+    data = _bytes(pid, "stat")
+    return stat_fields(data)[1][19] if data else None
+
+
 def children_read_bytes() -> int:
     """Return what children of this process that have ended fetched from storage (getrusage(2), blocks of 512)."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock * 512

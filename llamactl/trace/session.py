@@ -18,6 +18,7 @@ from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
+from llamactl.trace.family import Family
 from llamactl.trace.files_left import files_left
 from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
@@ -92,6 +93,7 @@ class _Session:
     _uncaught: str = ""
     agent: AgentPart = field(init=False)
     scheduling: SchedulingSampler = field(default_factory=SchedulingSampler)
+    family: Family = field(default_factory=Family)
 
     def __post_init__(self) -> None:
         self.agent = AgentPart(self.options.calls and self.ours, self.options.watch)
@@ -199,6 +201,7 @@ class _Session:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
+        self.family.follow(batch.records)
         records = self.agent.translate(batch.records, self.writer)
         self._write(records if self._calls is None else self._calls.translate(records, self.writer))
 
@@ -225,8 +228,8 @@ class _Session:
         now = time.monotonic()
         elapsed = now - self._begin
         if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
-            self._next_sample = now + self.options.sample_s
             self._sample(self.engine.state().pid)
+            self._next_sample = now + self.family.pause_s(self.options.sample_s)
             if not self._regions and self._looks < LOOKS_FOR_REGIONS:
                 self._looks += 1
                 self._regions = find_regions(self.engine.state().pid)
@@ -251,7 +254,8 @@ class _Session:
 
     def _sample(self, pid: int) -> None:
         if self.options.sample_s:
-            self._write(sampler.counters(pid))
+            self.family.begin([pid])
+            self._write(self.family.sample())
 
     def _look_at_threads(self) -> None:
         self.scheduling.look_at({self.engine.state().pid, *self.agent.processes()})

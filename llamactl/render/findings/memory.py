@@ -15,7 +15,7 @@ def _mlock(f: Figures) -> str:
 
 def _memory(f: Figures) -> str:
     return (
-        f"Memory grew by {byte_text(f['grown_bytes'])} over {f['requests']} requests,"
+        f"Memory of process {f['pid']} grew by {byte_text(f['grown_bytes'])} over {f['requests']} requests,"
         f" {byte_text(f['per_request_bytes'])} each. If it goes on:"
         " are contexts, batches or caches kept?"
     )

@@ -2,29 +2,32 @@
 
 What a program takes from files comes in two ways: it reads them, which system calls tell, or pages of a mapping come
 in, which ``RssFile`` (proc_pid_status(5)) tells, with and without page faults. How much of both the disk gave is
-``read_bytes`` (proc_pid_io(5)). The rest was in the page cache. Both counters are sampled a few times a second: what
-a step between two samples gained belongs to a part of the run surely when the whole step lies in it, possibly when
-they touch. So each figure is a least and a most.
+``read_bytes`` (proc_pid_io(5)). The rest was in the page cache. Both counters of each process are sampled a few times
+a second: what a step between two samples gained belongs to a part of the run surely when the whole step lies in it,
+possibly when they touch. So each figure is a least and a most; where a process was there and nobody looked, there is
+no most.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.counter_steps import Intervals, Steps
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.view import View, codes_of
 from llamactl.trace.syscalls.table import numbers
 
-if TYPE_CHECKING:
-    from llamactl.trace.analysis.counters import CounterTable
-
 PARTS = {"load": ("load",), "prompt": ("prefill",), "generate": ("decode", "sample")}
 WHOLE = "all"
+
+NOTABLE_BYTES = 2**20
+"""Less than this from the disk is a library's or a locale's page here and there, not a model."""
 
 _READS = ("read", "pread64", "readv", "preadv", "preadv2")
 _NOT_STORED = (b"/proc/", b"/sys/", b"/dev/")
@@ -47,8 +50,7 @@ UNKNOWN = Bounds()
 class DiskRow:
     """One part of the run: ``load``, ``prompt``, ``generate`` or ``all``.
 
-    ``disk`` and ``mapped`` are of the program's first process and of children that it waited for, ``read_bytes`` of
-    all recorded processes.
+    All figures are of all recorded processes together.
     """
 
     name: str
@@ -62,6 +64,36 @@ class DiskRow:
     """Pages of files that came into its memory."""
     cache: Bounds
     """Of what was read and mapped, what came from the page cache."""
+
+
+class DiskVerdict(Enum):
+    """What the rows say of the time in which prompts were read and tokens made."""
+
+    NOTHING = "nothing"
+    """Nothing notable came from the disk, in the whole run or at least in that time."""
+    READS = "reads"
+    NOT_JUDGED = "not judged"
+    """No token was made: reading from the disk is what files are for."""
+    UNKNOWN = "unknown"
+
+
+def judge(rows: list[DiskRow]) -> DiskVerdict:
+    """Judge what came from the disk: unknown is never nothing."""
+    by_name = {row.name: row.disk for row in rows}
+    generating = [by_name[name] for name in ("prompt", "generate") if name in by_name]
+    if sum(disk.least or 0 for disk in generating) >= NOTABLE_BYTES:
+        return DiskVerdict.READS
+    everything = by_name.get(WHOLE, UNKNOWN)
+    if _little([everything]) or (generating and _little(generating)):
+        return DiskVerdict.NOTHING
+    if generating or everything.least is None or (not everything.least and everything.most is None):
+        return DiskVerdict.UNKNOWN
+    return DiskVerdict.NOT_JUDGED
+
+
+def _little(parts: list[Bounds]) -> bool:
+    most = [disk.most for disk in parts]
+    return all(one is not None for one in most) and sum(one or 0 for one in most) < NOTABLE_BYTES
 
 
 class DiskTable:
@@ -97,35 +129,30 @@ class DiskTable:
         phase = view.phase(self._phases)[rows]
         self._read += np.bincount(phase, view.ret[rows], minlength=len(self._read))
 
-    def rows(self, counters: CounterTable, begin_ns: int, end_ns: int) -> list[DiskRow]:
+    def rows(self, disk: Steps, mapped: Steps, begin_ns: int, end_ns: int) -> list[DiskRow]:
         """Return each part that occurred, then the whole; empty when nothing was sampled.
 
         Args:
-            counters: The samples.
+            disk: What was fetched from storage, from :func:`fetched`.
+            mapped: What came into page tables, from :func:`mapped_in`.
             begin_ns: The first moment of the capture.
             end_ns: The last one.
         """
-        fresh = self._metadata.get("attached") is False
-        total = self._metadata.get("disk_read_bytes")
-        disk = _Steps(*counters.series("read_bytes"), begin_ns if fresh else None)
-        if isinstance(total, int):
-            disk = disk.until(end_ns, total)
-        mapped = _Steps(*counters.series("file_rss_bytes"), begin_ns if fresh else None)
         if not disk.known and not mapped.known:
             return []
         parts = [self._row(name, disk, mapped) for name in PARTS if self._intervals(name)[0].size]
         whole = (np.array([begin_ns]), np.array([end_ns]))
         everything = self._make(
-            WHOLE, int(self._read.sum()), disk.gained(whole, ()), mapped.gained(whole, ())
+            WHOLE, int(self._read.sum()), gained(disk, whole, ()), gained(mapped, whole, ())
         )
         return [*parts, everything]
 
-    def _row(self, name: str, disk: _Steps, mapped: _Steps) -> DiskRow:
+    def _row(self, name: str, disk: Steps, mapped: Steps) -> DiskRow:
         mine = self._intervals(name)
         others = tuple(self._intervals(other) for other in PARTS if other != name)
         members = [self._phases.names.index(phase) for phase in PARTS[name] if phase in self._phases.names]
         read = int(self._read[members].sum())
-        return self._make(name, read, disk.gained(mine, others), mapped.gained(mine, others))
+        return self._make(name, read, gained(disk, mine, others), gained(mapped, mine, others))
 
     def _make(self, name: str, read: int, disk: tuple[int, Bounds], mapped: tuple[int, Bounds]) -> DiskRow:
         known = read if self._complete else None
@@ -140,55 +167,26 @@ class DiskTable:
         return phases.start[mine], phases.end[mine]
 
 
-class _Steps:
-    """What a counter gained between samples.
+def gained(steps: Steps, mine: Intervals, others: tuple[Intervals, ...]) -> tuple[int, Bounds]:
+    """Return how many steps touch a part, and what it gained at least and at most.
 
     Args:
-        moment: When each sample was taken, ns, rising.
-        value: What it was.
-        from_zero: When the counter was surely 0; None for a program that ran before.
+        steps: Those of all processes.
+        mine: Beginnings and ends of the part's intervals.
+        others: Those of the other parts.
     """
-
-    def __init__(self, moment: IntArray, value: IntArray, from_zero: int | None) -> None:
-        if from_zero is not None and len(moment) and moment[0] > from_zero:
-            moment, value = np.append(from_zero, moment), np.append(0, value)
-        self.moment, self.value = moment, value
-
-    @property
-    def known(self) -> bool:
-        return len(self.moment) > 1
-
-    def until(self, moment: int, value: int) -> _Steps:
-        """Return the steps with a last one, to the counter's value when the program had ended."""
-        if not len(self.moment) or moment <= self.moment[-1]:
-            return self
-        # It may count more than the samples did, but not less: rusage(2) is in blocks of 512 bytes.
-        return _Steps(np.append(self.moment, moment), np.append(self.value, max(value, self.value[-1])), None)
-
-    def gained(
-        self, mine: tuple[IntArray, IntArray], others: tuple[tuple[IntArray, IntArray], ...]
-    ) -> tuple[int, Bounds]:
-        """Return how many steps touch a part, and what it gained; losses aren't taken off.
-
-        Args:
-            mine: Beginnings and ends of the part's intervals.
-            others: Those of the other parts.
-        """
-        if not self.known:
-            return 0, UNKNOWN
-        low, high = self.moment[:-1], self.moment[1:]
-        gain = np.maximum(np.diff(self.value), 0)
-        touching = _touch(low, high, mine)
-        begin, end = int(mine[0].min()), int(mine[1].max())
-        surely = touching & (low >= begin) & (high <= end)
-        for other in others:
-            surely &= ~_touch(low, high, other)
-        covered = begin >= int(self.moment[0]) and end <= int(self.moment[-1])
-        most = int(gain[touching].sum()) if covered else None
-        return int(touching.sum()), Bounds(int(gain[surely].sum()), most)
+    if not steps.known:
+        return 0, UNKNOWN
+    touching = _touch(steps.low, steps.high, mine)
+    surely = touching & (steps.low >= mine[0].min()) & (steps.high <= mine[1].max())
+    for other in others:
+        surely &= ~_touch(steps.low, steps.high, other)
+    unseen = _touch(*steps.blind, mine).any()
+    most = None if unseen else int(steps.gain[touching].sum())
+    return int(touching.sum()), Bounds(int(steps.gain[surely].sum()), most)
 
 
-def _touch(low: IntArray, high: IntArray, intervals: tuple[IntArray, IntArray]) -> NDArray[np.bool_]:
+def _touch(low: IntArray, high: IntArray, intervals: Intervals) -> NDArray[np.bool_]:
     """Return which steps have a moment in common with one of the intervals."""
     begun = np.searchsorted(intervals[0], high, side="left")
     over = np.searchsorted(intervals[1], low, side="right")

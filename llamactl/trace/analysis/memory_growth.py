@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.exchange import Exchange, starts
 from llamactl.trace.analysis.phases import Phases
 
 IntArray = NDArray[np.int64]
@@ -18,24 +20,46 @@ RISING_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class MemoryGrowth:
-    """Growth of the resident memory over several requests, the first one (which warms up) left out."""
+    """Growth of a process's resident memory over several requests, the first one (which warms up) left out."""
 
+    pid: int
     requests: int
     grown_bytes: int
     per_request_bytes: int
 
 
-def memory_growth(moments: IntArray, resident: IntArray, phases: Phases) -> MemoryGrowth | None:
-    """Return the growth if memory rose with most requests; ``None`` if not, or with too few requests.
+def memory_growth(
+    series: Mapping[int, tuple[IntArray, IntArray]], phases: Phases, exchange: Exchange | None
+) -> MemoryGrowth | None:
+    """Return the growth of the process that grew most; ``None`` if memory rose in none, or with too few requests.
 
     Args:
-        moments: When the resident memory was sampled, ns, rising.
-        resident: What it was, bytes.
+        series: Moments (ns, rising) and resident bytes of each process.
         phases: Where prompts begin.
+        exchange: The calls, which tell whose prompts these are; without them they are those of every process.
     """
-    if "prefill" not in phases.names or not len(moments):
+    if "prefill" not in phases.names:
         return None
     begins = phases.start[phases.number == phases.names.index("prefill")]
+    whose = _processes(begins, phases, exchange)
+    found = [
+        growth
+        for pid, pair in series.items()
+        if (growth := _growth(pid, *pair, begins if whose is None else begins[whose == pid])) is not None
+    ]
+    return max(found, key=lambda growth: growth.grown_bytes, default=None)
+
+
+def _processes(begins: IntArray, phases: Phases, exchange: Exchange | None) -> IntArray | None:
+    """Return which process each prompt is of; None where no calls tell."""
+    if phases.source != "calls" or exchange is None or not len(exchange.calls):
+        return None
+    moments = starts(exchange.calls)
+    call = np.minimum(np.searchsorted(moments, begins), len(moments) - 1)
+    return np.where(moments[call] == begins, exchange.calls["pid"][call].astype(np.int64), -1)
+
+
+def _growth(pid: int, moments: IntArray, resident: IntArray, begins: IntArray) -> MemoryGrowth | None:
     index = np.searchsorted(moments, begins, side="right") - 1
     sizes = resident[index[index >= 0]][1:]
     if len(sizes) < LEAST_REQUESTS:
@@ -44,4 +68,4 @@ def memory_growth(moments: IntArray, resident: IntArray, phases: Phases) -> Memo
     if (steps >= LEAST_STEP_BYTES).mean() < RISING_SHARE:
         return None
     grown = int(sizes[-1] - sizes[0])
-    return MemoryGrowth(len(sizes), grown, grown // len(steps))
+    return MemoryGrowth(pid, len(sizes), grown, grown // len(steps))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from llamactl.trace.analysis.counter_steps import Life
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.syscalls.signals import signal_name
@@ -37,6 +38,10 @@ class ProcessRow:
     threads: int
     begin_s: float | None
     end_s: float | None
+    from_disk_bytes: int | None
+    """What it fetched from storage at least, with children that were too short for a sample; None where nobody looked."""
+    largest_rss_bytes: int | None
+    """The most resident memory that was sampled."""
     end: str | None
     """``exit 0`` or the signal; None when its end wasn't seen."""
 
@@ -65,8 +70,16 @@ class ProcessTable:
         for record in view.of_kind(Kind.TASK):
             self._task(record)
 
-    def rows(self, begin_ns: int) -> list[ProcessRow]:
-        """Return the processes as a tree, children after their parent."""
+    def rows(
+        self, begin_ns: int, from_disk: Mapping[int, int], largest_rss: Mapping[int, int]
+    ) -> list[ProcessRow]:
+        """Return the processes as a tree, children after their parent.
+
+        Args:
+            begin_ns: The capture's first moment.
+            from_disk: Bytes that each sampled process fetched from storage.
+            largest_rss: The largest resident size of each, bytes.
+        """
         children: dict[int | None, list[_Process]] = {}
         for process in self._processes.values():
             parent = process.parent if process.parent in self._processes else None
@@ -75,9 +88,17 @@ class ProcessTable:
         stack = [(process, 0) for process in reversed(children.get(None, []))]
         while stack:
             process, depth = stack.pop()
-            rows.append(_row(process, depth, begin_ns))
+            pid = process.pid
+            rows.append(_row(process, depth, begin_ns, from_disk.get(pid), largest_rss.get(pid)))
             stack += [(child, depth + 1) for child in reversed(children.get(process.pid, []))]
         return rows
+
+    def lives(self) -> dict[int, Life]:
+        """Return when each process was there, as far as it was recorded."""
+        return {
+            process.pid: Life(process.parent, process.began_ns, process.ended_ns)
+            for process in self._processes.values()
+        }
 
     def _task(self, record: np.void) -> None:
         kind, pid, moment = int(record["nr"]), int(record["pid"]), int(record["start"])
@@ -98,7 +119,9 @@ class ProcessTable:
         return process
 
 
-def _row(process: _Process, depth: int, begin_ns: int) -> ProcessRow:
+def _row(
+    process: _Process, depth: int, begin_ns: int, from_disk: int | None, largest_rss: int | None
+) -> ProcessRow:
     def seconds(moment: int | None) -> float | None:
         return None if moment is None else (moment - begin_ns) / 1e9
 
@@ -111,6 +134,8 @@ def _row(process: _Process, depth: int, begin_ns: int) -> ProcessRow:
         threads=len(process.tids),
         begin_s=seconds(process.began_ns),
         end_s=seconds(process.ended_ns),
+        from_disk_bytes=from_disk,
+        largest_rss_bytes=largest_rss,
         end=_end(process.status),
     )
 

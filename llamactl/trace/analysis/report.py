@@ -19,6 +19,7 @@ from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
+from llamactl.trace.analysis.fetched import fetched, mapped_in
 from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
@@ -199,6 +200,9 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     kernel = _kernel_records(capture) if exchange is not None else None
     scheduling = Scheduling.of(capture.chunks(), capture.text) if exchange is not None else None
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
+    lives = tables.processes.lives()
+    disk = fetched(tables.counters, lives, capture.metadata, begin, tables.end_ns)
+    mapped = mapped_in(tables.counters, lives, capture.metadata, begin)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
         begin_ns=begin,
@@ -211,20 +215,22 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         mappings=mappings,
         mappings_not_kept=tables.mappings.not_kept,
         threads=tables.threads.rows(begin),
-        processes=tables.processes.rows(begin),
+        processes=tables.processes.rows(begin, disk.by_process(), tables.counters.largest("rss_bytes")),
         futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
         load=load_facts(files, mappings),
-        disk=tables.disk.rows(tables.counters, begin, tables.end_ns),
+        disk=tables.disk.rows(disk, mapped, begin, tables.end_ns),
         counters=tables.counters.rows(phases),
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,
         slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),
         spinning=spinning(exchange.exchange, scheduling) if exchange is not None else None,
-        memory_growth=memory_growth(*tables.counters.series("rss_bytes"), phases),
+        memory_growth=memory_growth(
+            tables.counters.series("rss_bytes"), phases, exchange.exchange if exchange is not None else None
+        ),
         blocked_loops=tables.event_loops.blocked(exchange.exchange) if exchange else [],
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         workers=tables.workers.rows(exchange),

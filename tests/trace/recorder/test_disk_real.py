@@ -120,3 +120,39 @@ def test_cold_then_warm(tmp_path: Path, model: Path, engine: str, load: tuple[st
     assert warm["load"]["cache"]["most"] >= size * 0.9
     taken = warm["load"]["read_bytes"] if load else warm["load"]["mapped"]["most"]
     assert taken >= size * 0.9
+
+
+READS = """
+import multiprocessing, pathlib, sys, time
+def work(path):
+    pathlib.Path(path).read_bytes()
+    time.sleep(0.5)
+if __name__ == "__main__":
+    child = multiprocessing.get_context("fork").Process(target=work, args=(sys.argv[1],))
+    child.start(); child.join()
+"""
+
+
+@engines("ptrace", "perf")
+@pytest.mark.parametrize("how", ["shell", "multiprocessing"])
+def test_a_child_of_the_program_reads(tmp_path: Path, model: Path, engine: str, how: str) -> None:
+    size = model.stat().st_size
+    script = tmp_path / "program.py"
+    script.write_text(READS, encoding="utf-8")
+    command = {
+        "shell": ["sh", "-c", 'cat "$1" >/dev/null; :', "sh", str(model)],
+        "multiprocessing": [sys.executable, str(script), str(model)],
+    }[how]
+    drop(model)
+    report = tmp_path / "report.json"
+    llamactl = [sys.executable, "-m", "llamactl", "trace", "--engine", engine, "--report", str(report), "--"]
+    subprocess.run([*llamactl, *command], env=clean_environment(), check=True, capture_output=True)
+    document = json.loads(report.read_text(encoding="utf-8"))
+    everything = document["disk"][-1]
+    assert size * 0.95 <= everything["disk"]["least"] <= everything["disk"]["most"]
+    assert everything["read_bytes"] >= size
+    if how == "multiprocessing":  # It was there long enough for a sample.
+        by_process = [row["from_disk_bytes"] for row in document["processes"] if row["from_disk_bytes"]]
+        assert max(by_process) >= size * 0.95
+        assert sum(by_process) <= everything["disk"]["most"]
+        assert document["processes"][0]["from_disk_bytes"] < size * 0.1

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llamactl.trace.analysis.disk import NOTABLE_BYTES
 from llamactl.trace.analysis.findings.arguments import LOADS, last_argument
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
 
 if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
 
-DISK_FLOOR_BYTES = 2**20
-"""Libraries and locales are read late, too: less than this isn't the model."""
 LOAD_MODES = {0: "none", 1: "mmap", 2: "mlock", 3: "mmap+mlock", 4: "dio"}
 
 
 def _disk(report: TraceReport) -> Iterator[Finding]:
     generating = next((row.disk.least for row in report.disk if row.name == "generate"), None)
     major = sum(row.major_faults or 0 for row in report.load)
-    if generating is not None and generating > DISK_FLOOR_BYTES:
+    if generating is not None and generating > NOTABLE_BYTES:
         yield Finding(
             FindingKind.DISK_WHILE_GENERATING,
             None,

@@ -24,6 +24,7 @@ def _memory(report: TraceReport) -> Iterator[Finding]:
             FindingKind.MEMORY_GROWS,
             None,
             {
+                "pid": growth.pid,
                 "requests": growth.requests,
                 "grown_bytes": growth.grown_bytes,
                 "per_request_bytes": growth.per_request_bytes,
