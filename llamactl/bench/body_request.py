@@ -10,6 +10,7 @@ from llamactl.bench.plan import BenchTest, Setup
 from llamactl.engine import GREEDY, Batch, Context, ContextParameters, Model, Sampler, generate
 from llamactl.run import prompt
 from llamactl.run.request import Request
+from llamactl.run.template import Renderer
 
 WORD = " time"
 
@@ -19,7 +20,8 @@ class FirstToken:
 
     def __init__(self, model: Model, setup: Setup, test: BenchTest) -> None:
         self._model = model
-        self._request = _request_of(model, test.n_prompt)
+        self._renderer = None if model.chat_template is None else Renderer()
+        self._request = _request_of(model, test.n_prompt, self._renderer)
         self.context = Context(model, context_parameters(setup, test.n_prompt + 64))
         self.context.abort_on_interrupt()
         self._sampler = Sampler(model, GREEDY)
@@ -36,7 +38,7 @@ class FirstToken:
     def run(self) -> Work:
         """See :class:`Body`."""
         given = perf_counter_ns()
-        text = prompt.prompt_text(self._model, self._request)
+        text = prompt.prompt_text(self._model, self._request, self._renderer)
         rendered = perf_counter_ns()
         tokens = prompt.tokenize(self._model, text, self._request.raw)
         tokenized = perf_counter_ns()
@@ -47,12 +49,13 @@ class FirstToken:
         return Work(1, None, {**steps, "prefill": prefill_ns, "sample": rest})
 
 
-def _request_of(model: Model, n_tokens: int) -> Request:
+def _request_of(model: Model, n_tokens: int, renderer: Renderer | None) -> Request:
     """Return a request of about this many tokens, at least one word."""
-    raw, words = model.chat_template is None, max(n_tokens, 1)
+    raw, words = renderer is None, max(n_tokens, 1)
     for _ in range(3):
         request = Request(model=Path(model.path), prompt=WORD * words, raw=raw)
-        surplus = len(prompt.tokenize(model, prompt.prompt_text(model, request), raw)) - n_tokens
+        text = prompt.prompt_text(model, request, renderer)
+        surplus = len(prompt.tokenize(model, text, raw)) - n_tokens
         words = max(words - surplus, 1)
     return Request(model=Path(model.path), prompt=WORD * words, raw=raw)
 

@@ -64,6 +64,8 @@ def render(template: str, messages: Sequence[Message], **variables: Any) -> str:
 
     Raises:
         UsageError: The template is broken, refuses the messages, or tries what the sandbox forbids.
+        MemoryError: It wants more than there is. Nothing here bounds its time: see
+            :mod:`llamactl.run.limited_child`.
     """
     try:
         pieces = (
@@ -72,7 +74,7 @@ def render(template: str, messages: Sequence[Message], **variables: Any) -> str:
             .generate(messages=messages, add_generation_prompt=True, **variables)
         )
         return _bounded(pieces)
-    except UsageError:
+    except (UsageError, MemoryError):
         raise
     except Exception as error:  # a template is a program from a file: it can raise anything
         raise UsageError(

@@ -18,9 +18,13 @@ from llamactl.engine.log import captured, last_error
 from llamactl.engine.native import ffi, lib, text
 from llamactl.engine.parameters import ModelParameters
 from llamactl.engine.vocabulary import Vocabulary
-from llamactl.errors import LlamactlError
+from llamactl.errors import LlamactlError, UsageError
 
 OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+NOT_THE_FILES_FAULT = re.compile(
+    r"alloc|memory|mmap failed|device|backend|rpc|(read|seek|write) error|no reason", re.IGNORECASE
+)
+"""Reasons for not loading that lie in the machine or the settings (llama-model.cpp, llama-mmap.cpp)."""
 Progress = Callable[[float], "bool | None"]
 
 
@@ -36,7 +40,8 @@ class Model:
             raises is raised here.
 
     Raises:
-        LlamactlError: The engine can't load it; the message holds the engine's reason.
+        UsageError: The engine refuses the file; the message holds the engine's reason.
+        LlamactlError: It can't be loaded for another reason, such as no memory.
     """
 
     def __init__(
@@ -52,11 +57,7 @@ class Model:
         with captured() as lines:
             pointer = self._load(progress)
         if pointer == ffi.NULL:
-            reason = last_error(lines) or "the engine gives no reason"
-            raise LlamactlError(
-                f"can't load {self.path!r}: {reason}",
-                "Check the file with a download's hash or another tool.",
-            )
+            raise _refused(self.path, last_error(lines) or "the engine gives no reason")
         self.warnings = tuple(line for level, line in lines if level == logging.WARNING)
         self.layers_offloaded = _layers_offloaded([line for _, line in lines])
         self._handle = Handle(self, "model", pointer, lib.llama_model_free)
@@ -186,6 +187,13 @@ class Model:
             if n < size:
                 return text(buffer)
             size = n + 1
+
+
+def _refused(path: str, reason: str) -> LlamactlError:
+    message = f"can't load {path!r}: {reason}"
+    if NOT_THE_FILES_FAULT.search(reason):
+        return LlamactlError(message, "`llamactl inspect` says what this machine has.")
+    return UsageError(message, "Check the file: `llamactl inspect FILE`, or its download's hash.")
 
 
 def _layers_offloaded(lines: list[str]) -> tuple[int, int] | None:

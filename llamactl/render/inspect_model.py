@@ -9,6 +9,7 @@ from llamactl.render.columns import WIDTH, columns, shorten, wrapped
 from llamactl.render.safe import safe_text
 from llamactl.render.units import size
 from llamactl.snapshot.gguf.model import MetadataValue, ModelPart, ModelSnapshot, TensorInfo, Tokenizer
+from llamactl.snapshot.gguf.values import MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from llamactl.run.memory_needed import MemoryNeeded
@@ -139,7 +140,12 @@ def _template_line(snapshot: ModelSnapshot) -> str | None:
             return None
         return "none: a base model, or a template given with the prompt"
     further = f", further ones: {', '.join(snapshot.chat_templates)}" if snapshot.chat_templates else ""
-    return f"{len(snapshot.chat_template):,} characters (--only template){further}"
+    cut = " (the first of them: --only template)" if _is_cut(snapshot) else " (--only template)"
+    return f"{snapshot.chat_template_bytes or 0:,} bytes{cut}{further}"
+
+
+def _is_cut(snapshot: ModelSnapshot) -> bool:
+    return (snapshot.chat_template_bytes or 0) > MAX_TEXT_BYTES
 
 
 def _cache(parts: tuple[ModelPart, ...]) -> str:
@@ -225,7 +231,8 @@ def _template(snapshot: ModelSnapshot) -> list[str]:
     if snapshot.chat_template is None:
         return ["chat template: none"]
     lines = snapshot.chat_template.split("\n")
-    return ["chat template", *(f"  {safe_text(line)}" for line in lines)]
+    cut = [f"  … cut here: it has {snapshot.chat_template_bytes:,} bytes"] if _is_cut(snapshot) else []
+    return ["chat template", *(f"  {safe_text(line)}" for line in lines), *cut]
 
 
 def _tensors(tensors: tuple[TensorInfo, ...]) -> list[str]:

@@ -18,7 +18,7 @@ _FIELDS: Final = {
     "groups": ("groups",),
     "memory": ("memory_needed",),
     "metadata": ("metadata",),
-    "template": ("chat_template", "chat_templates"),
+    "template": ("chat_template", "chat_template_bytes", "chat_templates"),
     "tensors": ("tensors",),
 }
 

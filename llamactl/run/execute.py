@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from llamactl.run import expect, in_force, prompt
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
 from llamactl.run.room import check_room
+from llamactl.run.template import Renderer
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
 from llamactl.snapshot.memory import ProcessMemory, process_memory
 
@@ -64,12 +64,11 @@ def execute(request: Request, listener: Listener) -> RunReport:
     _warn_about_threads(request, budget, warnings)
     with guard.interruptible():
         start = perf_counter_ns()
-        if not request.raw:
-            _import_meanwhile("jinja2.sandbox")
-        with guard.advising(DAMAGED):
-            model = _load(request, listener)
-        with model:
-            report, closing = _generate(model, request, listener, budget, warnings, start)
+        with ExitStack() as stack:
+            renderer = None if request.raw else stack.enter_context(Renderer())
+            with guard.advising(DAMAGED):
+                model = stack.enter_context(_load(request, listener))
+            report, closing = _generate(model, request, listener, budget, warnings, renderer, start)
         from llamactl.run.marks import mark_free
 
         mark_free(closing)
@@ -88,11 +87,6 @@ class _Warnings:
         self._show(text)
 
 
-def _import_meanwhile(name: str) -> None:
-    """Import a module while C loads the model without the GIL."""
-    threading.Thread(target=importlib.import_module, args=(name,), daemon=True).start()
-
-
 def _load(request: Request, listener: Listener) -> Model:
     def progress(share: float) -> bool:
         listener.on_progress(share)
@@ -107,7 +101,13 @@ def _load(request: Request, listener: Listener) -> Model:
 
 
 def _generate(
-    model: Model, request: Request, listener: Listener, budget: CpuBudget, warnings: _Warnings, start: int
+    model: Model,
+    request: Request,
+    listener: Listener,
+    budget: CpuBudget,
+    warnings: _Warnings,
+    renderer: Renderer | None,
+    start: int,
 ) -> tuple[RunReport, int]:
     """Return the report and when freeing began."""
     loaded = perf_counter_ns()
@@ -122,7 +122,7 @@ def _generate(
         settings = _settings(model, context, request)
         expect.check(request.expectations, settings)
         prompt_given = perf_counter_ns()
-        text = prompt.prompt_text(model, request)
+        text = prompt.prompt_text(model, request, renderer)
         rendered = perf_counter_ns()
         tokens = prompt.tokenize(model, text, request.raw)
         tokenized = perf_counter_ns()

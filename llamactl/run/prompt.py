@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llamactl.engine import Model
-from llamactl.engine.chat import Message, render
+from llamactl.engine.chat import Message
 from llamactl.errors import UsageError
 from llamactl.run.request import Request
-from llamactl.run.time_limit import time_limit
-
-TEMPLATE_LIMIT_S = 20.0
-"""A template takes milliseconds; a slow disk may make the import of jinja2 take seconds."""
+from llamactl.run.template import Renderer
 
 
 def messages(request: Request) -> list[Message]:
@@ -20,23 +15,27 @@ def messages(request: Request) -> list[Message]:
     return [*system, {"role": "user", "content": request.prompt}]
 
 
-def prompt_text(model: Model, request: Request) -> str:
+def prompt_text(model: Model, request: Request, renderer: Renderer | None) -> str:
     """Return the text to tokenize: the prompt itself, or rendered by the model's chat template.
 
+    Args:
+        model: Whose template.
+        request: Whose prompt.
+        renderer: Not needed for a raw prompt.
+
     Raises:
-        UsageError: The model has no template, or it can't be rendered, or not in time.
+        UsageError: The model has no template, or it can't be rendered, or not within its limits.
         KeyboardInterrupt: Ctrl-C while the template was rendered.
     """
-    if request.raw:
+    if renderer is None:
         return request.prompt
     template = model.chat_template
     if template is None:
         raise UsageError("the model has no chat template", "Use --raw for plain completion.")
-    with time_limit(TEMPLATE_LIMIT_S):
-        return render(template, messages(request), **_special_tokens(model))
+    return renderer.render(template, messages(request), _special_tokens(model))
 
 
-def _special_tokens(model: Model) -> dict[str, Any]:
+def _special_tokens(model: Model) -> dict[str, str]:
     vocabulary = model.vocabulary
     return {
         name: "" if token is None else vocabulary.piece(token, special=True).decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llamactl.errors import UsageError
 from llamactl.trace.syscalls.families import FAMILIES, Family
@@ -19,6 +20,9 @@ _DEFAULT_FAMILIES = (
 )
 _ALIASES = {"net": "network"}
 _QUALIFIERS = ("trace", "t")
+LONGEST_SHOWN = 80
+LONGEST_PATTERN = 1000
+"""Characters; the names that it is matched with have at most some thirty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,11 @@ def _split(text: str) -> list[str]:
     return [item for item in re.findall(r"!?/(?:[^/\\]|\\.)*/|[^,]+", text) if item.strip()]
 
 
-def _item(item: str, arch: int) -> set[int]:
+@lru_cache(maxsize=256)
+def _item(item: str, arch: int) -> frozenset[int]:
     """Return the numbers that one item means."""
     if item in {"all", "none"}:
-        return set(calls(arch)) if item == "all" else set()
+        return frozenset(calls(arch)) if item == "all" else frozenset()
     if item.startswith("/"):
         return _matching(item[1:].removesuffix("/"), arch)
     if item.startswith("%"):
@@ -117,19 +122,24 @@ def _item(item: str, arch: int) -> set[int]:
             f"-e: no system call is called {name!r}",
             "?name ignores an unknown name, %name means a family, /regex/ matches names.",
         )
-    return set() if number is None else {number}
+    return frozenset() if number is None else frozenset({number})
 
 
-def _matching(pattern: str, arch: int) -> set[int]:
+def _matching(pattern: str, arch: int) -> frozenset[int]:
+    if len(pattern) > LONGEST_PATTERN:
+        raise UsageError(
+            f"-e: a regular expression of {len(pattern):,} characters", f"At most {LONGEST_PATTERN} are read."
+        )
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"-e: /{pattern}/ isn't a regular expression: {error}") from error
-    return {number for number, call in calls(arch).items() if compiled.search(call.name)}
+    except (re.error, RecursionError, OverflowError) as error:
+        shown = pattern if len(pattern) <= LONGEST_SHOWN else pattern[:LONGEST_SHOWN] + "…"
+        raise UsageError(f"-e: /{shown}/ isn't a regular expression: {error}") from error
+    return frozenset(number for number, call in calls(arch).items() if compiled.search(call.name))
 
 
-def _of_family(name: str, arch: int) -> set[int]:
+def _of_family(name: str, arch: int) -> frozenset[int]:
     family = FAMILIES.get(_ALIASES.get(name, name))
     if family is None:
         raise UsageError(f"-e: no family is called %{name}", "Families: %" + ", %".join(FAMILIES) + ".")
-    return {number for number, call in calls(arch).items() if call.families & family}
+    return frozenset(number for number, call in calls(arch).items() if call.families & family)

@@ -120,7 +120,10 @@ def test_what_a_cut_header_no_longer_says_is_unknown(small: Path, tmp_path: Path
     ("only", "fields"),
     [
         ("groups", {"parts", "fault", "groups"}),
-        ("memory,template", {"parts", "fault", "memory_needed", "chat_template", "chat_templates"}),
+        (
+            "memory,template",
+            {"parts", "fault", "memory_needed", "chat_template", "chat_template_bytes", "chat_templates"},
+        ),
         ("tensors,metadata", {"parts", "fault", "tensors", "metadata"}),
     ],
 )

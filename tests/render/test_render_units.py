@@ -74,3 +74,9 @@ def test_documents() -> None:
     assert json.loads(lone) == {"path": "\udcff"}
     with pytest.raises(ValueError, match="JSON"):
         dumps({"x": float("nan")})
+
+
+@pytest.mark.parametrize("mark", "\u061c\u200e\u200f\u202a\u202e\u2066\u2069")
+def test_no_mark_of_direction_reaches_the_terminal(mark: str) -> None:
+    assert safe_text(f"a{mark}b") == f"a\\u{ord(mark):04x}b"
+    assert strip_control(f"a{mark}b") == "ab"

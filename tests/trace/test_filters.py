@@ -71,3 +71,17 @@ def test_the_default_leaves_out_what_a_thread_pool_does_all_the_time() -> None:
         known[name] for name in ("openat", "read", "mmap", "clone3", "execve", "connect", "rseq")
     } <= chosen
     assert not {known[name] for name in ("futex", "sched_yield", "clock_gettime", "nanosleep")} & chosen
+
+
+@pytest.mark.parametrize("pattern", ["(" * 900, "a" * 1001, "a{99999999999999999999}"])
+def test_an_expression_out_of_all_bounds_is_a_mistake(pattern: str) -> None:
+    with pytest.raises(UsageError, match="regular expression"):
+        parse_calls([f"/{pattern}/"])
+
+
+def test_ten_thousand_families_take_no_longer_than_one() -> None:
+    from time import process_time
+
+    begun = process_time()
+    assert parse_calls(["%file," * 10_000]) == parse_calls(["%file"])
+    assert process_time() - begun < 2

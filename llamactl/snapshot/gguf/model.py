@@ -123,7 +123,8 @@ class ModelSnapshot:
         head_count_kv: Heads of K and V.
         expert_count: Of a mixture of experts.
         tokenizer: How text becomes tokens.
-        chat_template: The Jinja source.
+        chat_template: The Jinja source, of a longer one the first MiB.
+        chat_template_bytes: Its whole length.
         chat_templates: Names of further templates.
         groups: Tensors by part and type.
         metadata: Everything, in the order of the file.
@@ -146,6 +147,7 @@ class ModelSnapshot:
     expert_count: int | None
     tokenizer: Tokenizer
     chat_template: str | None
+    chat_template_bytes: int | None
     chat_templates: tuple[str, ...]
     groups: tuple[TensorGroup, ...]
     metadata: tuple[MetadataValue, ...]
@@ -188,6 +190,7 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
         expert_count=_number(first, f"{architecture}.expert_count"),
         tokenizer=_tokenizer(first),
         chat_template=_text(first, "tokenizer.chat_template"),
+        chat_template_bytes=_text_bytes(first, "tokenizer.chat_template"),
         chat_templates=tuple(_names(first, "tokenizer.chat_templates")),
         groups=groups.group(tensors),
         metadata=tuple(_metadata(first)),
@@ -243,9 +246,13 @@ def _cached(fd: int, offset: int | None, nbytes: int | None, file_size: int) -> 
     return cache.cached_bytes if cache else None
 
 
-def _text(file: GgufFile, key: str) -> str | None:
+def _text_bytes(file: GgufFile, key: str) -> int | None:
     entry = file.metadata.get(key)
-    if entry is None or entry.type_name != "str" or entry.count is not None:
+    return entry.nbytes if entry and entry.type_name == "str" and entry.count is None else None
+
+
+def _text(file: GgufFile, key: str) -> str | None:
+    if _text_bytes(file, key) is None:
         return None
     try:
         value = values.read(file, key)

@@ -16,6 +16,10 @@ TEXT_BUDGET: Final = 8 * 1024 * 1024
 """Bytes of keys and strings that are kept at most."""
 MAX_KEPT_STRING: Final = 64 * 1024
 
+FEW_STRINGS: Final = 2048
+"""More strings than this are at least a quarter of a window."""
+TOO_LONG: Final = f"reading the header takes more than {READ_BUDGET:,} bytes"
+
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
@@ -136,17 +140,34 @@ class Source:
         self._position += length
 
     def skip_strings(self, count: int) -> None:
-        """Pass over ``count`` strings; only their lengths are looked at, in C."""
+        """Pass over ``count`` strings; only their lengths are looked at, of many in C."""
+        if count <= FEW_STRINGS:
+            self._skip_few(count)
+        else:
+            self._skip_many(count)
+
+    def _skip_few(self, count: int) -> None:
+        """Stay in the window: C would read one of its own, and the next field this one again."""
+        for number in range(count):
+            begin = self.offset
+            if self.size - begin < _U64.size or (length := self.u64()) > self.size - self.offset:
+                raise self._past_the_end(begin, number + 1, count)
+            self._position += length
+
+    def _past_the_end(self, offset: int, number: int, count: int) -> FaultError:
+        which = f"string {number:,} of {count:,}"
+        return FaultError(offset, f"{which} reaches past the end of the file ({self.size:,})")
+
+    def _skip_many(self, count: int) -> None:
         walk = _gguf.ffi.new("struct llamactl_gguf_walk *", {"offset": self.offset, "budget": self._budget})
         status = _gguf.lib.llamactl_gguf_skip_strings(self._fd, self.size, count, walk)
         self._budget = walk.budget
         if status == _gguf.lib.LLAMACTL_GGUF_READ:
             raise OSError(walk.error, os.strerror(walk.error))
         if status == _gguf.lib.LLAMACTL_GGUF_BUDGET:
-            raise FaultError(walk.offset, f"the header is larger than {READ_BUDGET:,} bytes")
+            raise FaultError(walk.offset, TOO_LONG)
         if status == _gguf.lib.LLAMACTL_GGUF_ENDS:
-            which = f"string {walk.done + 1:,} of {count:,}"
-            raise FaultError(walk.offset, f"{which} reaches past the end of the file ({self.size:,})")
+            raise self._past_the_end(walk.offset, walk.done + 1, count)
         self._bytes, self._base, self._position = b"", walk.offset, 0
 
     def _inside(self, length: int, what: str, begin: int) -> None:
@@ -169,7 +190,7 @@ class Source:
         want = min(max(WINDOW, length), self.size - begin)
         self._budget -= want
         if self._budget < 0:
-            raise FaultError(begin, f"the header is larger than {READ_BUDGET:,} bytes")
+            raise FaultError(begin, TOO_LONG)
         self._bytes = os.pread(self._fd, want, begin)
         self._base, self._position = begin, 0
         if len(self._bytes) < length:

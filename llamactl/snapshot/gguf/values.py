@@ -13,13 +13,16 @@ from llamactl.snapshot.gguf.header import Entry, GgufFile, MetadataScalar, open_
 MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
 """Largest value that is read into memory."""
 
+MAX_TEXT_BYTES: Final = 2**20
+"""Of one text, such as a chat template, so much is read; the longest in use have some 20,000."""
+
 Value: TypeAlias = MetadataScalar | list[int | float | bool] | list[str]
 
 _LAYOUTS: Final = {scalar.name: scalar.layout for scalar in types.SCALARS.values()}
 
 
 def read(file: GgufFile, key: str, limit: int | None = None) -> Value | None:
-    """Return a metadata value, None if the key isn't there.
+    """Return a metadata value, None if the key isn't there; of a text the first MiB.
 
     Args:
         file: Of :func:`llamactl.snapshot.gguf.header.read`.
@@ -32,10 +35,10 @@ def read(file: GgufFile, key: str, limit: int | None = None) -> Value | None:
     entry = file.metadata.get(key)
     if entry is None or entry.value is not None:
         return entry.value if entry else None
+    if entry.count is None:
+        return _bytes(file.path, entry, min(entry.nbytes, MAX_TEXT_BYTES)).decode("utf-8", "backslashreplace")
     if entry.nbytes > MAX_VALUE_BYTES and limit is None:
         raise UsageError(f"{key} of {file.path} has {entry.nbytes:,} bytes, too many to show")
-    if entry.count is None:
-        return _bytes(file.path, entry, entry.nbytes).decode("utf-8", "backslashreplace")
     count = entry.count if limit is None else min(limit, entry.count)
     if entry.type_name == "str":
         return _strings(_bytes(file.path, entry, _enough(entry, count)), count)

@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from llamactl.snapshot.gguf import check, header
+from llamactl.snapshot.gguf import check, header, model
 from llamactl.snapshot.gguf.source import Fault
 
 pytest_plugins = ["gguf_models"]
@@ -202,3 +202,23 @@ def test_what_is_sound_before_the_fault_is_kept(llama_model: Path, tmp_path: Pat
     assert damaged.fault is not None
     assert damaged.get("general.architecture") == "llama"
     assert gguf.GGUFReader(llama_model).fields["general.license"].contents() == damaged.get("general.license")
+
+
+def test_thousands_of_short_arrays_of_strings_are_read(tmp_path: Path) -> None:
+    """2,049 of them, in a file of 2.3 MB, were refused as "larger than 268,435,456 bytes"."""
+    strings = b"".join(text(b"x" * 100) for _ in range(10))
+    body = b"".join(
+        text(f"key.{number}".encode()) + struct.pack("<IIQ", 9, 8, 10) + strings for number in range(2100)
+    )
+    path = file_with(tmp_path / "many.gguf", body, n_entries=2100)
+    assert bounded_check(path) is None
+    assert len(header.read(str(path)).metadata) == 2100
+
+
+def test_a_text_of_64_mib_is_cut_and_its_length_told(tmp_path: Path) -> None:
+    size = 64 * 2**20
+    body = text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+    body += text(b"tokenizer.chat_template") + struct.pack("<IQ", 8, size) + b"\xff" * size
+    found = model.snapshot(str(file_with(tmp_path / "long.gguf", body, n_entries=2)))
+    assert found.chat_template_bytes == size
+    assert found.chat_template == r"\xff" * 2**20

@@ -9,11 +9,8 @@ differs between two runs under strace, too:
 - futex, sched_yield: a thread that finds a lock taken waits in the kernel, one that comes later doesn't; how long
   it spins before is time.
 - restart_syscall: such a wait, gone on with after a signal.
-- brk, mmap, munmap and mprotect, for ``llamactl run`` alone: Python imports while C loads the model in another thread,
-  and malloc grows or shrinks one heap for both, or makes a second one when it finds the first one locked. What it does
-  is time.
-- rt_sigreturn, for ``llamactl run`` alone: a timer watches how long the chat template takes, and rings only when it
-  takes long (run/time_limit.py).
+- select and pselect6, for ``llamactl run`` alone: while its child renders the chat template it looks for Ctrl-C
+  twice a second.
 - read of /proc/PID/smaps, which ``llamactl run`` looks at when it is done: one for each page of text, so their number
   hangs on how many pieces that heap has. These alone are left out; every other read is counted.
 """
@@ -47,7 +44,7 @@ pytestmark = [
 
 DEPENDS_ON_TIME = {"futex", "sched_yield", "restart_syscall"}
 OF_PROGRAM = {
-    "llamactl": DEPENDS_ON_TIME | {"brk", "mmap", "munmap", "mprotect", "rt_sigreturn"},
+    "llamactl": DEPENDS_ON_TIME | {"select", "pselect6"},
     "llama-cpp-python": DEPENDS_ON_TIME,
 }
 LEAST_CALLS = 3000

@@ -1,0 +1,109 @@
+"""A chat template comes from a file: it may loop for ever or want all memory, and must end all the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from llamactl.engine import guard
+from llamactl.errors import UsageError
+from llamactl.run import prompt, template
+from llamactl.run.request import Request
+from llamactl.run.template import Renderer
+
+# 10^15 rounds without a character of output.
+ENDLESS = "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}" + (
+    "{% endfor %}" * 3
+)
+REQUEST = Request(Path("model.gguf"), "Hello")
+GREEDY = {
+    "one string": "{{ 'a' * 4000000000 }}",
+    "a width": "{{ '%4000000000d' % 1 }}",
+    "a list": "{% set x = [0] * 4000000000 %}",
+    "doubling": "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(64) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "a filter": "{{ 'a' | center(4000000000) }}",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Any:
+    """Every test ends with the children it began with."""
+    before = {child.pid for child in psutil.Process().children()}
+    yield
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def model(source: str) -> Any:
+    """Return what rendering takes of a model."""
+    return SimpleNamespace(chat_template=source, vocabulary=SimpleNamespace(bos=None, eos=None))
+
+
+def rendered(source: str, request: Request = REQUEST) -> str:
+    """Return what a template makes of a request."""
+    with Renderer() as renderer:
+        return prompt.prompt_text(model(source), request, renderer)
+
+
+def test_a_template_that_loops_in_silence_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "TEMPLATE_LIMIT_S", 0.3)
+    begun = monotonic()
+    with pytest.raises(UsageError, match=r"can't be rendered \(it takes more than 0.3 s\). Use --raw"):
+        rendered(ENDLESS)
+    assert 0.3 <= monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("source", GREEDY.values(), ids=GREEDY)
+def test_a_template_that_wants_gigabytes_is_refused(source: str) -> None:
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(UsageError, match="more than 256 MiB of memory"):
+        rendered(source)
+    assert psutil.Process().memory_info().rss - before < 64 * 2**20
+
+
+def test_a_huge_template_is_not_even_parsed() -> None:
+    with pytest.raises(UsageError, match="67,108,864 characters, more than 1,048,576"):
+        rendered("{" * 2**26)
+
+
+def test_ctrl_c_ends_it_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), guard.interruptible():
+        signal.raise_signal(signal.SIGINT)
+        rendered(ENDLESS)
+
+
+def test_a_usual_template_is_rendered_as_it_is() -> None:
+    source = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    request = Request(Path("model.gguf"), "Hello \N{SNOWMAN} \x00 \udc80")
+    assert rendered(source, request) == "Hello \N{SNOWMAN} \x00 \udc80"
+
+
+def test_what_the_template_itself_refuses_stays_its_own_sentence() -> None:
+    with pytest.raises(UsageError, match=r"refuses this conversation: no users\. Use --raw"):
+        rendered("{{ raise_exception('no users') }}")
+
+
+def test_one_child_renders_many_and_a_failure_is_only_of_its_template() -> None:
+    with Renderer() as renderer:
+        for source, expected in (("a{{ 1 + 1 }}", "a2"), ("{{ nobody.knows }}", None), ("b", "b")):
+            if expected is None:
+                with pytest.raises(UsageError, match="'nobody' is undefined"):
+                    prompt.prompt_text(model(source), REQUEST, renderer)
+            else:
+                assert prompt.prompt_text(model(source), REQUEST, renderer) == expected
+
+
+def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
+    program = "import os, signal; from llamactl.run.template import Renderer; r = Renderer()\n"
+    program += "print(r._child._pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    # Its stdout is the pipe that subprocess read to its end: nobody holds it any more.
+    assert not psutil.pid_exists(int(done.stdout)) or psutil.Process(int(done.stdout)).status() == "zombie"
