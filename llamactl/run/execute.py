@@ -123,6 +123,8 @@ def _generate(
         expect.check(request.expectations, settings)
         prompt_given = perf_counter_ns()
         text = prompt.prompt_text(model, request, renderer)
+        if renderer is not None:
+            renderer.close()  # Pages that it shares would not count as this process's own.
         rendered = perf_counter_ns()
         tokens = prompt.tokenize(model, text, request.raw)
         tokenized = perf_counter_ns()

@@ -6,6 +6,7 @@ process can.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import select
@@ -60,6 +61,7 @@ class LimitedChild:
 
     def __init__(self, serve: Callable[[bytes], bytes], prepare: Callable[[], object]) -> None:
         self._pid = 0
+        self._idle = False
         self._failure = ""
         requests, self._writer = os.pipe()
         self._reader, answers = os.pipe()
@@ -89,8 +91,9 @@ class LimitedChild:
                 pipe.write(_LENGTH.pack(len(request)) + struct.pack("<dQ", *_bounds(limits)) + request)
             answer = self._receive(limits)
         except BaseException:
-            self.close()
+            self._end(kill=True)
             raise
+        self._idle = True
         kind, rest = answer[:1], answer[1:]
         if kind == _REFUSED:
             raise UsageError(*rest.decode("utf-8", "replace").split("\0", 1))
@@ -100,12 +103,19 @@ class LimitedChild:
 
     def close(self) -> None:
         """End the child; asking it afterwards is an error."""
-        if not self._failure:
-            self._failure = "it was ended before"
-            os.close(self._writer)
-            os.close(self._reader)
+        self._end(kill=not self._idle)
+
+    def _end(self, kill: bool) -> str:
+        """Let the child end, or make it, and return how it ended; nothing when it had ended before."""
+        if self._failure:
+            return ""
+        self._failure = "it was ended before"
+        os.close(self._writer)
+        if kill:
             os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        os.close(self._reader)
+        return f"status {code}" if code >= 0 else f"signal {-code}"
 
     def __enter__(self) -> LimitedChild:
         return self
@@ -126,7 +136,7 @@ class LimitedChild:
                 continue
             part = os.read(self._reader, _READ)
             if not part:
-                raise LimitError("the process that renders it ended")
+                raise LimitError(f"its process ended with {self._end(kill=False)}")
             found += part
             if len(found) > limits.answer_bytes + _LENGTH.size + 1:
                 raise LimitError(f"it makes more than {limits.answer_bytes:,} bytes")
@@ -142,6 +152,7 @@ def _live(
 ) -> NoReturn:
     """Answer until the pipe closes, then leave without this process's exit handlers: they are the parent's."""
     try:
+        gc.freeze()  # What is to be finalised is the parent's, and may lie in memory that a fork doesn't copy.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in _CRASHES:
             signal.signal(number, signal.SIG_DFL)
