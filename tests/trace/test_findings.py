@@ -109,25 +109,6 @@ def test_a_load_mode_that_is_not_in_force(build: Build) -> None:
     assert finding.figures == {"asked": "mmap", "in_force": "none", "file": "/m/tiny.gguf"}
 
 
-def test_reads_from_the_disk_while_generating(build: Build) -> None:
-    def fill(out: Any) -> None:
-        generate(out)
-        out.add(Kind.COUNTER, 21_000, nr=1, ret=10 << 20)
-        out.add(Kind.COUNTER, 25_000, nr=1, ret=60 << 20)
-
-    finding = kinds(build(fill, **metadata()))[FindingKind.DISK_WHILE_GENERATING]
-    assert finding.figures["read_bytes"] == 50 << 20
-
-
-def test_reads_that_may_have_come_before_the_first_token_are_no_finding(build: Build) -> None:
-    def fill(out: Any) -> None:
-        generate(out)
-        out.add(Kind.COUNTER, 19_000, nr=1, ret=10 << 20)
-        out.add(Kind.COUNTER, 25_000, nr=1, ret=60 << 20)
-
-    assert FindingKind.DISK_WHILE_GENERATING not in kinds(build(fill, **metadata()))
-
-
 def test_memory_that_grows_with_every_request(build: Build) -> None:
     def fill(out: Any, step: int) -> None:
         for request in range(8):

@@ -10,13 +10,6 @@ from llamactl.render.trace_text import byte_text
 from llamactl.trace.analysis.findings.finding import FindingKind
 
 
-def _disk(f: Figures) -> str:
-    return (
-        f"{byte_text(f['read_bytes'])} came from the disk while generating: the model doesn't stay in memory. Make room,"
-        " take a smaller model, or lock it (--load-mode mmap+mlock)."
-    )
-
-
 def _load_mode(f: Figures) -> str:
     name = safe_text(PurePath(f["file"]).name)
     return f"{name} was to be loaded with {f['asked']}, in force is {f['in_force']}."
@@ -33,7 +26,6 @@ def _temporary(f: Figures) -> str:
 
 
 SENTENCES: dict[FindingKind, Sentence] = {
-    FindingKind.DISK_WHILE_GENERATING: _disk,
     FindingKind.LOAD_MODE: _load_mode,
     FindingKind.TEMPORARY_FILES: _temporary,
 }

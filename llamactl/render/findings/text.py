@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from llamactl.render.findings import buffers, engine, files, gil, memory, threads
+from llamactl.render.findings import buffers, disk, engine, files, gil, memory, threads
 from llamactl.render.findings.sentence import Sentence
 from llamactl.render.trace_exchange import place_text
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind
@@ -16,6 +16,7 @@ SENTENCES: dict[FindingKind, Sentence] = {
     **gil.SENTENCES,
     **threads.SENTENCES,
     **files.SENTENCES,
+    **disk.SENTENCES,
     **memory.SENTENCES,
     **buffers.SENTENCES,
     **engine.SENTENCES,

@@ -29,7 +29,7 @@ WHOLE = "all"
 NOTABLE_BYTES = 2**20
 """Less than this from the disk is a library's or a locale's page here and there, not a model."""
 
-_READS = ("read", "pread64", "readv", "preadv", "preadv2")
+READS = ("read", "pread64", "readv", "preadv", "preadv2")
 _NOT_STORED = (b"/proc/", b"/sys/", b"/dev/")
 
 IntArray = NDArray[np.int64]
@@ -108,14 +108,14 @@ class DiskTable:
     def __init__(self, phases: Phases, names: Names, metadata: dict[str, Any]) -> None:
         self._phases = phases
         self._names = names
-        self._reading = codes_of(_READS)
+        self._reading = codes_of(READS)
         self._read = np.zeros(len(phases.names) + 1)
         self._stored = bytearray()
         self._metadata = metadata
         selection = metadata.get("selection")
         arch = 1 if metadata.get("machine") == "aarch64" else 0
         wanted = [numbers(arch)[name] for name in ("read", "pread64")]
-        self._complete = not isinstance(selection, list) or set(wanted) <= set(selection)
+        self.complete = not isinstance(selection, list) or set(wanted) <= set(selection)
 
     def add(self, view: View, resolved: IntArray) -> None:
         """Count the reads of a piece, given what ``FdTable.resolve`` returned for it."""
@@ -155,7 +155,7 @@ class DiskTable:
         return self._make(name, read, gained(disk, mine, others), gained(mapped, mine, others))
 
     def _make(self, name: str, read: int, disk: tuple[int, Bounds], mapped: tuple[int, Bounds]) -> DiskRow:
-        known = read if self._complete else None
+        known = read if self.complete else None
         return DiskRow(
             name, max(disk[0], mapped[0]), disk[1], known, mapped[1], _cached(known, disk[1], mapped[1])
         )

@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.address_space import Mapping
+from llamactl.trace.analysis.generation_reads import PageIn, generating
 from llamactl.trace.analysis.mapping_index import Addresses, MappingIndex
 from llamactl.trace.analysis.mapping_rows import role_of
-from llamactl.trace.analysis.names import Names
+from llamactl.trace.analysis.names import NO_NAME, Names
+from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind
+
+NOT_SEEN = "in no mapping that was seen being made"
 
 TensorReader = Callable[[bytes], "list[tuple[int, int, str]]"]
 """Returns the tensors of a GGUF file as (offset, bytes, name), ordered by offset; empty when unreadable."""
@@ -49,9 +53,12 @@ class FaultTable:
         mappings: All mappings of the capture.
         names: Their names.
         tensors: Reads a GGUF file's tensors.
+        phases: When tokens were made.
     """
 
-    def __init__(self, mappings: Iterable[Mapping], names: Names, tensors: TensorReader) -> None:
+    def __init__(
+        self, mappings: Iterable[Mapping], names: Names, tensors: TensorReader, phases: Phases
+    ) -> None:
         self._index = MappingIndex(mappings)
         self._mappings = self._index.mappings
         self._names = names
@@ -62,6 +69,8 @@ class FaultTable:
         }
         self._hits = {name: np.zeros((2, len(found) + 1), np.int64) for name, found in self._tensors.items()}
         self.elsewhere = [0, 0]
+        self._phases = phases
+        self._waited: dict[tuple[str, int], int] = {}
 
     def add(self, view: View) -> None:
         """Place the faults of a piece."""
@@ -73,6 +82,7 @@ class FaultTable:
         address = faults["args"][order, 0]
         when, major = faults["start"][order].astype(np.int64), faults["nr"][order] == 1
         placed = np.zeros(len(order), dtype=bool)
+        waiting = major & generating(self._phases)[self._phases.of(when)]
         for mapping, low, high in self._index.holding(pid, address, int(when.min()), int(when.max())):
             inside = when[low:high] >= mapping.begin_ns
             if mapping.end_ns is not None:
@@ -82,10 +92,26 @@ class FaultTable:
             majors = int((major[low:high] & inside).sum())
             mapping.major_faults += majors
             mapping.minor_faults += int(inside.sum()) - majors
+            self._wait(
+                role_of(mapping, self._names.name(mapping.name)), mapping.name, waiting[low:high] & inside
+            )
             if mapping.name in self._hits:
                 self._place_in_file(mapping, address[low:high][inside], major[low:high][inside])
         for kind in (0, 1):
             self.elsewhere[kind] += int((~placed & (major == bool(kind))).sum())
+        self._wait(NOT_SEEN, NO_NAME, waiting & ~placed)
+
+    def _wait(self, role: str, name: int, waiting: NDArray[np.bool_]) -> None:
+        if waiting.any():
+            self._waited[role, name] = self._waited.get((role, name), 0) + int(waiting.sum())
+
+    def page_ins(self) -> list[PageIn]:
+        """Return whose pages were waited for while tokens were made, the most first."""
+        found = [
+            PageIn(self._names.name(name).decode("utf-8", "backslashreplace"), role, count)
+            for (role, name), count in self._waited.items()
+        ]
+        return sorted(found, key=lambda row: -row.major_faults)
 
     def place(self, pid: int, address: int, moment: int) -> str | None:
         """Return the tensor, or else the file, that lay at an address; None for neither."""
@@ -108,7 +134,7 @@ class FaultTable:
             total[0] += mapping.minor_faults
             total[1] += mapping.major_faults
         if any(self.elsewhere):
-            sums["in no mapping that was seen being made"] = self.elsewhere
+            sums[NOT_SEEN] = self.elsewhere
         rows = [
             FaultRow(role, minor + major, minor, major)
             for role, (minor, major) in sums.items()

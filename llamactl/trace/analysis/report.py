@@ -23,6 +23,7 @@ from llamactl.trace.analysis.fetched import fetched, mapped_in
 from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
+from llamactl.trace.analysis.generation_reads import GenerationReads, PageIn, ReaderTable, none_waited
 from llamactl.trace.analysis.gpu_calls import GpuCalls
 from llamactl.trace.analysis.left_files import LeftFile, left_files
 from llamactl.trace.analysis.load import LoadFacts, load_facts
@@ -87,6 +88,7 @@ class TraceReport:
     workers: list[WorkerRow]
     buffers: list[BufferRow]
     left_files: list[LeftFile]
+    generation_reads: GenerationReads
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,6 +113,7 @@ class _Tables:
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
         self.disk = DiskTable(phases, self.names, capture.metadata)
+        self.readers = ReaderTable(phases, self.names)
         self.gpu_calls = GpuCalls(self.names)
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
@@ -128,6 +131,7 @@ class _Tables:
         self.futexes.add(kept)
         self.event_loops.add(view)
         self.disk.add(view, resolved)
+        self.readers.add(view, resolved)
         self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
         self.gpu_calls.add(view, resolved)
@@ -171,7 +175,7 @@ def analyse(
             kept, kept_names = _narrowed(view, keep), resolved[keep]
         tables.files.add(kept, kept_names)
         tables.add(view, kept, resolved)
-    faults = _faults(timeline, tables, tensors)
+    faults = _faults(timeline, tables, tensors, phases)
     return _report(capture, tables, phases, faults)
 
 
@@ -182,10 +186,12 @@ def _narrowed(view: View, keep: np.ndarray[Any, Any]) -> View:
     return View(view.records[wanted], view.first)
 
 
-def _faults(timeline: Timeline, tables: _Tables, tensors: TensorReader | None) -> FaultTable | None:
+def _faults(
+    timeline: Timeline, tables: _Tables, tensors: TensorReader | None, phases: Phases
+) -> FaultTable | None:
     if not tables.faults:
         return None
-    faults = FaultTable(tables.mappings.all(), tables.names, tensors or (lambda _: []))
+    faults = FaultTable(tables.mappings.all(), tables.names, tensors or (lambda _: []), phases)
     for view in timeline:
         faults.add(view)
     return faults
@@ -235,9 +241,22 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         workers=tables.workers.rows(exchange),
         buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
+        generation_reads=GenerationReads(
+            tables.readers.rows(), _page_ins(tables, phases, faults, mappings), tables.disk.complete
+        ),
         left_files=left_files(files, capture.metadata),
         metadata=dict(capture.metadata),
     )
+
+
+def _page_ins(
+    tables: _Tables, phases: Phases, faults: FaultTable | None, mappings: list[MappingRow]
+) -> list[PageIn] | None:
+    """Return whose pages were waited for: from faults, or by counters that none was; None where nothing tells."""
+    if faults is not None:
+        return faults.page_ins()
+    holders = {row.pid for row in mappings if row.role == "weights"}
+    return [] if none_waited(tables.counters.series("major_faults"), holders, phases) else None
 
 
 def _kernel_records(capture: Capture) -> np.ndarray[Any, Any] | None:

@@ -1,11 +1,10 @@
-"""Findings on files: reads while generating, the load mode, what was left behind."""
+"""Findings on files: the load mode, what was left behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.disk import NOTABLE_BYTES
 from llamactl.trace.analysis.findings.arguments import LOADS, last_argument
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
 
@@ -13,17 +12,6 @@ if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
 
 LOAD_MODES = {0: "none", 1: "mmap", 2: "mlock", 3: "mmap+mlock", 4: "dio"}
-
-
-def _disk(report: TraceReport) -> Iterator[Finding]:
-    generating = next((row.disk.least for row in report.disk if row.name == "generate"), None)
-    major = sum(row.major_faults or 0 for row in report.load)
-    if generating is not None and generating > NOTABLE_BYTES:
-        yield Finding(
-            FindingKind.DISK_WHILE_GENERATING,
-            None,
-            {"read_bytes": generating, "major_faults_on_model": major},
-        )
 
 
 def _load_mode(report: TraceReport) -> Iterator[Finding]:
@@ -48,7 +36,6 @@ def _temporary(report: TraceReport) -> Iterator[Finding]:
 
 
 LOOKS: tuple[Look, ...] = (
-    _disk,
     _load_mode,
     _temporary,
 )

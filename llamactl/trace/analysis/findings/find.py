@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.findings import buffers, engine, files, gil, memory, threads
+from llamactl.trace.analysis.findings import buffers, disk, engine, files, gil, memory, threads
 from llamactl.trace.analysis.findings.finding import Finding, Look
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ LOOKS: tuple[Look, ...] = (
     *gil.LOOKS,
     *threads.LOOKS,
     *files.LOOKS,
+    *disk.LOOKS,
     *memory.LOOKS,
     *buffers.LOOKS,
     *engine.LOOKS,

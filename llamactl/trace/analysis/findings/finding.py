@@ -23,6 +23,7 @@ class FindingKind(Enum):
     EVENT_LOOP_BLOCKED = "event-loop-blocked"
     THREADS_OVER_BUDGET = "threads-over-budget"
     DISK_WHILE_GENERATING = "disk-while-generating"
+    OTHER_DISK_READS = "other-disk-reads"
     LOAD_MODE = "load-mode"
     MLOCK_FAILED = "mlock-failed"
     BINDING_OVERHEAD = "binding-overhead"
