@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import llamactl as package
+from llamactl.snapshot.cgroup import hierarchy
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SOURCES = Path(package.__file__).resolve().parents[1]
@@ -43,3 +45,20 @@ def python_with_llama_cpp() -> str:
     return named or pytest.skip(
         "llama-cpp-python isn't installed (LLAMACTL_TEST_LLAMA_CPP_PYTHON names a Python)"
     )
+
+
+@contextlib.contextmanager
+def control_group() -> Iterator[Path]:
+    """A control group of our own that can be given a quota."""
+    found = hierarchy("cpu")
+    group = (found.mount if found else Path("/none")) / f"llamactl-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        if not any((group / name).exists() for name in ("cpu.max", "cpu.cfs_quota_us")):
+            pytest.skip(f"{group} has no CPU quota: the controller isn't given to this level")
+        yield group
+    finally:
+        group.rmdir()

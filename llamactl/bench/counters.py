@@ -14,6 +14,7 @@ from llamactl.bench._bench import ffi, lib
 from llamactl.bench.run_delay import RunDelay
 from llamactl.engine import rpc_traffic
 from llamactl.snapshot.cgroup import hierarchy
+from llamactl.snapshot.cpu_quota import parse_cpu_stat
 
 MICROSECOND_NS = 1_000
 PERF = ("instructions", "cycles", "system_calls")
@@ -210,9 +211,7 @@ def _throttled_reader() -> Callable[[], int | None]:
 def throttled_ns(file: Path) -> int | None:
     """Return the throttled time of a ``cpu.stat``: ``throttled_usec`` in v2, ``throttled_time`` (ns) in v1."""
     try:
-        words = dict(line.split() for line in file.read_text(encoding="ascii").splitlines())
-    except (OSError, ValueError):
+        found = parse_cpu_stat(file.read_bytes())
+    except OSError:
         return None
-    if "throttled_usec" in words:
-        return int(words["throttled_usec"]) * MICROSECOND_NS
-    return int(words["throttled_time"]) if "throttled_time" in words else None
+    return None if found is None else found.throttled_ns

@@ -50,7 +50,8 @@ class ProcessSubject(Subject):
     def _look(self) -> list[Any]:
         from llamactl.errors import UsageError
         from llamactl.snapshot.process.abi import MODULES
-        from llamactl.snapshot.process.snapshot import SECTIONS, descendants, inspect_process
+        from llamactl.snapshot.process.descendants import descendants
+        from llamactl.snapshot.process.snapshot import SECTIONS, inspect_process
 
         check_sections(self.only, SECTIONS, "a process")
         # Asking the interpreter again every second would only cost time: its structs don't change.

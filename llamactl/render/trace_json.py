@@ -48,6 +48,10 @@ def report_object(report: TraceReport) -> dict[str, Any]:
     document["findings"] = [_finding(one) for one in find(report)]
     document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
     document["exchange"] = _exchange(report.exchange)
+    document["cpu_use"] = (
+        {**_plain(report.cpu_use), "verdict": report.cpu_use.verdict.value} if report.cpu_use else None
+    )
+    document["pins"] = _plain(report.pins)
     document["blocked_loops"] = _plain(report.blocked_loops)
     for table in TABLES:
         document[table.name] = [_plain(row) for row in rows_of(report, table)]

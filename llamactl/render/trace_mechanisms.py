@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_cpu import cpu
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, UNKNOWN, Mechanism
 from llamactl.render.trace_text import (
@@ -176,7 +177,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, interface, buffers, _mapping, _faults, _disk, _threads, gil, _locks, _gpu, workers,
+    _calls, interface, buffers, _mapping, _faults, _disk, _threads, cpu, gil, _locks, _gpu, workers,
     _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""

@@ -162,6 +162,12 @@ TABLES = (
         Column("waited", _ns("waited_ns")), Column("words", _count("words")),
         Column("threads", _count("threads")),
     )),
+    Table("cpu", "CPU time, and waits of threads that were ready to run", (
+        Column("phase", _name(10), left=True), Column("count", _count("count")),
+        Column("threads", _nonzero("threads")), Column("wall", _ns("wall_ns")), Column("computed", _ns("ran_ns")),
+        Column("waited", _ns("waited_ns")), Column("held up", _ns("held_up_ns")),
+        Column("throttled", _ns("throttled_ns")),
+    )),
     Table("faults", "Page faults, by role of the mapping",
           (Column("role", _name(40), left=True), Column("faults", _count("count")), *_FAULTS)),
     Table("layers", "Page faults in the model, by layer", (

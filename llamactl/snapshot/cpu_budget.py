@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.snapshot.cgroup import ROOT, Hierarchy, hierarchy
+from llamactl.snapshot.cpu_quota import quota_of
 from llamactl.snapshot.proc_text import status_fields
 from llamactl.snapshot.small_files import read_int
-
-DEFAULT_PERIOD_US = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def cpu_budget(pid: int | None = None, root: Path = ROOT) -> CpuBudget:
         ProcessLookupError: There is no such process.
     """
     allowed = _allowed(pid, root)
-    cores = _physical_cores(allowed, root)
+    cores = physical_cores(allowed, root)
     quota, source = _quota(hierarchy("cpu", pid, root))
     threads = min(cores, max(int(quota), 1) if quota is not None else cores)
     if threads < cores:
@@ -86,7 +85,8 @@ def parse_cpu_list(text: str) -> set[int]:
     return cpus
 
 
-def _physical_cores(cpus: set[int], root: Path) -> int:
+def physical_cores(cpus: set[int], root: Path = ROOT) -> int:
+    """Return how many cores are behind CPUs, at least 1; two hyperthreads count once."""
     cores = {core_of(cpu, root) for cpu in cpus}
     return max(len(cores), 1)
 
@@ -105,23 +105,9 @@ def _online(root: Path) -> int:
 
 def _quota(group: Hierarchy | None) -> tuple[float | None, str | None]:
     """Return the least quota from the process's group up to the mount, in CPUs, and where it stands."""
-    found: list[tuple[float, str]] = []
-    for directory in group.upwards() if group else ():
-        name = "cpu.max" if group and group.version == 2 else "cpu.cfs_quota_us"
-        quota = _quota_of(directory, name)
-        if quota is not None:
-            found.append((quota, str(directory / name)))
-    return min(found, default=(None, None))
-
-
-def _quota_of(directory: Path, name: str) -> float | None:
-    words = _read(directory / name).split()
-    if not words or words[0] in {"max", "-1"}:
-        return None
-    period = (
-        int(words[1]) if len(words) > 1 else int(_read(directory / "cpu.cfs_period_us") or DEFAULT_PERIOD_US)
-    )
-    return int(words[0]) / period if period else None
+    found = [quota for directory in (group.upwards() if group else ()) if (quota := quota_of(directory))]
+    least = min(found, key=lambda quota: quota.cpus, default=None)
+    return (None, None) if least is None else (least.cpus, least.file)
 
 
 def _read(file: Path) -> str:

@@ -41,6 +41,10 @@ class Family:
         self._begun |= new
         self._alive.update(dict.fromkeys(pid for pid in pids if pid in new))
 
+    def alive(self) -> set[int]:
+        """Return the processes that weren't gone when they were sampled last."""
+        return set(self._alive)
+
     def follow(self, records: NDArray[np.void]) -> None:
         """Take the births in a batch of an engine's."""
         tasks = records[records["kind"] == Kind.TASK]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llamactl import __version__
 from llamactl.snapshot.cpu_budget import cpu_budget
 from llamactl.snapshot.proc_text import proc_lines
+from llamactl.snapshot.process.pools import placement
 from llamactl.trace.engines.base import Command, State
 from llamactl.trace.sampler import COUNTERS
 
@@ -46,6 +47,7 @@ def opening_facts(
         "selection": None if selection is None else sorted(selection),
         "counters": list(COUNTERS),
         "cpu_budget": asdict(cpu_budget(None if command is not None else int(target))),  # type: ignore[arg-type]
+        "thread_placement": _thread_placement(target),
         "gpu_nodes": _gpu_nodes(),
         "complete": False,
     }
@@ -99,6 +101,18 @@ def compared_facts(
     else:
         return {"cost": {**cost, "untraced_s": untraced[0], "ratio": result.traced_s / untraced[0]}}
     return {"notes": [*metadata.get("notes", []), f"no ratio to an untraced run: {why}"]}
+
+
+def _thread_placement(target: Command | int) -> dict[str, str] | None:
+    """Return the variables that place threads, as the program was given them; None where that can't be read."""
+    if isinstance(target, Command):
+        return placement(os.environ if target.env is None else target.env)
+    try:
+        words = Path(f"/proc/{target}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    pairs = (os.fsdecode(word).partition("=") for word in words)
+    return placement({name: value for name, _, value in pairs})
 
 
 def _gpu_nodes() -> list[str]:

@@ -4,26 +4,25 @@ Linux counts both for everyone to read: CPU time and run delay of each thread (`
 Documentation/scheduler/sched-stats.rst; the delay is there without CONFIG_SCHEDSTATS) and the throttled time of
 each control group (``cpu.stat``, Documentation/admin-guide/cgroup-v2.rst; ``throttled_time`` of version 1). A
 thread of llamactl's own looks at them every few milliseconds; the traced program does nothing for it. Both only
-grow, so two looks around a token tell what belongs to it.
+grow, so two looks around a token tell what belongs to it. Seldom, it also looks at which CPUs the threads may use
+(sched_getaffinity(2)) and at how busy these are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from llamactl.snapshot.cgroup import hierarchy
-from llamactl.trace.capture.record import RECORD, Kind, Sched
+from llamactl.snapshot.process.descendants import descendants
+from llamactl.trace.capture.record import Sched
+from llamactl.trace.scheduling_sources import Row, Source, affinity_row, machine_row, records_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from llamactl.trace.capture.writer import CaptureWriter
@@ -31,63 +30,53 @@ if TYPE_CHECKING:
 INTERVAL_S = 0.01
 CPU_SHARE = 0.01
 """More of one CPU than this isn't used: with many threads the looks come less often."""
-ARCHITECTURE = 1 if platform.machine() == "aarch64" else 0
-SMOOTHED = 8
-"""Looks that the cost of one is taken over: some of them list threads as well."""
 LIST_EVERY = 2
 """Looks until threads are listed anew."""
-
-Row = tuple[int, int, int, int, int, int, int, int, int, bytes]
-"""pid, tid, begin, end, nr, three values, a state, a group's path."""
-
-
-@dataclass
-class _Source:
-    """One file that is read again and again, and what it said last."""
-
-    fd: int
-    pid: int
-    tid: int
-    nr: Sched
-    group: bytes = b""
-    values: tuple[int, ...] = ()
-    unwritten: tuple[int, int] | None = None
-    """The last look's moments, when it found nothing new and so made no record."""
-
-
-@dataclass
-class _Found:
-    rows: list[Row] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+FAMILY_EVERY_S = 0.1
+"""How often the program's child processes are listed."""
+MACHINE_EVERY_S = 0.1
 
 
 class SchedulingSampler:
-    """Looks from the first :meth:`look_at` until it is closed."""
+    """Looks from the first :meth:`look_at` until it is closed.
 
-    def __init__(self) -> None:
+    Args:
+        started: Whether the program is one that llamactl starts: whatever its threads have done when they are
+            seen first was done while it was recorded.
+    """
+
+    def __init__(self, started: bool = False) -> None:
+        self._since = (time.monotonic_ns(),) * 2 if started else None
+        self._asked: frozenset[int] = frozenset()
         self._processes: frozenset[int] = frozenset()
-        self._sources: dict[tuple[int, int], _Source] = {}
-        self._groups: dict[bytes, _Source] = {}
+        self._threads: dict[tuple[int, int], Source] = {}
+        self._groups: dict[bytes, Source] = {}
         self._places: dict[int, bytes] = {}
-        self._found = _Found()
+        self._allowed: dict[tuple[int, int], tuple[int, frozenset[int]]] = {}
+        """Each thread's CPU time when its CPUs were looked up last, and those."""
+        self._rows: list[Row] = []
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looks = 0
+        self._next_family = self._next_machine = 0.0
+        self._cpus: frozenset[int] = frozenset()
         self._listed: dict[int, tuple[int, int]] = {}
         """When each process's threads were listed last."""
         self._thread: threading.Thread | None = None
 
     def look_at(self, processes: set[int]) -> None:
-        """Say which processes to look at from now on."""
-        self._processes = frozenset(processes - {0})
-        if self._thread is None and self._processes and not self._stopping.is_set():
+        """Say which processes, with all that they start, to look at from now on."""
+        self._asked = frozenset(processes - {0})
+        if self._thread is None and self._asked and not self._stopping.is_set():
+            self._look()
             self._thread = threading.Thread(target=self._run, name="llamactl-sched", daemon=True)
             self._thread.start()
 
     def take(self, writer: CaptureWriter) -> NDArray[np.void]:
         """Return the SCHED records since the last time."""
-        with self._found.lock:
-            rows, self._found.rows = self._found.rows, []
-        return _records(rows, writer)
+        with self._lock:
+            rows, self._rows = self._rows, []
+        return records_of(rows, writer)
 
     def finish(self, writer: CaptureWriter) -> NDArray[np.void]:
         """Stop looking and return the last SCHED records."""
@@ -100,10 +89,13 @@ class SchedulingSampler:
         if self._thread is not None:
             self._thread.join()
         rows: list[Row] = []
-        for source in (*self._sources.values(), *self._groups.values()):
-            _flush(source, rows)
-            os.close(source.fd)
-        self._sources.clear()
+        for source in (*self._threads.values(), *self._groups.values()):
+            source.read(rows)  # A quota's throttling is counted when it ends: the last look tells most.
+            source.flush(rows)
+            source.close()
+        if self._threads:
+            self._machine(rows)
+        self._threads.clear()
         self._groups.clear()
         self._keep(rows)
 
@@ -117,37 +109,60 @@ class SchedulingSampler:
             ) / LIST_EVERY  # Listing threads costs more than a look.
 
     def _look(self) -> None:
-        if self._looks % LIST_EVERY == 0:
-            self._list()
-        self._looks += 1
         rows: list[Row] = []
-        for table in (self._sources, self._groups):
+        now = time.monotonic()
+        if now >= self._next_family:
+            self._next_family = now + FAMILY_EVERY_S
+            self._list_processes()
+        listing = self._looks % LIST_EVERY == 0
+        self._looks += 1
+        if listing:
+            self._list(rows)
+        for table in (self._threads, self._groups):
             for key, source in list(table.items()):
-                if not _read(source, rows):
-                    os.close(source.fd)
+                if not source.read(rows):
+                    source.close()
                     del table[key]  # type: ignore[arg-type]
+        if listing:
+            self._affinities(rows)
+        if now >= self._next_machine and self._cpus:
+            self._next_machine = now + MACHINE_EVERY_S
+            self._machine(rows)
         self._keep(rows)
 
     def _keep(self, rows: list[Row]) -> None:
         if rows:
-            with self._found.lock:
-                self._found.rows += rows
+            with self._lock:
+                self._rows += rows
 
-    def _list(self) -> None:
+    def _list_processes(self) -> None:
+        self._processes = frozenset({*self._asked, *(pid for one in self._asked for pid in descendants(one))})
+
+    def _list(self, rows: list[Row]) -> None:
+        scanned = (time.monotonic_ns(),) * 2
         for pid in self._processes:
             begin = time.monotonic_ns()
             try:
                 tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
             except OSError:
                 continue
+            before = self._listed.get(pid, self._since)
             for tid in tids:
-                if (pid, tid) not in self._sources:
-                    self._add(self._sources, (pid, tid), f"/proc/{pid}/task/{tid}/schedstat", pid, tid)
-                    if pid in self._listed:
+                if (pid, tid) not in self._threads:
+                    self._add_thread(pid, tid)
+                    if before is not None:
                         # It wasn't there the last time, so it had done nothing yet.
-                        self._keep([(pid, tid, *self._listed[pid], int(Sched.THREAD), 0, 0, 0, 0, b"")])
+                        rows.append(Row(Sched.THREAD, pid, tid, *before))
             self._listed[pid] = begin, begin
             self._list_groups(pid)
+        self._since = scanned if self._processes else self._since
+
+    def _add_thread(self, pid: int, tid: int) -> None:
+        try:
+            source = Source(f"/proc/{pid}/task/{tid}/schedstat", Sched.THREAD, pid, tid)
+        except OSError:  # It ended meanwhile, or isn't ours to read.
+            return
+        self._threads[pid, tid] = source
 
     def _list_groups(self, pid: int) -> None:
         try:
@@ -161,84 +176,34 @@ class SchedulingSampler:
         for directory in found.upwards() if found else ():
             name = os.fsencode(directory)
             if name not in self._groups:
-                self._add(self._groups, name, str(directory / "cpu.stat"), pid, pid, name)
+                try:
+                    self._groups[name] = Source(str(directory / "cpu.stat"), Sched.GROUP, pid, pid, name)
+                except OSError:
+                    continue
 
-    def _add(self, table: dict, key: object, path: str, pid: int, tid: int, group: bytes = b"") -> None:  # type: ignore[type-arg]
-        with contextlib.suppress(OSError):  # It ended meanwhile, or isn't ours to read.
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            table[key] = _Source(fd, pid, tid, Sched.GROUP if group else Sched.THREAD, group)
+    def _affinities(self, rows: list[Row]) -> None:
+        """Look up the CPUs of the threads that have run since the last time."""
+        for (pid, tid), source in self._threads.items():
+            ran = source.values[0] if source.values else 0
+            before = self._allowed.get((pid, tid))
+            if before is not None and before[0] == ran:
+                continue
+            try:
+                cpus = frozenset(os.sched_getaffinity(tid))
+            except OSError:
+                continue
+            if before is None or before[1] != cpus:
+                rows.append(affinity_row(pid, tid, cpus))
+            self._allowed[pid, tid] = ran, cpus
+        for gone in self._allowed.keys() - self._threads.keys():
+            del self._allowed[gone]
+        cpus = frozenset().union(*(cpus for _, cpus in self._allowed.values()))
+        if cpus and cpus != self._cpus:
+            self._machine(rows)  # Until now they could use others.
+            self._cpus = cpus
+            self._machine(rows)
 
-
-def _read(source: _Source, rows: list[Row]) -> bool:
-    """Look once; False when there is nothing to look at any more."""
-    begin = time.monotonic_ns()
-    try:
-        text = os.pread(source.fd, 1024, 0)
-    except OSError:
-        return False
-    end = time.monotonic_ns()
-    values = _group_values(text) if source.group else tuple(map(int, text.split()[:3]))
-    if len(values) < 2:
-        return False
-    if values == source.values:
-        if source.unwritten is None and not source.group:
-            rows.append(_row(source, begin, end, _state(source)))
-        source.unwritten = begin, end
-        return True
-    _flush(source, rows)
-    source.values = values
-    rows.append(_row(source, begin, end, 0))
-    return True
-
-
-def _flush(source: _Source, rows: list[Row]) -> None:
-    """Write the last look that found nothing new: until then it was so."""
-    if source.unwritten is not None and source.values:
-        rows.append(_row(source, *source.unwritten, 0))
-    source.unwritten = None
-
-
-def _row(source: _Source, begin: int, end: int, state: int) -> Row:
-    first, second, third = (*source.values, 0)[:3]
-    return source.pid, source.tid, begin, end, int(source.nr), first, second, third, state, source.group
-
-
-def _group_values(text: bytes) -> tuple[int, ...]:
-    """Return how often, and for how long (ns), a control group was throttled."""
-    words = text.split()
-    found = dict(zip(words[::2], words[1::2], strict=False))
-    count = found.get(b"nr_throttled")
-    if count is None:
-        return ()
-    if b"throttled_usec" in found:
-        return int(count), int(found[b"throttled_usec"]) * 1000
-    return int(count), int(found.get(b"throttled_time", 0))
-
-
-def _state(source: _Source) -> int:
-    """Return the letter of a thread that doesn't run (proc_pid_stat(5)), and the system call it is in plus one."""
-    root = f"/proc/{source.pid}/task/{source.tid}"
-    try:
-        letter = Path(f"{root}/stat").read_bytes().rpartition(b") ")[2][:1]
-    except OSError:
-        return 0
-    call = b""
-    with contextlib.suppress(OSError):  # Needs the right to trace the program (proc_pid_syscall(5)).
-        call = Path(f"{root}/syscall").read_bytes().split(b" ", 1)[0].strip()
-    number = int(call) + 1 if call.isdigit() else 0
-    return (letter[0] if letter else 0) | number << 8
-
-
-def _records(rows: list[Row], writer: CaptureWriter) -> NDArray[np.void]:
-    records = np.zeros(len(rows), RECORD)
-    records["kind"] = Kind.SCHED
-    records["cpu"] = 0xFFFF
-    records["arch"] = ARCHITECTURE
-    for record, row in zip(records, rows, strict=True):
-        pid, tid, begin, end, nr, first, second, third, state, group = row
-        record["pid"], record["tid"], record["nr"] = pid, tid, nr
-        record["start"], record["duration"] = begin, end - begin
-        record["args"][:4] = first, second, third, state
-        if group:
-            record["text"] = writer.add_string(group)
-    return records
+    def _machine(self, rows: list[Row]) -> None:
+        row = machine_row(min(self._processes, default=0), self._cpus) if self._cpus else None
+        if row is not None:
+            rows.append(row)

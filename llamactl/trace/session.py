@@ -92,11 +92,12 @@ class _Session:
     _calls: AttachedCalls | None = field(default=None)
     _uncaught: str = ""
     agent: AgentPart = field(init=False)
-    scheduling: SchedulingSampler = field(default_factory=SchedulingSampler)
+    scheduling: SchedulingSampler = field(init=False)
     family: Family = field(default_factory=Family)
 
     def __post_init__(self) -> None:
         self.agent = AgentPart(self.options.calls and self.ours, self.options.watch)
+        self.scheduling = SchedulingSampler(started=self.ours)
 
     @property
     def engine(self) -> Engine:
@@ -163,8 +164,6 @@ class _Session:
                 self._calls = catch_started(self.engine, self.agent.stand_down)
             self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
             self._forget_write_end()
-            if self.options.calls and self.options.sample_s:
-                self._look_at_threads()
         else:
             if self.target == os.getpid():
                 raise UsageError(f"process {self.target} is llamactl itself")
@@ -178,6 +177,8 @@ class _Session:
                 self._calls.attached()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
+        if self.options.sample_s:
+            self._look_at_threads()
 
     def _with_marks(self, command: Command) -> Command:
         if not self.options.marks:
@@ -234,7 +235,7 @@ class _Session:
                 self._looks += 1
                 self._regions = find_regions(self.engine.state().pid)
         self._read_marks()
-        if self.options.calls and self.options.sample_s and not finished and not self._stopping:
+        if self.options.sample_s and not finished and not self._stopping:
             self._look_at_threads()
             self._write(self.scheduling.take(self.writer))
         if self._calls is not None and self._error is None and not self._stopping:
@@ -258,7 +259,7 @@ class _Session:
             self._write(self.family.sample())
 
     def _look_at_threads(self) -> None:
-        self.scheduling.look_at({self.engine.state().pid, *self.agent.processes()})
+        self.scheduling.look_at({self.engine.state().pid, *self.agent.processes(), *self.family.alive()})
 
     def _read_marks(self) -> None:
         if self._marks is not None and not self._stopping:

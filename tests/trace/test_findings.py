@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from capture_of_tokens import DECODE, INIT, LOGITS, generate, metadata
 
 from llamactl.render.findings.text import SENTENCES, finding_text, findings_text
 from llamactl.render.trace_report import report_text
-from llamactl.trace.agent.functions import Function, parse_keeps
 from llamactl.trace.analysis.findings.find import find
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind
 from llamactl.trace.analysis.report import analyse
@@ -17,46 +17,6 @@ from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
 
 Build = Callable[..., Capture]
-
-DECODE, LOAD, INIT, LOGITS = range(4)
-KEEPS = {
-    "llama_decode": "context:p n_tokens:i tokens:p +",
-    "llama_model_load_from_file": "path:s n_gpu_layers:i split_mode:i load_mode:i +",
-    "llama_init_from_model": "n_ctx:u n_batch:u n_threads:i +",
-    "llama_get_logits_ith": "context:p index:i -",
-}
-
-
-def metadata(**more: Any) -> dict[str, Any]:
-    """What the recorder says of a ctypes binding."""
-    table = []
-    for name, text in KEEPS.items():
-        args, kept = parse_keeps(text)
-        table.append(
-            Function(name, "/p/_ctypes.so", "/l/libllama.so", "dlsym", args, kept, "i").to_metadata()
-        )
-    return {
-        "functions": list(KEEPS),
-        "function_table": table,
-        "agent": {"python": "3.11.7", "free_threaded": False},
-        "cpu_budget": {"threads": 2, "limited_by": "quota"},
-        "gpu_nodes": [],
-        **more,
-    }
-
-
-def generate(out: Any, *, flag: Flag = Flag.GIL_RELEASED, python_us: int = 500, tokens: int = 5) -> None:
-    """A prompt, then tokens of 8 ms with ``python_us`` between them."""
-    out.add(Kind.CALL, 0, nr=LOAD, args=(99, 0, 1), duration=1_000_000, text=b"/m/tiny.gguf", flags=flag)
-    out.add(Kind.CALL, 2000, nr=INIT, args=(512, 512, 2), duration=1_000_000, flags=flag)
-    out.add(
-        Kind.CALL, 10_000, nr=DECODE, args=(1, 6, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:7:go"
-    )
-    for token in range(tokens):
-        at = 20_000 + token * (8000 + python_us)
-        out.add(
-            Kind.CALL, at, nr=DECODE, args=(1, 1, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:9:go"
-        )
 
 
 def kinds(capture: Capture) -> dict[FindingKind, Finding]:
@@ -87,7 +47,10 @@ def test_threads_above_the_budget(build: Build) -> None:
         out.add(Kind.CALL, 3500, nr=INIT, args=(512, 512, 8), duration=1000)
 
     finding = kinds(build(fill, **metadata()))[FindingKind.THREADS_OVER_BUDGET]
-    assert finding.figures == {"threads": 8, "budget_threads": 2, "limited_by": "quota"}
+    assert finding.figures == {
+        "threads": 8, "threads_batch": None, "budget_threads": 2, "limited_by": "quota", "cpu_list": None,
+        "pinned_by": None,
+    }  # fmt: skip
 
 
 def test_python_between_the_calls(build: Build) -> None:

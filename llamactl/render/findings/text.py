@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from llamactl.render.findings import buffers, disk, engine, files, gil, memory, threads
+from llamactl.render.findings import buffers, cpu, disk, engine, files, gil, memory, threads
 from llamactl.render.findings.sentence import Sentence
 from llamactl.render.trace_exchange import place_text
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind
@@ -14,6 +14,7 @@ WIDTH = 80
 
 SENTENCES: dict[FindingKind, Sentence] = {
     **gil.SENTENCES,
+    **cpu.SENTENCES,
     **threads.SENTENCES,
     **files.SENTENCES,
     **disk.SENTENCES,

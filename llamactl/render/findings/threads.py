@@ -7,13 +7,6 @@ from llamactl.render.trace_text import counted, time_text
 from llamactl.trace.analysis.findings.finding import FindingKind
 
 
-def _threads(f: Figures) -> str:
-    return (
-        f"{f['threads']} threads compute on a budget of {f['budget_threads']} (limited by {f['limited_by']}): they wait"
-        f" for each other at every barrier. Set n_threads to {f['budget_threads']}."
-    )
-
-
 def _spinning(f: Figures) -> str:
     return (
         f"Compute threads spin: {counted(f['threads'], 'thread')} ran or waited for a CPU for"
@@ -30,7 +23,6 @@ def _openmp(f: Figures) -> str:
 
 
 SENTENCES: dict[FindingKind, Sentence] = {
-    FindingKind.THREADS_OVER_BUDGET: _threads,
     FindingKind.SPINNING: _spinning,
     FindingKind.OPENMP_RUNTIMES: _openmp,
 }

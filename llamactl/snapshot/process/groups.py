@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.snapshot.cgroup import hierarchy
+from llamactl.snapshot.cpu_quota import parse_cpu_stat, quota_of
 
 _NO_LIMIT_V1 = 1 << 60  # v1 writes a number near 2**63 for "no limit"
 
@@ -48,7 +49,7 @@ def read_groups(pid: int) -> tuple[MemoryGroup | None, CpuGroup | None]:
     memory, cpu = hierarchy("memory", pid), hierarchy("cpu", pid)
     return (
         _tightest_memory([_memory(place, memory.version) for place in memory.upwards()]) if memory else None,
-        _tightest_cpu([_cpu(place, cpu.version) for place in cpu.upwards()]) if cpu else None,
+        _tightest_cpu([_cpu(place) for place in cpu.upwards()]) if cpu else None,
     )
 
 
@@ -85,25 +86,16 @@ def _memory(place: Path, version: int) -> MemoryGroup:
     return MemoryGroup(str(place), current, reclaimable, limit, high, headroom, swap, kills)
 
 
-def _cpu(place: Path, version: int) -> CpuGroup:
-    stat = _table(place / "cpu.stat")
-    if version == 2:
-        throttled = stat.get("throttled_usec")
-        cpus = _quota_v2(place / "cpu.max")
-        throttled_ns = throttled * 1000 if throttled is not None else None
-    else:
-        quota, period = _number(place / "cpu.cfs_quota_us"), _number(place / "cpu.cfs_period_us")
-        cpus = quota / period if quota and period else None
-        throttled_ns = stat.get("throttled_time")
-    return CpuGroup(str(place), cpus, stat.get("nr_periods"), stat.get("nr_throttled"), throttled_ns)
-
-
-def _quota_v2(path: Path) -> float | None:
+def _cpu(place: Path) -> CpuGroup:
     try:
-        quota, period = path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return int(quota) / int(period) if quota != "max" else None
+        stat = parse_cpu_stat((place / "cpu.stat").read_bytes())
+    except OSError:
+        stat = None
+    quota = quota_of(place)
+    cpus = quota.cpus if quota else None
+    if stat is None:
+        return CpuGroup(str(place), cpus, None, None, None)
+    return CpuGroup(str(place), cpus, stat.periods, stat.throttled_periods, stat.throttled_ns)
 
 
 def _tightest_memory(levels: list[MemoryGroup]) -> MemoryGroup | None:

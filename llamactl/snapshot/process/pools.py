@@ -19,6 +19,10 @@ SETTINGS = (
     "ROCR_",
 )
 
+PLACEMENT = ("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")
+"""Settings that make an OpenMP runtime place its threads on CPUs (libgomp's and libomp's manuals)."""
+NO_PLACEMENT = frozenset({"", "false", "none", "disabled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -37,6 +41,15 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if name.startswith(SETTINGS)
         and not any(word in name for word in ("TOKEN", "KEY", "SECRET", "PASSWORD"))
+    }
+
+
+def placement(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of an environment that place threads on CPUs."""
+    return {
+        name: environment[name]
+        for name in PLACEMENT
+        if environment.get(name, "").strip().lower() not in NO_PLACEMENT
     }
 
 

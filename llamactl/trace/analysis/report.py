@@ -13,6 +13,8 @@ from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
+from llamactl.trace.analysis.cpu_time import CpuRow, cpu_rows, waited_between_calls
+from llamactl.trace.analysis.cpu_use import CpuUse, cpu_use
 from llamactl.trace.analysis.crossings import FunctionRow
 from llamactl.trace.analysis.disk import DiskRow, DiskTable
 from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
@@ -33,6 +35,7 @@ from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
+from llamactl.trace.analysis.pinning import Pin, PinningTable
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
 from llamactl.trace.analysis.scheduling import Scheduling
@@ -77,6 +80,11 @@ class TraceReport:
     load: list[LoadFacts]
     disk: list[DiskRow]
     counters: list[CounterRow]
+    cpu: list[CpuRow]
+    cpu_use: CpuUse | None
+    pins: list[Pin]
+    waited_between_calls_ns: int
+    """How long the threads that make the tokens were ready without a CPU after the decodes."""
     first_token: FirstToken | None
     signals: int
     exchange: ExchangeFacts | None
@@ -115,6 +123,7 @@ class _Tables:
         self.disk = DiskTable(phases, self.names, capture.metadata)
         self.readers = ReaderTable(phases, self.names)
         self.gpu_calls = GpuCalls(self.names)
+        self.pinning = PinningTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.begin_ns: int | None = None
         self.end_ns = 0
@@ -135,6 +144,7 @@ class _Tables:
         self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
         self.gpu_calls.add(view, resolved)
+        self.pinning.add(view)
         self.counters.add(view)
         self._extent(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
@@ -204,7 +214,9 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
-    scheduling = Scheduling.of(capture.chunks(), capture.text) if exchange is not None else None
+    records = exchange.exchange if exchange is not None else None
+    scheduling = Scheduling.of(capture.chunks(), capture.text)
+    cpu = cpu_rows(scheduling, phases, records, tables.end_ns)
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     lives = tables.processes.lives()
     disk = fetched(tables.counters, lives, capture.metadata, begin, tables.end_ns)
@@ -229,6 +241,12 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         load=load_facts(files, mappings),
         disk=tables.disk.rows(disk, mapped, begin, tables.end_ns),
         counters=tables.counters.rows(phases),
+        cpu=cpu,
+        cpu_use=cpu_use(cpu, scheduling, phases, records, tables.end_ns),
+        pins=tables.pinning.pins,
+        waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
+        if exchange and records
+        else 0,
         first_token=first_token(phases, begin),
         signals=tables.signals,
         exchange=exchange,

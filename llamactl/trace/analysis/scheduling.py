@@ -7,7 +7,7 @@ counters gained between them is all that can lie in the span, and some from its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ class Counter:
     Attributes:
         begin: When each look began, ns.
         end: When it ended.
-        values: One row per look: for a thread CPU ns, run delay ns, time slices, state; for a group how often
-            and how long (ns) it was throttled.
+        values: One row per look: a SCHED record's arguments.
         arch: Of the system calls in states.
     """
 
@@ -55,6 +54,30 @@ class Counter:
         """Return by how much a column grew in each span beyond what it grows in the median one."""
         return beyond_usual(self.gained(start, length, column), self.width(start, length), length)
 
+    def until(self, moments: NDArray[np.int64], column: int) -> NDArray[np.float64]:
+        """Return by how much a column had grown at moments, on a straight line between the looks."""
+        values = self.values[:, column]
+        return np.asarray(np.interp(moments, self._moments, values - values[0]), np.float64)
+
+    def waited_until(self, moments: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how long a thread had waited for a CPU at moments, ns.
+
+        The kernel counts a wait when it ends. One that is longer than the time between two looks lay before the
+        first of them, too: a thread can't wait for longer than time passes.
+        """
+        waited, at = (self.values[:, 1] - self.values[0, 1]).astype(np.float64), self._moments
+        known = np.maximum.accumulate((waited - at)[::-1])[::-1] + at
+        return np.asarray(np.interp(moments, at, known), np.float64)
+
+    @property
+    def _moments(self) -> NDArray[np.float64]:
+        middle: NDArray[np.float64] = (self.begin + self.end) / 2
+        return middle
+
+    def total(self, column: int) -> int:
+        """Return by how much a column grew from the first look to the last."""
+        return int(self.values[-1, column] - self.values[0, column])
+
     def states(self, start: int, length: int) -> list[tuple[str, int | None]]:
         """Return the states seen inside a span: (letter, number of the system call or None)."""
         inside = (self.begin >= start) & (self.end <= start + length) & (self.values[:, 3] != 0)
@@ -65,6 +88,23 @@ class Counter:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The CPUs that a thread may use from a moment on.
+
+    Attributes:
+        since: The moment, ns.
+        cpus: As the kernel lists them.
+        count: How many.
+        cores: How many cores these are; two hyperthreads count once.
+    """
+
+    since: int
+    cpus: str
+    count: int
+    cores: int
+
+
 @dataclass(frozen=True)
 class Scheduling:
     """All looks of a capture.
@@ -72,10 +112,14 @@ class Scheduling:
     Attributes:
         threads: By (process, thread).
         groups: By directory of the control group.
+        allowed: By (process, thread): since when it might use how many CPUs and cores (the columns), and which.
+        machine: What CPUs did, by their list.
     """
 
     threads: dict[tuple[int, int], Counter]
     groups: dict[bytes, Counter]
+    allowed: dict[tuple[int, int], list[Allowed]] = field(default_factory=dict)
+    machine: dict[bytes, Counter] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pieces: Iterable[NDArray[np.void]], text: Callable[[int], bytes]) -> Scheduling | None:
@@ -84,19 +128,16 @@ class Scheduling:
         records = np.concatenate(parts) if parts else np.empty(0, RECORD)
         if not len(records):
             return None
-        of_group = records["nr"] == Sched.GROUP
-        threads = records[~of_group]
+        threads = _of(records, Sched.THREAD)
         keys = np.unique(np.stack([threads["pid"], threads["tid"]], axis=1), axis=0).tolist()
-        groups = records[of_group]
         return cls(
             {
                 (pid, tid): _counter(threads[(threads["pid"] == pid) & (threads["tid"] == tid)])
                 for pid, tid in keys
             },
-            {
-                text(reference): _counter(groups[groups["text"] == reference])
-                for reference in np.unique(groups["text"]).tolist()
-            },
+            _by_text(_of(records, Sched.GROUP), text),
+            _allowed(_of(records, Sched.AFFINITY), text),
+            _by_text(_of(records, Sched.MACHINE), text),
         )
 
     def throttled(self, start: IntArray, length: IntArray) -> tuple[IntArray, bytes] | None:
@@ -109,12 +150,35 @@ class Scheduling:
         return best
 
 
+def _of(records: NDArray[np.void], nr: Sched) -> NDArray[np.void]:
+    found: NDArray[np.void] = records[records["nr"] == nr]
+    return found
+
+
+def _by_text(records: NDArray[np.void], text: Callable[[int], bytes]) -> dict[bytes, Counter]:
+    return {
+        text(reference): _counter(records[records["text"] == reference])
+        for reference in np.unique(records["text"]).tolist()
+    }
+
+
+def _allowed(records: NDArray[np.void], text: Callable[[int], bytes]) -> dict[tuple[int, int], list[Allowed]]:
+    found: dict[tuple[int, int], list[Allowed]] = {}
+    for record in records[np.argsort(records["start"], kind="stable")]:
+        count, cores = (int(word) for word in record["args"][:2])
+        one = Allowed(
+            int(record["start"]), text(int(record["text"])).decode("ascii", "replace"), count, cores
+        )
+        found.setdefault((int(record["pid"]), int(record["tid"])), []).append(one)
+    return found
+
+
 def _counter(records: NDArray[np.void]) -> Counter:
     begin = records["start"].astype(np.int64)
     order = np.argsort(begin, kind="stable")
     records, begin = records[order], begin[order]
     end = begin + records["duration"].astype(np.int64)
-    return Counter(begin, end, records["args"][:, :4].astype(np.int64), int(records["arch"][0]))
+    return Counter(begin, end, records["args"].astype(np.int64), int(records["arch"][0]))
 
 
 def beyond_usual(gained: IntArray, wide: IntArray, length: IntArray) -> IntArray:

@@ -63,11 +63,17 @@ class Sched(IntEnum):
 
     THREAD: CPU time ns, run delay ns, time slices, and for a thread that has just stopped running its state's
     letter with the number of its system call plus one above it (from bit 8 on; 0 for unknown).
-    GROUP: how often the control group was throttled, throttled ns; ``text`` is its directory.
+    GROUP: in how many periods the control group was throttled, throttled ns, periods, -, quota and period in µs (0
+    for none); ``text`` is its directory.
+    AFFINITY: how many CPUs the thread may use from now on, and how many cores these are; ``text`` lists them.
+    MACHINE: for how long the CPUs that ``text`` lists were busy, idle and stolen by the hypervisor, ns since the
+    machine started, all together.
     """
 
     THREAD = 0
     GROUP = 1
+    AFFINITY = 2
+    MACHINE = 3
 
 
 class Flag(IntEnum):

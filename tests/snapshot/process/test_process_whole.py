@@ -17,9 +17,10 @@ from llamactl.errors import UsageError
 from llamactl.render.inspect_json import process_document
 from llamactl.render.inspect_process import process_text
 from llamactl.snapshot.process import snapshot as module
+from llamactl.snapshot.process.descendants import descendants
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.python import find_python
-from llamactl.snapshot.process.snapshot import descendants, inspect_process
+from llamactl.snapshot.process.snapshot import inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"

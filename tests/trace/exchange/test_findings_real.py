@@ -83,7 +83,10 @@ def test_every_fault_is_found(trace: Trace, folder: Path) -> None:
 
 def test_nothing_is_found_without_faults(trace: Trace, folder: Path) -> None:
     traced = trace(sys.executable, str(PROGRAMS / "findings.py"), "good", str(folder))
-    assert traced.findings() == {}
+    found = traced.findings()
+    starved = found.pop("cpu-starved", None)  # True where other programs use the machine as well.
+    assert starved is None or starved["figures"]["why"] == "neighbours"
+    assert found == {}
 
 
 @pytest.mark.parametrize("policy", ["active", "passive"])

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from support import clean_environment
+from support import clean_environment, control_group
 
-from llamactl.snapshot.cgroup import hierarchy
 from llamactl.trace.analysis.model_tensors import tensors_of
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
@@ -74,23 +72,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     with model.open("rb") as file:
         os.fsync(file.fileno())
     return Place(folder, model)
-
-
-@contextlib.contextmanager
-def control_group() -> Iterator[Path]:
-    """A control group of our own that can be given a quota."""
-    found = hierarchy("cpu")
-    group = (found.mount if found else Path("/none")) / f"llamactl-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    try:
-        if not any((group / name).exists() for name in ("cpu.max", "cpu.cfs_quota_us")):
-            pytest.skip(f"{group} has no CPU quota: the controller isn't given to this level")
-        yield group
-    finally:
-        group.rmdir()
 
 
 def come_first() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.findings import buffers, disk, engine, files, gil, memory, threads
+from llamactl.trace.analysis.findings import buffers, cpu, disk, engine, files, gil, memory, threads
 from llamactl.trace.analysis.findings.finding import Finding, Look
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 LOOKS: tuple[Look, ...] = (
     *gil.LOOKS,
+    *cpu.LOOKS,
     *threads.LOOKS,
     *files.LOOKS,
     *disk.LOOKS,

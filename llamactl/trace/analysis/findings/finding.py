@@ -32,6 +32,8 @@ class FindingKind(Enum):
     GPU_UNUSED = "gpu-unused"
     ENGINE_COPIES = "engine-copies"
     WRONG_LIBRARY = "wrong-library"
+    CPU_STARVED = "cpu-starved"
+    THROTTLED = "throttled"
     SPINNING = "spinning"
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"

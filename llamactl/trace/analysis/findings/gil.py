@@ -56,7 +56,8 @@ def _binding(report: TraceReport) -> Iterator[Finding]:
     if facts is None or not len(facts.tokens) or facts.calls_inside:
         return
     python, length = int(facts.tokens.python_ns.sum()), int(facts.tokens.length_ns.sum())
-    if length and python / length > PYTHON_SHARE:
+    # What the thread waited for a CPU isn't Python's.
+    if length and (python - report.waited_between_calls_ns) / length > PYTHON_SHARE:
         yield Finding(
             FindingKind.BINDING_OVERHEAD,
             python,

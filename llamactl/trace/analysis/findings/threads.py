@@ -1,11 +1,11 @@
-"""Findings on threads: too many, spinning, of two runtimes."""
+"""Findings on threads: spinning, of two runtimes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.findings.arguments import CONTEXTS, last_argument
+from llamactl.trace.analysis.findings.cpu import threads_over_budget
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
 
 if TYPE_CHECKING:
@@ -14,24 +14,10 @@ if TYPE_CHECKING:
 OPENMP = (b"libgomp", b"libomp.", b"libiomp")
 
 
-def _threads(report: TraceReport) -> Iterator[Finding]:
-    budget = (report.metadata.get("cpu_budget") or {}).get("threads")
-    asked = last_argument(report.exchange, CONTEXTS, "n_threads")
-    if budget and asked and asked > budget:
-        yield Finding(
-            FindingKind.THREADS_OVER_BUDGET,
-            None,
-            {
-                "threads": asked,
-                "budget_threads": budget,
-                "limited_by": report.metadata["cpu_budget"].get("limited_by"),
-            },
-        )
-
-
 def _spinning(report: TraceReport) -> Iterator[Finding]:
     spin = report.spinning
-    if spin is not None:
+    # More threads than CPUs spin for each other, too: fewer threads end it, another way of waiting doesn't.
+    if spin is not None and threads_over_budget(report) is None:
         yield Finding(
             FindingKind.SPINNING,
             None,
@@ -51,7 +37,6 @@ def _openmp(report: TraceReport) -> Iterator[Finding]:
 
 
 LOOKS: tuple[Look, ...] = (
-    _threads,
     _spinning,
     _openmp,
 )
