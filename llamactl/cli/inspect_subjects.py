@@ -49,7 +49,6 @@ class ProcessSubject(Subject):
 
     def _look(self) -> list[Any]:
         from llamactl.errors import UsageError
-        from llamactl.snapshot.process.abi import MODULES
         from llamactl.snapshot.process.descendants import descendants
         from llamactl.snapshot.process.snapshot import SECTIONS, inspect_process
 
@@ -57,7 +56,7 @@ class ProcessSubject(Subject):
         # Asking the interpreter again every second would only cost time: its structs don't change.
         usual = ("memory", "threads", "limits") if self.watched else SECTIONS
         sections = self.only or usual
-        modules = self.modules or MODULES
+        modules = self.modules or None
         found = [inspect_process(self.pid, sections, self.python, modules)]
         for child in descendants(self.pid) if self.children else ():
             with contextlib.suppress(UsageError):  # it has ended since the list was made

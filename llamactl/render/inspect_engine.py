@@ -10,6 +10,7 @@ from llamactl.snapshot.process.abi import AbiCheck
 from llamactl.snapshot.process.binding import Binding
 from llamactl.snapshot.process.engine_files import EngineFile
 from llamactl.snapshot.process.gpu_use import GpuUse
+from llamactl.snapshot.process.interfaces import shown
 from llamactl.snapshot.process.python import Python
 
 
@@ -18,11 +19,11 @@ def engine_lines(binding: Binding | None, engine: Sequence[EngineFile] | None) -
     if binding is None:
         return []
     name = " ".join(filter(None, (binding.name, binding.version)))
-    through = "" if binding.interface in ("none", "native") else f" through {binding.interface}"
+    through = f" through {shown(binding.interface)}" if binding.files else ""
     lines = wrapped(f"Binding: {name}{through}; {binding.evidence}", first="", rest="  ")
     for file in engine or ():
         version = " ".join(filter(None, (file.version, f"({file.commit})" if file.commit else None)))
-        title = "llama.cpp inside" if file.kind == "static" else file.kind
+        title = f"{file.holds} inside" if file.kind == "static" else file.kind
         lines += wrapped(f"{title} {version or '(version not told)'}, build {file.build_id or 'unknown'}")
         lines += wrapped(f"{file.path}: {file.found_by}", first="    ", rest="      ")
         if file.cpu_features is not None:
@@ -44,7 +45,8 @@ def abi_lines(check: AbiCheck | None) -> list[str]:
     )
     for struct in check.structs:
         for difference in struct.differences:
-            lines += wrapped(f"{struct.name}: {difference}")
+            only = f" (only {struct.only_for} uses it)" if struct.only_for else ""
+            lines += wrapped(f"{struct.name}{only}: {difference}")
     return lines
 
 

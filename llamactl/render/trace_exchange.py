@@ -10,6 +10,7 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import count_text, shortened, time_text
+from llamactl.snapshot.process.interfaces import shown
 from llamactl.trace.analysis.binding import Binding, BindingKind
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 from llamactl.trace.analysis.gil import GilVerdict
@@ -53,13 +54,20 @@ def _why_no_calls(report: TraceReport) -> str:
 def _interface_lines(facts: ExchangeFacts) -> Iterator[str]:
     for binding in facts.bindings[:2]:
         if binding.calls:
-            yield f"{binding.kind.value}: {_between(binding)}"
+            yield f"{shown(binding.kind.value)}: {_between(binding)}{_whose(binding)}"
     total = sum(row.count for row in facts.functions)
     most = sorted(facts.functions, key=lambda row: -row.count)[:3]
     listed = ", ".join(f"{count_text(row.count)} {row.name.removeprefix('llama_')}" for row in most)
     what = "calls inside it" if facts.calls_inside else "crossings"
     yield f"{count_text(total)} {what} ({listed}{' …' if len(facts.functions) > 3 else ''})"
     yield from _per_token_line(facts)
+
+
+def _whose(binding: Binding) -> str:
+    """Return which distribution calls, in the words that ``inspect`` has for it; empty if it isn't known."""
+    if binding.name is None:
+        return ""
+    return f"; called by {safe_text(' '.join(filter(None, (binding.name, binding.version))))}"
 
 
 def _between(binding: Binding) -> str:

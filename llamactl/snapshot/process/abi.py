@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.snapshot.process.elf import read_elf
+from llamactl.snapshot.process.engine_files import EngineFile
 
 TIMEOUT_S = 60
 MODULES = ("llama_cpp.llama_cpp",)
+# Structs that no generation passes, by a part of their names in llama.h.
+_ONLY_FOR = (("_opt_", "training"), ("_quantize_", "quantizing"))
 _HERE = Path(__file__).resolve().parent
 # The child must find the same packages and the same library as the process.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "HOME", "LLAMA_CPP_LIB_PATH")
@@ -27,17 +30,25 @@ Layout = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StructCheck:
-    """One struct: sizes in bytes on both sides, and each difference as a sentence."""
+    """One struct: sizes in bytes on both sides, and each difference as a sentence.
+
+    ``only_for`` says what alone uses it (``training``, ``quantizing``); empty for generating text.
+    """
 
     name: str
     binding_bytes: int
     engine_bytes: int
     differences: tuple[str, ...]
+    only_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AbiCheck:
-    """The result. ``status`` is ``match``, ``mismatch`` or ``unknown``; ``reason`` says why it is unknown."""
+    """The result.
+
+    ``status`` is ``match``, ``mismatch`` (in a struct that generating text uses) or ``unknown``; ``reason``
+    says why it is unknown. ``own_engine`` tells whether the engine was installed by the binding itself.
+    """
 
     status: str
     reason: str
@@ -47,17 +58,38 @@ class AbiCheck:
     library: str | None
     engine_version: str | None
     structs: tuple[StructCheck, ...]
+    own_engine: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine on the other side: its libllama, and what its and libggml's functions return, or empty."""
+
+    library: str | None
+    version: str
+    ggml_version: str
+    commit: str
+
+    @property
+    def shown(self) -> str:
+        """Version and commit, as far as they are known."""
+        known = f"({self.commit})" if self.commit and self.commit != "unknown" else ""
+        return " ".join(filter(None, (self.version, known)))
 
 
 def check_abi(
-    interpreter: str, environment: Mapping[str, str] | None = None, modules: Sequence[str] = MODULES
+    interpreter: str,
+    environment: Mapping[str, str] | None = None,
+    modules: Sequence[str] = MODULES,
+    engine: Engine | None = None,
 ) -> AbiCheck:
-    """Ask a binding for its structs and compare them with those of the library that it loads.
+    """Ask a binding for its structs and compare them with those of the engine.
 
     Args:
         interpreter: The Python whose environment has the binding.
-        environment: Of the process that is looked at, so that the same library is found; None for ours.
+        environment: Of the process that is looked at; None for ours.
         modules: Modules to try, the first that can be imported is asked.
+        engine: What the process has mapped; None for the library that the binding loads when it is asked.
     """
     # Imported here, as where it is used: it costs more than all the rest of most inspections.
     import subprocess
@@ -68,11 +100,28 @@ def check_abi(
         return _unknown(interpreter, f"{interpreter} can't be asked: {error}")
     if "errors" in answer:
         return _unknown(interpreter, "; ".join(answer["errors"]))
-    return _compare(interpreter, answer)
+    return _compare(interpreter, answer, engine or _engine(answer["libraries"]))
 
 
-def _unknown(interpreter: str, reason: str) -> AbiCheck:
-    return AbiCheck("unknown", reason, interpreter, None, None, None, None, ())
+def not_asked(interpreter: str, reason: str, engine: Engine | None = None) -> AbiCheck:
+    """Return the result of a check that wasn't made."""
+    return _unknown(interpreter, f"not asked: {reason}", engine)
+
+
+def _unknown(interpreter: str, reason: str, engine: Engine | None = None) -> AbiCheck:
+    library, version = (engine.library, engine.shown or None) if engine else (None, None)
+    return AbiCheck("unknown", reason, interpreter, None, None, library, version, ())
+
+
+def engine_of_process(files: Sequence[EngineFile]) -> Engine | None:
+    """Return the engine among a process's files; None where it has several or none, so none is meant."""
+    llama = [file for file in files if file.holds == "llama.cpp" and file.kind in ("libllama", "static")]
+    if len(llama) != 1:
+        return None
+    base = [file for file in files if file.kind == "libggml-base"]
+    commit = next((file.commit for file in (*llama, *base) if file.commit), "")
+    ggml = base[0].version if len(base) == 1 else None
+    return Engine(llama[0].path, llama[0].version or "", ggml or "", commit)
 
 
 def _ask(interpreter: str, environment: dict[str, str], modules: Sequence[str]) -> dict[str, Any]:
@@ -99,11 +148,10 @@ def _table() -> list[dict[str, Any]]:
     return table
 
 
-def _compare(interpreter: str, answer: Mapping[str, Any]) -> AbiCheck:
+def _compare(interpreter: str, answer: Mapping[str, Any], engine: Engine) -> AbiCheck:
     module, kind = str(answer["module"]), str(answer["kind"])
-    library, version, ggml, commit = _engine(answer["libraries"])
-    entry = find_layouts(version, ggml, commit)
-    shown = " ".join(filter(None, (version, f"({commit})" if commit and commit != "unknown" else "")))
+    entry = find_layouts(engine.version, engine.ggml_version, engine.commit)
+    library, shown = engine.library, engine.shown
     if entry is None or not answer["structs"]:
         reason = (
             f"the layout of engine {shown or 'of unknown version'} isn't in llamactl's table"
@@ -112,11 +160,11 @@ def _compare(interpreter: str, answer: Mapping[str, Any]) -> AbiCheck:
         )
         return AbiCheck("unknown", reason, interpreter, module, kind, library, shown or None, ())
     checks = compare_layouts(answer["structs"], entry["structs"])
-    status = "mismatch" if any(check.differences for check in checks) else "match"
+    status = "mismatch" if any(c.differences and not c.only_for for c in checks) else "match"
     return AbiCheck(status, "", interpreter, module, kind, library, shown, checks)
 
 
-def _engine(paths: Sequence[str]) -> tuple[str | None, str, str, str]:
+def _engine(paths: Sequence[str]) -> Engine:
     """Return the libllama that was loaded, and what its and libggml-base's functions return."""
     library, version, ggml, commit = None, "", "", ""
     for path in paths:
@@ -126,11 +174,11 @@ def _engine(paths: Sequence[str]) -> tuple[str | None, str, str, str]:
             continue
         if elf is None:
             continue
-        if Path(path).name.startswith("libllama"):
+        if elf.symbol("llama_decode") is not None:
             library, version = path, elf.returned_string("llama_version") or ""
         ggml = elf.returned_string("ggml_version") or ggml
         commit = elf.returned_string("ggml_commit") or commit
-    return library, version, ggml, commit
+    return Engine(library, version, ggml, commit)
 
 
 def find_layouts(version: str, ggml_version: str, commit: str) -> dict[str, Any] | None:
@@ -150,10 +198,14 @@ def find_layouts(version: str, ggml_version: str, commit: str) -> dict[str, Any]
 def compare_layouts(binding: Mapping[str, Layout], engine: Mapping[str, Layout]) -> tuple[StructCheck, ...]:
     """Return a check of every struct that both sides have."""
     return tuple(
-        StructCheck(name, ours["size"], theirs["size"], tuple(_differences(ours, theirs)))
+        StructCheck(name, ours["size"], theirs["size"], tuple(_differences(ours, theirs)), _only_for(name))
         for name in sorted(binding.keys() & engine.keys())
         for ours, theirs in [(binding[name], engine[name])]
     )
+
+
+def _only_for(name: str) -> str:
+    return next((purpose for part, purpose in _ONLY_FOR if part in name), "")
 
 
 def _differences(binding: Layout, engine: Layout) -> list[str]:

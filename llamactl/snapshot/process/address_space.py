@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Table
 from collections.abc import Sequence
+from pathlib import Path
 
 from llamactl.snapshot.process.buffers import Buffer, find_buffers
 from llamactl.snapshot.process.elf import Elf, read_elf
 from llamactl.snapshot.process.libraries import is_library
-from llamactl.snapshot.process.mapping_roles import DELETED, Role, find_roles
+from llamactl.snapshot.process.mapping_roles import Role, find_roles
 from llamactl.snapshot.process.mappings import Mapping, build_mappings
 from llamactl.snapshot.process.memory import ModelFile
 from llamactl.snapshot.process.model_files import read_magic, read_model
 from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.snapshot.process.reach import DELETED
 from llamactl.snapshot.process.smaps import Smaps, parse_smaps
 from llamactl.snapshot.process.stacks import Stack, find_stacks
 from llamactl.snapshot.process.target_memory import TargetMemory
@@ -33,6 +35,7 @@ class AddressSpace:
         self.maps: Smaps = parse_smaps(process.read("smaps"))
         self.memory = TargetMemory(process)
         self.stacks: dict[int, Stack] = find_stacks(self.memory, self.maps, threads - {process.pid})
+        self._first = {path: index for index, path in reversed(list(enumerate(self.maps.path)))}
         self._elves: dict[str, Elf | None] = {}
         self._models: dict[str, ModelFile] = {}
         by_mapping = {stack.mapping: thread for thread, stack in self.stacks.items()}
@@ -44,15 +47,39 @@ class AddressSpace:
         """Return a mapped file as ELF, None when it can't be read or is none."""
         if path not in self._elves:
             try:
-                self._elves[path] = read_elf(self.process.path(path))
+                self._elves[path] = read_elf(self.readable(path))
             except OSError:  # deleted, or in a place that we can't reach
                 self._elves[path] = None
         return self._elves[path]
 
+    def readable(self, path: str) -> Path:
+        """Return where a file can be read by us; for a mapped one, where exactly that one can."""
+        index = self._first.get(path)
+        found = None if index is None else self._mapped(index)
+        return self.process.path(path) if found is None else found
+
+    def _mapped(self, index: int) -> Path | None:
+        maps = self.maps
+        piece = (maps.start[index], maps.end[index])
+        return self.process.mapped(maps.path[index], maps.device[index], maps.inode[index], piece)
+
     def libraries(self) -> Table[str, Elf | None]:
-        """Return the mapped libraries, and the program, by path."""
-        paths = {path for path in self.maps.path if is_library(path.removesuffix(DELETED).rpartition("/")[2])}
+        """Return the mapped files that are code by path: what is mapped to be executed, and libraries by name.
+
+        What a name says isn't enough: a plugin or a program that the loader was asked for by hand has any.
+        """
+        paths = {
+            path
+            for path, permissions in zip(self.maps.path, self.maps.permissions, strict=True)
+            if "x" in permissions or is_library(path.removesuffix(DELETED).rpartition("/")[2])
+        }
         return {path: self.elf(path) for path in sorted(paths | {self.program}) if path.startswith("/")}
+
+    def mark_engine(self, paths: set[str]) -> None:
+        """Give the files that hold the engine, whatever they are called, that role."""
+        for index, path in enumerate(self.maps.path):
+            if path in paths:
+                self.roles[index] = ("engine", self.roles[index][1])
 
     def _zeroed_bytes(self, path: str) -> int:
         elf = self.elf(path)
@@ -64,23 +91,17 @@ class AddressSpace:
         size = self.maps.end[index] - self.maps.start[index]
         if not plain.endswith(".gguf") and size < _SMALLEST_UNNAMED_MODEL:
             return False
-        readable = self._readable(index)
-        if read_magic(readable) != b"GGUF":
+        readable = self._mapped(index)
+        if readable is None or read_magic(readable) != b"GGUF":
             return False
-        self.add_model(plain, readable)
+        self.add_model(plain, str(readable))
         return True
-
-    def _readable(self, index: int) -> str:
-        """Return a path to the mapped file; the link in ``map_files`` reaches a deleted one, as root."""
-        path = self.maps.path[index]
-        if path.endswith(DELETED):
-            return f"/proc/{self.process.pid}/map_files/{self.maps.start[index]:x}-{self.maps.end[index]:x}"
-        return str(self.process.path(path))
 
     def add_model(self, path: str, readable: str) -> None:
         """Remember a model that the process uses without having it mapped, such as one it has open."""
-        if path not in self._models:
-            self._models[path] = ModelFile(path, readable, read_model(path, readable))
+        if path in self._models or any(_is_same(readable, known.readable) for known in self._models.values()):
+            return  # One file may have two names, such as inside and outside of a chroot.
+        self._models[path] = ModelFile(path, readable, read_model(path, readable))
 
     def models(self) -> Sequence[ModelFile]:
         """Return the models found so far."""
@@ -121,3 +142,10 @@ class AddressSpace:
             return False
         base = self.maps.start[self.maps.path.index(path)] - (elf.segments[0][0] & ~4095)
         return symbol[0] <= address - base < symbol[0] + symbol[1]
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False

@@ -1,25 +1,42 @@
-"""How Python reaches llama.cpp in a process: which binding, through which interface, with what proof."""
+"""How Python reaches the engine in a process: which binding, through which interface, with what proof.
+
+The proof is what the process has mapped and imported, and what the RECORD of an installed distribution says
+of those files. What is merely installed proves nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from llamactl.snapshot.process.calling_source import Source
+from llamactl.snapshot.process.distributions import Distribution
 from llamactl.snapshot.process.elf import Elf
 from llamactl.snapshot.process.engine_files import EngineFile
-from llamactl.snapshot.process.libraries import library_role
+from llamactl.snapshot.process.interfaces import Interface, compiled_by, either, looks_up
 
-# Packages that load the engine at run time, with the name of their distribution.
-_RUNTIME_PACKAGES = (("llama_cpp", "llama_cpp_python"),)
+NONE = "none"
+UNKNOWN = "unknown"
+OWN = "own code"
+_BY_HAND = (Interface.CTYPES, Interface.CFFI_ABI)
+REPEATED = (*(kind.value for kind in _BY_HAND), either(_BY_HAND))
+"""Interfaces whose bindings repeat llama.cpp's structs by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """The way from Python to the engine.
 
-    ``interface`` is ``CFFI API``, ``CFFI ABI``, ``ctypes``, ``Cython``, ``extension``, ``native`` (a
-    program without Python) or ``none``; where the mapped files leave two open it names both.
+    Attributes:
+        name: Of the distribution; ``own code`` for Python files that no distribution installed, ``none``
+            without Python or engine, else ``unknown``.
+        interface: A value of :class:`Interface` (``native`` is a program without Python) or ``none``;
+            where the mapped files leave two open it names both.
+        version: Of the distribution.
+        files: What calls: extension modules; for what was opened at run time, the engine's files.
+        evidence: What shows it.
+        source: The Python file that declares the engine's functions, of ctypes and CFFI's ABI mode.
     """
 
     name: str
@@ -27,13 +44,26 @@ class Binding:
     version: str | None
     files: tuple[str, ...]
     evidence: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What can be asked beyond the mapped files.
+
+    Attributes:
+        owner: Returns the distribution that installed a file.
+        imported: Returns the Python files that the process has imported; None where its memory can't be read.
+        callers: Returns those of the files that declare the engine's functions, the most telling one first.
+    """
+
+    owner: Callable[[str], Distribution | None]
+    imported: Callable[[], frozenset[str] | None]
+    callers: Callable[[Iterable[str]], Sequence[Source]]
 
 
 def find_binding(
-    libraries: Mapping[str, Elf | None],
-    engine: Sequence[EngineFile],
-    has_python: bool,
-    site_packages: Iterable[Path],
+    libraries: Mapping[str, Elf | None], engine: Sequence[EngineFile], has_python: bool, evidence: Evidence
 ) -> Binding:
     """Return the binding of a process.
 
@@ -41,82 +71,92 @@ def find_binding(
         libraries: The mapped ELF files by path.
         engine: Which of them hold the engine.
         has_python: Whether CPython is in the process.
-        site_packages: Where its packages are, readable by us.
+        evidence: What else can be asked.
     """
     if not engine:
-        return Binding("none", "none", None, (), "no library of llama.cpp is mapped")
+        return Binding(NONE, NONE, None, (), "no library of llama.cpp is mapped")
     linked = _linked_extensions(libraries, engine)
     if linked:
-        return _compiled(linked, libraries, site_packages)
+        return _compiled(linked, libraries, evidence)
     if not has_python:
-        return Binding("none", "native", None, (), "the program uses the engine without Python")
-    return _at_run_time(libraries, engine, list(site_packages))
+        return Binding(NONE, Interface.NATIVE.value, None, (), "the program uses the engine without Python")
+    return _at_run_time(libraries, engine, evidence)
 
 
 def _linked_extensions(libraries: Mapping[str, Elf | None], engine: Sequence[EngineFile]) -> list[str]:
-    """Return the extension modules that link the engine's libraries or contain the engine."""
+    """Return the extension modules that contain the engine or link it, be it through another library."""
     names = {PurePosixPath(file.path).name for file in engine} | {file.soname for file in engine}
-    static = {file.path for file in engine if file.kind == "static"}
-    return [
-        path
-        for path, elf in sorted(libraries.items())
-        if elf is not None and elf.exports_python() and (path in static or names & set(elf.needed))
-    ]
+    own = {file.path for file in engine}
+    known = {path: elf for path, elf in libraries.items() if elf is not None}
+    found: list[str] = []
+    while True:
+        users = [
+            path
+            for path, elf in known.items()
+            if path not in own and path not in found and names & set(elf.needed)
+        ]
+        if not users:
+            break
+        found += users
+        names |= {PurePosixPath(path).name for path in users if not known[path].exports_python()}
+    static = [file.path for file in engine if file.kind == "static" and file.path in known]
+    modules = [path for path in (*static, *sorted(found)) if known[path].exports_python()]
+    programs = {path for path in modules if known[path].symbol("Py_BytesMain") is not None}
+    return [path for path in modules if path not in programs]
 
 
-def _compiled(
-    paths: Sequence[str], libraries: Mapping[str, Elf | None], site_packages: Iterable[Path]
-) -> Binding:
+def _compiled(paths: Sequence[str], libraries: Mapping[str, Elf | None], evidence: Evidence) -> Binding:
     path = paths[0]
-    name = PurePosixPath(path).name.split(".")[0]
-    parts = PurePosixPath(path).parts
-    package = parts[parts.index("llamactl")] if "llamactl" in parts else _package(path) or name
     elf = libraries[path]
     assert elf is not None
-    if elf.contains(b"_cffi_f_llama_") or elf.contains(b"_cffi_backend"):
-        interface, proof = "CFFI API", "compiled by CFFI"
-    elif elf.contains(b"__pyx_"):
-        interface, proof = "Cython", "compiled by Cython"
-    else:
-        interface, proof = "extension", "an extension module"
-    version = _installed(site_packages, package)
-    return Binding(package, interface, version, tuple(paths), f"{PurePosixPath(path).name} is {proof}")
-
-
-def _package(path: str) -> str:
-    for place in ("/site-packages/", "/dist-packages/"):
-        if place in path:
-            first = path.split(place, 1)[1].split("/", 1)[0]
-            return first.split(".")[0]
-    return ""
+    name = PurePosixPath(path).name
+    found = compiled_by(elf)
+    kind, proof = (Interface.EXTENSION, "an extension module")
+    if found is not None:
+        kind, proof = found[0], f"an extension module that contains {found[1]}"
+    owner = evidence.owner(path)
+    if owner is None:
+        return Binding(name.split(".")[0], kind.value, None, tuple(paths), f"{name} is {proof}")
+    shown = f"{name} is {proof}; {owner.name} installed it"
+    return Binding(owner.name, kind.value, owner.version, tuple(paths), shown)
 
 
 def _at_run_time(
-    libraries: Mapping[str, Elf | None], engine: Sequence[EngineFile], site_packages: list[Path]
+    libraries: Mapping[str, Elf | None], engine: Sequence[EngineFile], evidence: Evidence
 ) -> Binding:
-    """Tell a binding that opened the engine with dlopen: by the packages it could be and what is mapped."""
-    names = {PurePosixPath(path).name.split(".")[0] for path in libraries}
-    both = (("ctypes", "_ctypes"), ("CFFI ABI", "_cffi_backend"))
-    interfaces = [text for text, module in both if module in names]
-    interface = " or ".join(interfaces) or "dlopen"
-    files = tuple(file.path for file in engine if library_role(PurePosixPath(file.path).name) == "engine")
-    for package, distribution in _RUNTIME_PACKAGES:
-        inside = any(f"/{package}/" in path for path in files)
-        version = _installed(site_packages, distribution)
-        if "ctypes" in interfaces and (inside or version):
-            proof = (
-                f"the engine is loaded from its package {package}"
-                if inside
-                else f"nothing links the engine, {' and '.join(interfaces)} loaded, {package} is installed"
-            )
-            return Binding(distribution.replace("_", "-"), "ctypes", version, files, proof)
+    """Tell a binding that opened the engine with dlopen: by the Python that it imported, and whose files these are."""
+    mapped = {kind for path in libraries if (kind := looks_up(PurePosixPath(path).name))}
+    interface = either(mapped) or Interface.DLSYM.value
+    files = tuple(file.path for file in engine)
+    imported = evidence.imported()
+    carrier = next(filter(None, (evidence.owner(path) for path in files)), None)
+    for source in evidence.callers(imported or ()):
+        through = source.interface.value
+        owner = evidence.owner(source.path)
+        name = PurePosixPath(source.path).name
+        if owner is None:
+            proof = f"{source.path} is loaded and names the engine's functions"
+            return Binding(OWN, through, None, files, proof, source.path)
+        proof = f"{name} of {owner.name} is imported and names the engine's functions"
+        return Binding(owner.name, through, owner.version, files, proof, source.path)
+    if carrier is not None and (imported is None or _has_imported(carrier, imported, evidence)):
+        proof = f"{carrier.name} installed {PurePosixPath(files[0]).name}"
+        proof += "; what is imported can't be read" if imported is None else " and is imported"
+        return Binding(carrier.name, interface, carrier.version, files, proof)
     proof = "nothing in the process links the engine: it was opened by dlopen"
-    return Binding("unknown", interface, None, files, proof)
+    if carrier is not None:
+        proof += f"; {carrier.name}, which installed it, isn't imported"
+    return Binding(UNKNOWN, interface, None, files, proof)
 
 
-def _installed(site_packages: Iterable[Path], package: str) -> str | None:
-    """Return the version of a distribution from the name of its metadata directory."""
-    for place in site_packages:
-        for info in place.glob(f"{package}-*.dist-info"):
-            return info.name.removesuffix(".dist-info").split("-", 1)[1]
-    return None
+def _has_imported(carrier: Distribution, imported: Iterable[str], evidence: Evidence) -> bool:
+    inside = (path for path in sorted(imported) if path.startswith(carrier.place + "/"))
+    tops: dict[str, bool] = {}
+    for path in inside:
+        top = path[len(carrier.place) + 1 :].partition("/")[0]
+        if top not in tops:
+            owner = evidence.owner(path)
+            tops[top] = owner is not None and owner.name == carrier.name
+        if tops[top]:
+            return True
+    return False

@@ -15,6 +15,11 @@ _DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPAT
 _DT_GNU_HASH = 0x6FFFFEF5
 _NT_GNU_BUILD_ID = 3
 _MACHINE_X86_64 = 62
+_WRITABLE = 2
+_FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
+_SYMBOL = 24
+_SHT_DYNSYM = 11
+_PIECE = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,9 @@ class Elf:
     """A 64-bit little-endian ELF file.
 
     ``segments`` are (address, file offset, bytes in the file) of what is loaded; ``zeroed_bytes`` is
-    what the last of them takes in memory beyond its pages in the file; ``rpath`` and ``runpath`` are as
-    written in the file, so still with ``$ORIGIN``.
+    what the last of them takes in memory beyond its pages in the file; ``constant`` are start and end in the
+    file of what is loaded and not writable; ``rpath`` and ``runpath`` are as written in the file, so still
+    with ``$ORIGIN``.
     """
 
     data: mmap.mmap = field(repr=False)
@@ -32,6 +38,7 @@ class Elf:
     dynamic: tuple[tuple[int, int], ...]
     build_id: str | None
     zeroed_bytes: int
+    constant: tuple[tuple[int, int], ...] = ()
 
     def at(self, address: int, size: int) -> bytes:
         """Return what is loaded at ``address`` (relative to the library); empty if nothing is."""
@@ -102,9 +109,38 @@ class Elf:
         return (address, size) if same and section else None
 
     def contains(self, text: bytes) -> bool:
-        """Tell whether the first 64 MiB of the file hold this text."""
-        # A copy, because searching in a mapping itself compares byte by byte.
-        return text in self.data[: 64 << 20]
+        """Tell whether what is loaded of the file, and never written to, holds this text."""
+        for start, end in self.constant:
+            for at in range(start, end, _PIECE):
+                # A copy, because searching in a mapping itself compares byte by byte.
+                if text in self.data[at : min(at + _PIECE + len(text) - 1, end)]:
+                    return True
+        return False
+
+    def defines(self, prefixes: tuple[bytes, ...]) -> bool:
+        """Tell whether the file exports a function whose name begins with one of these."""
+        names = self.at(self._tag(_DT_STRTAB), self._tag(_DT_STRSZ))
+        if not any(b"\0" + prefix in names for prefix in prefixes):
+            return False
+        try:
+            return any(
+                section and kind & 15 in _FUNCTIONS and names.startswith(prefixes, at)
+                for at, kind, _, section, _, _ in struct.iter_unpack("<IBBHQQ", self._symbols())
+            )
+        except struct.error:  # the tables point outside of the file
+            return False
+
+    def _symbols(self) -> bytes:
+        """Return the table of dynamic symbols; its size is in the section headers alone (elf(5))."""
+        start = self._tag(_DT_SYMTAB)
+        at, size, count = struct.unpack_from("<Q10x2H", self.data, 40)
+        for index in range(count):
+            fields = struct.unpack_from("<IIQQQQ", self.data, at + index * size)
+            if fields[1] == _SHT_DYNSYM and fields[3] == start:
+                return self.at(start, fields[5] // _SYMBOL * _SYMBOL)
+        # Without headers: linkers lay the names behind the symbols.
+        table = self.at(start, max(self._tag(_DT_STRTAB) - start, 0))
+        return table[: len(table) // _SYMBOL * _SYMBOL]
 
     def exports_python(self) -> bool:
         """Tell whether the file is an extension module: it has a function that makes a Python module."""
@@ -169,19 +205,22 @@ def _parse(data: mmap.mmap) -> Elf:
     dynamic: tuple[tuple[int, int], ...] = ()
     build_id = None
     zeroed = 0
+    constant: list[tuple[int, int]] = []
     for index in range(header_count):
-        kind, _, offset, address, _, size, in_memory = struct.unpack_from(
+        kind, flags, offset, address, _, size, in_memory = struct.unpack_from(
             "<IIQQQQQ", data, headers_at + index * header_size
         )
         if kind == _PT_LOAD:
             segments.append((address, offset, size))
+            if not flags & _WRITABLE:
+                constant.append((offset, offset + size))
             zeroed = max(_pages_up(address + in_memory) - _pages_up(address + size), 0)
         elif kind == _PT_DYNAMIC:
             whole = data[offset : offset + size // 16 * 16]
             dynamic = tuple(pair for pair in struct.iter_unpack("<QQ", whole) if pair[0])
         elif kind == _PT_NOTE and build_id is None:
             build_id = _build_id(data[offset : offset + size])
-    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed)
+    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed, tuple(constant))
 
 
 def _pages_up(address: int) -> int:

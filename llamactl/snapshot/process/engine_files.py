@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from llamactl.snapshot.process.elf import Elf
-from llamactl.snapshot.process.libraries import is_python, library_role
 
 _FEATURES = (
     "sse3", "ssse3", "avx", "avx_vnni", "avx2", "avx512", "avx512_vbmi", "avx512_vnni", "avx512_bf16",
     "amx_int8", "bmi2", "fma", "f16c", "neon", "arm_fma", "dotprod", "matmul_int8", "sve", "sme", "vsx",
     "vxe", "riscv_v", "wasm_simd", "llamafile",
 )  # fmt: skip
-_SMALLEST_ENGINE = 1 << 20
+_SMALLEST_HIDDEN = 1 << 20
+PREFIXES = (b"llama_", b"ggml_", b"gguf_", b"mtmd_", b"whisper_")
+"""What the functions of llama.cpp, of ggml and of what else is built on it begin with."""
+# A library of the engine by its name; wheels put a hash behind it.
+_NAMES = re.compile(r"(lib(?:llama|mtmd|whisper|ggml(?:-[a-z0-9_]+)*?))(?:-[0-9a-f]{8})?\.so")
+# What each would log or say before it aborts: there whether functions are exported or not.
+_GGML = (b"GGML_ASSERT", b"not enough space in the context")
+_HOLDS = ((b"loaded meta data with %d key-value", "llama.cpp"), (b"whisper_model_load", "whisper.cpp"))
 _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/")
 
 
@@ -23,9 +30,12 @@ _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/")
 class EngineFile:
     """One library or program that holds a part of llama.cpp.
 
-    ``kind`` is the library's name without ending (``libllama``) or ``static`` for llama.cpp inside of an
-    extension module or program. ``version`` and ``commit`` are what its functions return, None where the
-    file doesn't tell. ``found_by`` says why it was loaded from there.
+    ``kind`` is the library's name without ending (``libllama``) or ``static`` for an engine inside of
+    anything else: an extension module, a library, a program. ``version`` and ``commit`` are what its
+    functions return, None where the file doesn't tell. ``found_by`` says why it was loaded from there.
+    ``holds`` is ``llama.cpp``, ``whisper.cpp``, or ``ggml`` for any other program on it. ``exported`` tells
+    whether it exports functions of the engine; None where the file can't be read. Calls of what isn't
+    exported can't be caught.
     """
 
     path: str
@@ -36,6 +46,8 @@ class EngineFile:
     commit: str | None
     cpu_features: tuple[str, ...] | None
     found_by: str
+    holds: str
+    exported: bool | None
 
 
 def engine_files(
@@ -49,23 +61,42 @@ def engine_files(
     """
     found = []
     for path, elf in sorted(libraries.items()):
-        name = PurePosixPath(path).name
-        kind = name.split(".so")[0] if library_role(name) == "engine" else ""
-        # CPython itself has modules built in, like an extension, and nothing of the engine.
-        python = library_role(name) == "python" or is_python(name)
-        if not kind and elf is not None and not python and _holds_engine(elf):
-            kind = "static"
+        kind = _kind(PurePosixPath(path).name, elf)
         if kind:
             found.append(_describe(path, kind, elf, libraries, environment))
     return found
 
 
-def _holds_engine(elf: Elf) -> bool:
-    """Tell whether a file contains llama.cpp itself: by a function it exports or a line it would log."""
-    if elf.symbol("llama_decode") is not None:
-        return True
-    large = len(elf.data) >= _SMALLEST_ENGINE
-    return large and elf.exports_python() and elf.contains(b"llama_model_loader: loaded meta data")
+def _kind(name: str, elf: Elf | None) -> str:
+    """Return the kind of an engine's file, empty for any other: what is in it decides, not its name."""
+    match = _NAMES.match(name)
+    if elf is None:
+        return match[1] if match else ""
+    if elf.defines(PREFIXES):
+        # Wrappers have functions with such names, too; the engine is what has these or speaks like it.
+        return match[1] if match else "static" if _is_engine(elf) else ""
+    return "static" if _holds_ggml(elf) else ""
+
+
+def _is_engine(elf: Elf) -> bool:
+    told = ("llama_decode", "llama_eval", "whisper_full", "ggml_init", "ggml_backend_init")
+    return any(elf.symbol(name) is not None for name in told) or _holds_ggml(elf)
+
+
+def _holds_ggml(elf: Elf) -> bool:
+    return len(elf.data) >= _SMALLEST_HIDDEN and all(elf.contains(mark) for mark in _GGML)
+
+
+def _holds(kind: str, elf: Elf | None) -> str:
+    if elf is None or kind.startswith("libggml"):
+        return (
+            "ggml" if kind.startswith("libggml") else "whisper.cpp" if kind == "libwhisper" else "llama.cpp"
+        )
+    if elf.symbol("llama_decode") is not None or elf.symbol("mtmd_tokenize") is not None:
+        return "llama.cpp"
+    if elf.symbol("whisper_full") is not None:
+        return "whisper.cpp"
+    return next((what for mark, what in _HOLDS if elf.contains(mark)), "ggml")
 
 
 def _describe(
@@ -76,11 +107,12 @@ def _describe(
     environment: Mapping[str, str] | None,
 ) -> EngineFile:
     if elf is None:
-        return EngineFile(path, kind, None, None, None, None, None, "unknown: the file can't be read")
+        unread = "unknown: the file can't be read"
+        return EngineFile(path, kind, None, None, None, None, None, unread, _holds(kind, None), None)
     version = elf.returned_string("llama_version") or elf.returned_string("ggml_version")
     return EngineFile(
         path, kind, elf.build_id, elf.soname, version, elf.returned_string("ggml_commit"), _features(elf),
-        why_there(path, elf, libraries, environment),
+        why_there(path, elf, libraries, environment), _holds(kind, elf), elf.defines(PREFIXES),
     )  # fmt: skip
 
 

@@ -11,11 +11,11 @@ from llamactl.snapshot._proc import ffi, lib
 from llamactl.snapshot.process.file_roles import RoleFinder
 from llamactl.snapshot.process.holders import Holder, find_holders, process_name
 from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.snapshot.process.reach import DELETED
 
 if TYPE_CHECKING:
     from llamactl.snapshot.process.sockets import Socket
 
-_DELETED = " (deleted)"
 # The texts of anonymous inodes that have a better-known name; the others keep their own.
 _ANONYMOUS = {"eventpoll": "epoll", "bpf-prog": "bpf", "bpf-map": "bpf", "perf_event": "perf event"}
 _MODES = ("r", "w", "rw", "rw")
@@ -145,9 +145,9 @@ def _field(info: bytes, name: bytes) -> str:
 
 def _on_file_system(row: _Status, target: str, mode: str, roles: RoleFinder) -> OpenFile:
     kind = _kind(row.mode)
-    deleted = row.links == 0 and target.endswith(_DELETED)
+    deleted = row.links == 0 and target.endswith(DELETED)
     if deleted:
-        target = target[: -len(_DELETED)]
+        target = target[: -len(DELETED)]
         if target.startswith("/memfd:"):
             kind, target = "memfd", target[1:]
     if kind not in ("file", "memfd"):

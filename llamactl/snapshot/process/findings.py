@@ -79,7 +79,8 @@ def _model(model: ModelMemory) -> Iterator[Finding]:
 def _engine(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     kinds: dict[str, list[str]] = {}
     for file in snapshot.engine or ():
-        kinds.setdefault("libllama" if file.kind == "static" else file.kind, []).append(file.path)
+        kind = {"llama.cpp": "libllama"}.get(file.holds, file.holds) if file.kind == "static" else file.kind
+        kinds.setdefault(kind, []).append(file.path)
     for kind, paths in kinds.items():
         if len(paths) > 1:
             yield Finding(
@@ -90,14 +91,22 @@ def _engine(snapshot: ProcessSnapshot) -> Iterator[Finding]:
 
 
 def _abi(snapshot: ProcessSnapshot) -> Iterator[Finding]:
-    if snapshot.abi is None or snapshot.abi.status != "mismatch":
+    found = snapshot.abi
+    if found is None or found.status != "mismatch":
         return
-    for check in snapshot.abi.structs:
-        if check.differences:
+    # What belongs to the binding can't be had in a version that belongs to it more.
+    remedy = (
+        f"This version of {snapshot.binding.name if snapshot.binding else found.module} brought that engine"
+        " along: take another version, and report it there."
+        if found.own_engine
+        else "Use the version of the binding that belongs to this engine."
+    )
+    for check in found.structs:
+        if check.differences and not check.only_for:
             yield Finding(
                 "abi-mismatch",
-                f"{snapshot.abi.module} has another {check.name} than the engine: {check.differences[0]}",
-                "Use the version of the binding that belongs to this engine.",
+                f"{found.module} has another {check.name} than the engine: {check.differences[0]}",
+                remedy,
             )
 
 

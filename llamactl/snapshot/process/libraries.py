@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+AGENT = "libllamactl-agent.so"
+"""Ours, in programs that ``llamactl trace`` has started."""
+
 # The first prefix that fits decides. Wheels rename libraries, but keep the beginning of the name.
 _PREFIXES = (
-    ("libllama", "engine"), ("libggml", "engine"), ("libmtmd", "engine"),
+    (AGENT, "agent"),
+    ("libllama", "engine"), ("libggml", "engine"), ("libmtmd", "engine"), ("libwhisper", "engine"),
     ("libcuda", "cuda"), ("libcublas", "cuda"), ("libnvidia", "cuda"), ("libnccl", "cuda"),
     ("libcudnn", "cuda"), ("libnvrtc", "cuda"), ("libnvJitLink", "cuda"),
     ("libamdhip64", "rocm"), ("libhip", "rocm"), ("librocblas", "rocm"), ("libhsa", "rocm"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llamactl.snapshot.process.libraries import is_library, is_python, library_role
+from llamactl.snapshot.process.reach import DELETED
 from llamactl.snapshot.process.smaps import Smaps
 
 _ARENA = 64 << 20  # HEAP_MAX_SIZE of glibc's malloc on 64-bit machines
 _KERNEL = frozenset({"[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
 _GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _SHARED_MEMORY = ("/dev/shm/", "/SYSV", "/memfd:", "/dev/zero", "[anon_shmem:")  # noqa: S108 - looked at
-DELETED = " (deleted)"
 
 Role = tuple[str, str]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llamactl.snapshot.process.mapping_roles import DELETED, Role
+from llamactl.snapshot.process.mapping_roles import Role
+from llamactl.snapshot.process.reach import DELETED
 from llamactl.snapshot.process.smaps import Smaps
 
 

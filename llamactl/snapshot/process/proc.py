@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.snapshot.process.reach import mapped_file, within_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,21 @@ class ProcessDir:
             os.close(descriptor)
 
     def path(self, path: str) -> Path:
-        """Return where a path of the process's own mount namespace can be read by us."""
-        return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+        """Return where a path can be read by us, that the process or the kernel told of the process.
+
+        Of a process in a chroot the kernel's paths begin with that chroot (see ``reach``).
+        """
+        own = Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+        try:
+            inside = within_root(path, self.link("root"))
+        except OSError:
+            return own
+        return own if inside == path or own.exists() else Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
+
+    def mapped(self, path: str, device: str, inode: int, piece: tuple[int, int]) -> Path | None:
+        """Return where a file that it has mapped can be read by us, see :func:`reach.mapped_file`."""
+        found = mapped_file(Path(f"/proc/{self.pid}"), path, device, inode, piece)
+        return None if found is None else Path(found)
 
     def alive(self) -> bool:
         """Tell whether the process still exists (a zombie does)."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from llamactl.snapshot.process.elf import Elf, read_elf
+from llamactl.snapshot.process.elf import Elf
+from llamactl.snapshot.process.interpreter import find_program
 from llamactl.snapshot.process.libraries import is_python
 from llamactl.snapshot.process.proc import ProcessDir
 
 _SITE = re.compile(r"^(.*)/lib(?:64)?/python3\.\d+t?/(?:site|dist)-packages/")
 _VERSION = re.compile(r"python(3\.\d+)(t?)")
+_FIRST_WORDS = 3
 _LEVELS = {0xA: "a", 0xB: "b", 0xC: "rc", 0xF: ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """CPython inside of a process. ``prefix`` is of the environment whose packages are mapped."""
+    """CPython inside of a process.
+
+    ``prefix`` is of the environment whose packages are mapped. ``interpreter`` is how it can be started:
+    None where another program has Python inside, such as a frozen application.
+    """
 
     version: str
     free_threaded: bool | None
@@ -34,7 +41,7 @@ def find_python(
     process: ProcessDir,
     executable: str | None,
     command: Iterable[str],
-    files: Iterable[str],
+    files: Mapping[str, Elf | None],
     environment: Mapping[str, str] | None,
 ) -> Python | None:
     """Return the Python of a process, or None when it has none.
@@ -43,16 +50,14 @@ def find_python(
         process: The process.
         executable: Where ``/proc/PID/exe`` points.
         command: Its command line; the first word is how the interpreter was called.
-        files: Paths of mapped files.
+        files: What is mapped of code, by path.
         environment: What it was started with, or None.
     """
-    files = list(files)
-    home = next((path for path in files if path.rpartition("/")[2].startswith("libpython3")), None)
-    if home is None and executable and is_python(executable.rpartition("/")[2]):
-        home = executable
+    program = find_program(executable, files)
+    home = _home(files, executable)
     if home is None:
         return None
-    elf = _elf(process, home)
+    elf = files.get(home)
     prefix = _prefix(process, command, files)
     free = _free_threaded(elf)
     return Python(
@@ -60,17 +65,22 @@ def find_python(
         free_threaded=free,
         gil=_gil(free, environment),
         library=home,
-        interpreter=_interpreter(process, prefix, executable),
+        interpreter=_interpreter(process, prefix, program),
         prefix=prefix,
         virtual_environment=(process.path(prefix) / "pyvenv.cfg").exists() if prefix else None,
     )
 
 
-def _elf(process: ProcessDir, path: str) -> Elf | None:
-    try:
-        return read_elf(process.path(path))
-    except OSError:
-        return None
+def _home(files: Mapping[str, Elf | None], executable: str | None) -> str | None:
+    """Return the file that has CPython in it: by what it exports, by its name only where it can't be read."""
+    for path, elf in files.items():
+        if elf is not None and elf.symbol("Py_GetVersion") is not None:
+            return path
+    unread = [path for path, elf in files.items() if elf is None]
+    home = next((path for path in unread if path.rpartition("/")[2].startswith("libpython3")), None)
+    if home is None and executable in unread and is_python(executable.rpartition("/")[2]):
+        return executable
+    return home
 
 
 def _version(elf: Elf | None, path: str) -> str:
@@ -105,16 +115,33 @@ def _gil(free_threaded: bool | None, environment: Mapping[str, str] | None) -> s
 
 def _prefix(process: ProcessDir, command: Iterable[str], files: Iterable[str]) -> str | None:
     """Return the environment: of the interpreter as it was called, else of the packages that are mapped."""
-    first = next(iter(command), "")
-    if first.startswith("/"):
-        called = Path(first).parent.parent
-        if is_python(Path(first).name) and (process.path(str(called)) / "pyvenv.cfg").exists():
-            return str(called)
+    for word in itertools.islice(command, _FIRST_WORDS):  # The loader may come first.
+        if "/" not in word or not is_python(word.rpartition("/")[2]):
+            continue
+        called = os.path.normpath(f"{_directory(process)}/{word}" if word[0] != "/" else word).rpartition(
+            "/"
+        )[0]
+        prefix = called.rpartition("/")[0]
+        if (process.path(prefix) / "pyvenv.cfg").exists():
+            return prefix
     found = [match[1] for path in files if (match := _SITE.match(path))]
     return max(set(found), key=found.count) if found else None
 
 
-def _interpreter(process: ProcessDir, prefix: str | None, executable: str | None) -> str | None:
-    if prefix and process.path(f"{prefix}/bin/python").exists():
-        return f"{prefix}/bin/python"
-    return executable
+def _directory(process: ProcessDir) -> str:
+    """Return where it works: a relative command was meant from there, if it hasn't moved since."""
+    try:
+        return process.link("cwd")
+    except OSError:
+        return ""
+
+
+def _interpreter(process: ProcessDir, prefix: str | None, program: str | None) -> str | None:
+    if program is None:
+        return None
+    called = f"{prefix}/bin/python" if prefix else program
+    try:
+        same = process.path(called).samefile(process.path(program))
+    except OSError:
+        same = False
+    return called if same else program

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeVar
 
 from llamactl.snapshot.process import file_roles
-from llamactl.snapshot.process.abi import MODULES, AbiCheck, check_abi
+from llamactl.snapshot.process.abi import MODULES, AbiCheck, check_abi, engine_of_process, not_asked
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.background import Background
-from llamactl.snapshot.process.binding import Binding, find_binding
+from llamactl.snapshot.process.binding import REPEATED, Binding, Evidence, find_binding
+from llamactl.snapshot.process.calling_source import calling_sources
+from llamactl.snapshot.process.distributions import owner_of
 from llamactl.snapshot.process.engine_files import EngineFile, engine_files
 from llamactl.snapshot.process.files import OpenFile, read_files
 from llamactl.snapshot.process.gpu_use import GpuUse, find_gpu_use
 from llamactl.snapshot.process.identity import Identity, read_environment, read_identity
+from llamactl.snapshot.process.interpreter import find_program, why_not_asked
 from llamactl.snapshot.process.limits import Limits, read_limits
 from llamactl.snapshot.process.mappings import Mapping as MemoryMapping
 from llamactl.snapshot.process.memory import Memory, sum_memory
 from llamactl.snapshot.process.model_files import read_magic
 from llamactl.snapshot.process.proc import Note, ProcessDir
 from llamactl.snapshot.process.python import Python, find_python
+from llamactl.snapshot.process.python_sources import imported_sources
 from llamactl.snapshot.process.thread_table import ThreadTable, build_table
 from llamactl.snapshot.process.threads import ThreadSample
 
@@ -59,7 +63,7 @@ def inspect_process(
     pid: int,
     sections: Collection[str] = SECTIONS,
     interpreter: str | None = None,
-    modules: Sequence[str] = MODULES,
+    modules: Sequence[str] | None = None,
 ) -> ProcessSnapshot:
     """Look at a process without stopping it.
 
@@ -67,7 +71,7 @@ def inspect_process(
         pid: Its number.
         sections: What to read, of :data:`SECTIONS`.
         interpreter: The Python to ask for the layout of structs; None for the process's own.
-        modules: The binding's modules to ask.
+        modules: The binding's modules to ask; None for those that are known, if the process has imported one.
 
     Raises:
         UsageError: There is no such process.
@@ -86,7 +90,7 @@ class _Inspection:
         self.environment = read_environment(process)
         self.space: AddressSpace | None = None
 
-    def run(self, interpreter: str | None, modules: Sequence[str]) -> ProcessSnapshot:
+    def run(self, interpreter: str | None, modules: Sequence[str] | None) -> ProcessSnapshot:
         needed = {"threads", *_NEED_ADDRESSES}
         sample = self._try("threads", lambda: ThreadSample(self.process), needed)
         reading = Background(lambda: self._try("files", self._files))
@@ -99,14 +103,14 @@ class _Inspection:
             )
         files = reading.result()
         self._add_open_models(files or ())
-        mappings, memory = self._memory()
         python = self._try("python", self._python, needed={"python", "binding", "abi"})
         engine, binding = self._engine(python)
+        mappings, memory = self._memory()
         threads = self._try("threads", lambda: self._threads(sample, engine))
         kinds = [file.kind for file in engine or ()]
         gpu = self._try("gpu", lambda: self._gpu(kinds, files))
         limits = self._try("limits", lambda: read_limits(self.process))
-        abi = self._abi(python, binding, interpreter, modules) if "abi" in self.sections else None
+        abi = self._abi(python, binding, engine, interpreter, modules) if "abi" in self.sections else None
         if self.space:
             self.space.memory.close()
         shown = self.sections
@@ -168,22 +172,24 @@ class _Inspection:
         if self.space is None:
             return None
         identity = self.identity
-        paths = self.space.libraries()
-        return find_python(self.process, identity.executable, identity.command, paths, self.environment)
+        files = self.space.libraries()
+        return find_python(self.process, identity.executable, identity.command, files, self.environment)
 
     def _engine(self, python: Python | None) -> tuple[list[EngineFile] | None, Binding | None]:
-        if self.space is None or not self.sections & {"binding", "abi", "threads", "gpu"}:
+        if self.space is None:
             return None, None
-        libraries = self.space.libraries()
+        space = self.space
+        libraries = space.libraries()
         engine = engine_files(libraries, self.environment)
-        places = self._site_packages(python)
-        return engine, find_binding(libraries, engine, python is not None, places)
-
-    def _site_packages(self, python: Python | None) -> list[Path]:
-        if python is None or python.prefix is None:
-            return []
-        root = self.process.path(python.prefix)
-        return [place for lib in ("lib", "lib64") for place in root.glob(f"{lib}/python3*/*-packages")]
+        space.mark_engine({file.path for file in engine})
+        if not self.sections & {"binding", "abi"}:
+            return engine, None
+        evidence = Evidence(
+            owner=cache(lambda path: owner_of(path, self.process.path)),
+            imported=lambda: imported_sources(space.memory, space.maps),
+            callers=lambda paths: calling_sources(paths, self.process.path),
+        )
+        return engine, find_binding(libraries, engine, python is not None, evidence)
 
     def _threads(
         self, sample: ThreadSample | None, engine: Sequence[EngineFile] | None
@@ -191,7 +197,7 @@ class _Inspection:
         if sample is None:
             return None
         readings = sample.finish()
-        static = next((file.path for file in engine or () if file.kind == "static"), "")
+        static = frozenset(file.path for file in engine or () if file.kind == "static")
         return build_table(self.process, readings, self.space, static, self.environment)
 
     def _gpu(self, kinds: Sequence[str], files: Sequence[OpenFile] | None) -> GpuUse:
@@ -206,16 +212,37 @@ class _Inspection:
         )
 
     def _abi(
-        self, python: Python | None, binding: Binding | None, interpreter: str | None, modules: Sequence[str]
+        self,
+        python: Python | None,
+        binding: Binding | None,
+        engine: Sequence[EngineFile] | None,
+        interpreter: str | None,
+        modules: Sequence[str] | None,
     ) -> AbiCheck | None:
-        environment: Mapping[str, str] | None = self.environment
-        if interpreter is None:
-            if binding is None or python is None or python.interpreter is None:
-                return None
-            if not {"ctypes", "CFFI ABI"} & set(binding.interface.split(" or ")):
-                return None
-            interpreter = python.interpreter
-            if self.identity.uid != os.geteuid():
-                reason = f"not asked: it would run {interpreter} of {self.identity.user} as another user"
-                return AbiCheck("unknown", reason, interpreter, None, None, None, None, ())
-        return check_abi(interpreter, environment, modules)
+        mapped = engine_of_process(engine or ())
+        if interpreter is not None:
+            return check_abi(interpreter, self.environment, modules or MODULES, mapped)
+        if binding is None or python is None or binding.interface not in REPEATED:
+            return None
+        interpreter = python.interpreter
+        reason = self._why_not_asked(python, binding, modules)
+        if interpreter is None or reason:
+            return not_asked(interpreter or python.library, reason, mapped)
+        found = check_abi(interpreter, self.environment, modules or MODULES, mapped)
+        owner = owner_of(found.library, self.process.path) if found.library else None
+        return replace(found, own_engine=owner is not None and owner.name == binding.name)
+
+    def _why_not_asked(self, python: Python, binding: Binding, modules: Sequence[str] | None) -> str:
+        if python.interpreter is None or self.space is None:
+            return f"{self.identity.executable or 'the program'} is no Python interpreter"
+        if modules is None and not any(_is_source(binding.source, module) for module in MODULES):
+            return "none of its modules is known to repeat llama.cpp's structs; --binding MODULE names one"
+        program = find_program(self.identity.executable, self.space.libraries())
+        reason = why_not_asked(self.process, python.interpreter, self.space.readable(program or ""))
+        if not reason and self.identity.uid != os.geteuid():
+            reason = f"it would run {python.interpreter} of {self.identity.user} as another user"
+        return reason
+
+
+def _is_source(source: str | None, module: str) -> bool:
+    return source is not None and source.endswith("/" + module.replace(".", "/") + ".py")

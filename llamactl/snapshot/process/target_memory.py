@@ -1,4 +1,6 @@
-"""Read a few words of a process's memory: allocator headers and thread descriptors, never contents.
+"""Read a process's memory: allocator headers, thread descriptors, and the paths of imported Python files.
+
+Nothing else of it is kept.
 
 ``/proc/PID/mem`` asks for the same permission as ptrace but stops nothing (proc_pid_mem(5)).
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from llamactl.snapshot.process.libraries import is_python, library_role
@@ -16,7 +16,10 @@ _NAMES = (
     (re.compile(r"(hip|hsa|rocm)"), "ROCm"),
     (re.compile(r"iou-(wrk|sqp)"), "kernel (io_uring)"),
 )
-_BY_LIBRARY = {"blas": "BLAS pool", "cuda": "CUDA", "rocm": "ROCm", "vulkan": "Vulkan", "python": "Python"}
+_BY_LIBRARY = {
+    "engine": "engine", "agent": "llamactl's agent", "blas": "BLAS pool", "cuda": "CUDA", "rocm": "ROCm",
+    "vulkan": "Vulkan", "python": "Python",
+}  # fmt: skip
 WORKERS = frozenset({"ggml worker", "libgomp", "libomp", "BLAS pool"})
 
 
@@ -32,7 +35,11 @@ class Thread:
 
 
 def role_of(
-    process: int, reading: Reading, stack: Stack | None, code_file: Callable[[int], str], engine: str
+    process: int,
+    reading: Reading,
+    stack: Stack | None,
+    code_file: Callable[[int], str],
+    engine: Collection[str],
 ) -> tuple[str, str]:
     """Return role and evidence of a thread.
 
@@ -41,7 +48,7 @@ def role_of(
         reading: The thread.
         stack: What its descriptor tells, or None.
         code_file: Finds the file whose code is mapped at an address.
-        engine: File of an extension module that holds llama.cpp itself; empty when there is none.
+        engine: Files that hold llama.cpp inside of something else.
     """
     if reading.thread == process:
         return "main", "its number is the process's"
@@ -57,7 +64,7 @@ def role_of(
     return "unknown", ""
 
 
-def _by_start(stack: Stack, engine: str) -> tuple[str, str]:
+def _by_start(stack: Stack, engine: Collection[str]) -> tuple[str, str]:
     started = f"started by {_name(stack.started_in)}"
     if not stack.maker:
         return _of_file(stack.started_in, engine), started
@@ -69,7 +76,7 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _of_file(path: str, engine: str) -> str:
+def _of_file(path: str, engine: Collection[str]) -> str:
     """Return the role of threads that a file's code starts."""
     name = _name(path)
     if name.startswith("libgomp"):
@@ -78,10 +85,8 @@ def _of_file(path: str, engine: str) -> str:
         return "libomp"
     if name.startswith("libggml-rpc"):
         return "RPC"
-    if name.startswith("libggml") or (engine and path == engine):
+    if name.startswith("libggml") or path in engine:
         return "ggml worker"
-    if name.startswith("libllama"):
-        return "engine"
     if is_python(name):
         return "Python"
     return _BY_LIBRARY.get(library_role(name), "unknown")

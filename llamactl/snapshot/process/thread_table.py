@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
@@ -37,7 +37,7 @@ def build_table(
     process: ProcessDir,
     readings: Sequence[Reading],
     space: AddressSpace | None,
-    engine: str,
+    engine: Collection[str],
     environment: Mapping[str, str] | None,
 ) -> ThreadTable:
     """Join readings and address space.
@@ -46,7 +46,7 @@ def build_table(
         process: The process.
         readings: Its threads.
         space: Its address space, None where it may not be read; roles are unknown then.
-        engine: File of an extension module that holds llama.cpp itself, or an empty text.
+        engine: Files that hold llama.cpp inside of something else.
         environment: What the process was started with, or None.
     """
     roles = [_role(process.pid, reading, space, engine) for reading in readings]
@@ -62,7 +62,7 @@ def build_table(
     return ThreadTable(threads, tuple(pools), _budget(process), most + 1 if most else 0, chosen)
 
 
-def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: str) -> tuple[str, str]:
+def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: Collection[str]) -> tuple[str, str]:
     if space is None:
         return role_of(pid, reading, None, _no_owner, engine)
     maps = space.maps

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.process.libraries import AGENT as NAME
 from llamactl.trace.agent.layout import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAME = "libllamactl-agent.so"
 AUDIT = "LD_AUDIT"
 
 

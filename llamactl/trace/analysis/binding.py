@@ -1,33 +1,25 @@
-"""Which binding a program uses, and what shows it."""
+"""Which binding a program uses, and what shows it: the same words as ``inspect`` has for a process."""
 
 from __future__ import annotations
 
-import mmap
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from llamactl.snapshot.process.distributions import Distribution, owner_of
+from llamactl.snapshot.process.elf import Elf, read_elf
+from llamactl.snapshot.process.interfaces import Interface, compiled_by, looks_up
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.exchange import Exchange
 
-ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_")
-
-
-class BindingKind(Enum):
-    """How Python (or a program without it) gets to llama.cpp."""
-
-    CTYPES = "ctypes"
-    CFFI_ABI = "CFFI, ABI mode"
-    CFFI_API = "CFFI, API mode"
-    CYTHON = "Cython"
-    PYBIND11 = "pybind11"
-    NANOBIND = "nanobind"
-    EXTENSION = "extension module"
-    NATIVE = "native program"
-    DLSYM = "dlsym"
+ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_", "whisper_")
+BindingKind = Interface
+PLACES = 32
+"""More places than this aren't looked at: the busiest tell whose code it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +34,9 @@ class Binding:
         calls: How many calls were recorded.
         evidence: What shows the kind.
         inside: Whether llama.cpp is compiled into the caller; its calls are then no crossings from Python.
+        name: The distribution that installed the caller or, where Python looks the functions up, the code
+            that calls; None when it belongs to none.
+        version: Of the distribution.
     """
 
     kind: BindingKind
@@ -51,16 +46,8 @@ class Binding:
     calls: int
     evidence: str
     inside: bool = False
-
-
-MARKS = (
-    (b"_cffi_backend", BindingKind.CFFI_API),
-    (b"pybind11_", BindingKind.PYBIND11),
-    (b"nanobind", BindingKind.NANOBIND),
-    (b"__pyx_capi__", BindingKind.CYTHON),
-    (b"cython_runtime", BindingKind.CYTHON),
-)
-"""Strings that these tools leave in every module they make."""
+    name: str | None = None
+    version: str | None = None
 
 
 def bindings(exchange: Exchange) -> list[Binding]:
@@ -73,7 +60,12 @@ def bindings(exchange: Exchange) -> list[Binding]:
     calls: Counter[tuple[str, str]] = Counter()
     for nr, count in zip(numbers.tolist(), counts.tolist(), strict=True):
         calls[(exchange.functions[nr].caller, exchange.functions[nr].via)] += count
-    found = [_binding(caller, via, rows, calls[(caller, via)]) for (caller, via), rows in callers.items()]
+    owner = cache(owner_of)
+    found = []
+    for (caller, via), rows in callers.items():
+        files = _python_files(exchange, caller, via) if via == "dlsym" else [caller]
+        owners = (owner(path) for path in files if path.startswith("/"))
+        found.append(_binding(caller, via, rows, calls[(caller, via)], next(filter(None, owners), None)))
     return sorted(found, key=lambda row: (-row.calls, row.caller))
 
 
@@ -82,37 +74,42 @@ def engine_copies(exchange: Exchange) -> list[str]:
     return sorted({function.library for function in exchange.functions if function.name.startswith("llama_")})
 
 
-def _binding(caller: str, via: str, functions: list[Function], calls: int) -> Binding:
+def _python_files(exchange: Exchange, caller: str, via: str) -> Iterable[str]:
+    """Return the files of the Python code that called through this object, the busiest first."""
+    mine = [nr for nr, row in enumerate(exchange.functions) if (row.caller, row.via) == (caller, via)]
+    calls = exchange.calls[np.isin(exchange.calls["nr"], mine)]
+    references, counts = np.unique(calls["text2"][calls["text2"] != 0], return_counts=True)
+    busiest = references[np.argsort(-counts, kind="stable")][:PLACES]
+    places = (exchange.place(int(reference)) for reference in busiest)
+    return dict.fromkeys(place[0] for place in places if place is not None)
+
+
+def _binding(
+    caller: str, via: str, functions: list[Function], calls: int, owner: Distribution | None
+) -> Binding:
     kind, evidence = _kind(caller, via)
     libraries = tuple(sorted({function.library for function in functions}))
-    return Binding(kind, caller, libraries, len(functions), calls, evidence, via == "inner")
+    name, version = (owner.name, owner.version) if owner else (None, None)
+    inside = via == "inner"
+    return Binding(kind, caller, libraries, len(functions), calls, evidence, inside, name, version)
 
 
 def _kind(caller: str, via: str) -> tuple[BindingKind, str]:
     name = Path(caller).name
     if via == "dlsym":
-        if name.startswith("_ctypes."):
-            return BindingKind.CTYPES, f"{name} looks the functions up with dlsym"
-        if name.startswith("_cffi_backend"):
-            return BindingKind.CFFI_ABI, f"{name} looks the functions up with dlsym"
-        return BindingKind.DLSYM, f"{name} looks the functions up with dlsym"
+        return looks_up(name) or BindingKind.DLSYM, f"{name} looks the functions up with dlsym"
     how = "has llama.cpp inside" if via == "inner" else "is linked to the library"
-    mark = _mark(caller)
+    elf = _read(caller)
+    mark = compiled_by(elf) if elf is not None else None
     if mark is not None:
-        return mark[0], f"{name} {how}, and contains {mark[1]}"
-    if via == "inner" or ".cpython-" in name or ".abi3." in name:
+        return mark[0], f'{name} {how}, and contains "{mark[1]}"'
+    if elf.exports_python() if elf is not None else ".cpython-" in name or ".abi3." in name:
         return BindingKind.EXTENSION, f"{name} {how}"
     return BindingKind.NATIVE, f"{name} {how}"
 
 
-def _mark(path: str) -> tuple[BindingKind, str] | None:
-    """Look into the object's file for what the known tools leave there."""
+def _read(path: str) -> Elf | None:
     try:
-        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content.find(b"PyInit_") < 0:
-                return None
-            return next(
-                ((kind, f'"{mark.decode()}"') for mark, kind in MARKS if content.find(mark) >= 0), None
-            )
-    except (OSError, ValueError):
+        return read_elf(Path(path))
+    except OSError:
         return None

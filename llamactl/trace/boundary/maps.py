@@ -9,17 +9,20 @@ from pathlib import Path
 from llamactl.errors import LlamactlError
 from llamactl.snapshot.proc_text import maps_lines
 from llamactl.snapshot.process.address_ranges import AddressRanges
+from llamactl.snapshot.process.reach import mapped_file
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One mapping of a file; ``path`` is as the process sees it."""
+    """One mapping of a file; ``path``, ``device`` and ``inode`` are as ``maps`` has them."""
 
     start: int
     end: int
     offset: int
     executable: bool
     path: str
+    device: str = ""
+    inode: int = 0
 
 
 class ProcessMaps:
@@ -43,10 +46,19 @@ class ProcessMaps:
             if not data:
                 raise LlamactlError(f"can't read the mappings of process {pid}: it has ended")
         self.pieces = [
-            Piece(line.start, line.end, line.offset, line.rights[2:3] == "x", os.fsdecode(line.path))
+            Piece(
+                line.start,
+                line.end,
+                line.offset,
+                line.rights[2:3] == "x",
+                os.fsdecode(line.path),
+                line.device,
+                line.inode,
+            )  # fmt: skip
             for line in maps_lines(data)
             if line.path.startswith(b"/")
         ]
+        self._readable: dict[str, Path] = {}
         self._ranges = AddressRanges((piece.start, piece.end) for piece in self.pieces)
 
     def find(self, address: int) -> Piece | None:
@@ -63,5 +75,10 @@ class ProcessMaps:
         return [piece for piece in self.pieces if piece.executable and piece.path == path]
 
     def readable(self, path: str) -> Path:
-        """Return where we can read the process's file: it may live in a mount namespace of its own."""
-        return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+        """Return where we can read exactly the file that is mapped under this path (see ``reach``)."""
+        if path not in self._readable:
+            piece = next((piece for piece in self.pieces if piece.path == path), None)
+            process = Path(f"/proc/{self.pid}")
+            found = piece and mapped_file(process, path, piece.device, piece.inode, (piece.start, piece.end))
+            self._readable[path] = Path(found) if found else process / "root" / path.lstrip("/")
+        return self._readable[path]

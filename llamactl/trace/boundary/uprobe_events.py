@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
@@ -44,16 +44,20 @@ class UprobeEvents:
         try:
             self._remove_stale()
             for letter, event, places in (("p", "enter", enter), ("r", "leave", leave)):
-                name = f"{letter}:{self._group}/{event}{self._suffix}"
-                for path, offset in sorted(places):
-                    self._write(f"{name} {path}:{offset:#x}")
+                self._define(f"{letter}:{self._group}/{event}{self._suffix}", places)
             self.ids = (self._id("enter"), self._id("leave") if leave else 0)
         except OSError as error:
             self.close()
             raise LlamactlError(
                 f"can't define uprobes: {error.strerror}",
-                "The kernel needs CONFIG_UPROBE_EVENTS, and the paths no spaces.",
+                "The kernel needs CONFIG_UPROBE_EVENTS.",
             ) from error
+
+    def _define(self, name: str, places: set[tuple[str, int]]) -> None:
+        with ExitStack() as opened:
+            shown = {path: _without_spaces(path, opened) for path, _ in places}
+            for path, offset in sorted(places):
+                self._write(f"{name} {shown[path]}:{offset:#x}")
 
     def _write(self, line: str) -> None:
         handle = os.open("uprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, dir_fd=self._directory)
@@ -86,6 +90,15 @@ class UprobeEvents:
             self._remove(self._group, self._suffix)
             os.close(self._directory)
             self._directory = -1
+
+
+def _without_spaces(path: str, opened: ExitStack) -> str:
+    """Return a name of the file for the kernel, which ends a path at a space; it lasts until ``opened`` closes."""
+    if path.isprintable() and not re.search(r"\s", path):
+        return path
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    opened.callback(os.close, handle)
+    return f"/proc/self/fd/{handle}"
 
 
 def _open_tracefs() -> int:

@@ -8,15 +8,28 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import llamactl
+from llamactl.render.inspect_engine import abi_lines
 from llamactl.snapshot.process import abi
-from llamactl.snapshot.process.abi import check_abi, compare_layouts, find_layouts
+from llamactl.snapshot.process.abi import (
+    AbiCheck,
+    Engine,
+    StructCheck,
+    check_abi,
+    compare_layouts,
+    find_layouts,
+)
+from llamactl.snapshot.process.findings import find_findings
+from llamactl.snapshot.process.snapshot import inspect_process
 
+Start = Callable[..., "subprocess.Popen[str]"]
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -121,6 +134,38 @@ def test_a_cffi_binding(tmp_path: Path, library: Path) -> None:
     differences = {check.name: check.differences for check in found.structs}
     assert differences["llama_logit_bias"] == ()
     assert "p: missing in the binding" in differences["llama_token_data"]
+
+
+def test_a_struct_for_training_is_a_note(tmp_path: Path, library: Path) -> None:
+    """What generates no text harms nobody who generates text."""
+    environment = binding(tmp_path, library, ', ("logits", types.c_void_p)')
+    with (tmp_path / "own_binding.py").open("a") as file:
+        file.write(
+            "class llama_opt_params(types.Structure):\n    _fields_ = [('n_ctx_train', types.c_uint32)]\n"
+        )
+    found = check_abi(sys.executable, environment, ["own_binding"])
+    assert found.status == "match"
+    (check,) = [check for check in found.structs if check.differences]
+    assert (check.name, check.only_for) == ("llama_opt_params", "training")
+    assert any("llama_opt_params (only training uses it): size" in line for line in abi_lines(found))
+
+
+def test_the_engine_that_is_mapped_is_the_one_compared_with(tmp_path: Path, library: Path) -> None:
+    """Asked in a process of its own the binding may load another library than the process has."""
+    environment = binding(tmp_path, library, ', ("logits", types.c_void_p)')
+    mapped = Engine("/elsewhere/libllama.so", "9.9.9", "9.9.9", "")
+    found = check_abi(sys.executable, environment, ["own_binding"], mapped)
+    assert (found.status, found.library) == ("unknown", "/elsewhere/libllama.so")
+    assert "engine 9.9.9 isn't in llamactl's table" in found.reason
+
+
+@pytest.mark.parametrize(("own", "remedy"), [(True, "report it there"), (False, "belongs to this engine")])
+def test_the_remedy_for_a_mismatch_can_be_followed(start: Start, own: bool, remedy: str) -> None:
+    snapshot = inspect_process(start("wait_with.py", "json").pid, ("abi",))
+    wrong = StructCheck("llama_batch", 1, 2, ("size: 1 byte in the binding, 2 in the engine",))
+    mismatch = AbiCheck("mismatch", "", "python", "m", "ctypes", None, None, (wrong,), own)
+    (finding,) = find_findings(replace(snapshot, abi=mismatch))
+    assert finding.code == "abi-mismatch" and remedy in finding.remedy
 
 
 def test_what_cannot_be_asked_is_unknown(tmp_path: Path) -> None:
