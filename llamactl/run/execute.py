@@ -19,6 +19,7 @@ from llamactl.run.request import Request
 from llamactl.run.room import check_room
 from llamactl.run.template import Renderer
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
+from llamactl.snapshot.cpu_wait import CpuWaits, cpu_moment, waits_between
 from llamactl.snapshot.memory import ProcessMemory, process_memory
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ def _generate(
         tokenized = perf_counter_ns()
         check_prompt(context, len(tokens))
         listener.on_ready(settings, len(tokens))
+        before = cpu_moment()
         done, written = _run(context, sampler, tokens, request, listener)
+        waits = waits_between(before, cpu_moment())
         # What only the report needs is imported when the text is out: the first token comes sooner.
         from llamactl.run.marks import mark_phases
         from llamactl.run.timing import Steps
@@ -139,7 +142,7 @@ def _generate(
             start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
         )
         mark_phases(steps, done)
-        report = _report(model, context, sampler, request, budget, warnings, steps, done, written)
+        report = _report(model, context, sampler, request, budget, waits, warnings, steps, done, written)
         return report, perf_counter_ns()
 
 
@@ -178,6 +181,7 @@ def _report(
     sampler: Sampler,
     request: Request,
     budget: CpuBudget,
+    waits: CpuWaits | None,
     warnings: _Warnings,
     steps: Steps,
     done: Generated,
@@ -200,6 +204,7 @@ def _report(
         timings=timings(steps, done),
         memory=memory_facts(request.model, memory, context),
         cpu_budget=budget,
+        cpu_waits=waits,
         versions=versions(),
         warnings=tuple(warnings.texts),
     )

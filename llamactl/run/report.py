@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llamactl.engine import BufferMemory
 from llamactl.snapshot.cpu_budget import CpuBudget
+from llamactl.snapshot.cpu_wait import CpuWaits
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,10 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run. ``text`` is what the model wrote; it is kept only for whoever asks for a document."""
+    """One run. ``text`` is what the model wrote; it is kept only for whoever asks for a document.
+
+    ``cpu_waits`` is of the prompt and the tokens; None where the kernel doesn't count it.
+    """
 
     text: str
     finish_reason: str
@@ -149,5 +153,6 @@ class RunReport:
     timings: Timings
     memory: Memory
     cpu_budget: CpuBudget
+    cpu_waits: CpuWaits | None
     versions: Versions
     warnings: tuple[str, ...]

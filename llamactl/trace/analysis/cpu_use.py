@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from llamactl.snapshot.cpu_budget import parse_cpu_list
+from llamactl.snapshot.cpu_wait import notable
 from llamactl.trace.analysis.cpu_time import (
     ALL,
     RAN,
@@ -24,9 +25,6 @@ from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.scheduling import Counter, Scheduling
 
-NOTABLE_SHARE = 0.2
-"""Being held up for less of the time isn't worth a word: other programs run now and then."""
-LEAST_NS = 20_000_000
 BY_QUOTA = 0.25
 """Throttling of this much of the time held up is what did it."""
 FREE_FOR_WAITING = 0.5
@@ -163,7 +161,7 @@ def cpu_use(
 
 
 def _notable(row: CpuRow) -> bool:
-    return row.share >= NOTABLE_SHARE and row.held_up_ns >= LEAST_NS
+    return notable(row.held_up_ns, row.share)
 
 
 @dataclass(frozen=True, slots=True)
