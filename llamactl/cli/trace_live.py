@@ -63,7 +63,7 @@ def _records_after(capture: Capture, seen: int) -> NDArray[np.void]:
     """Return the records from number ``seen`` on, ordered as calls returned."""
     parts = []
     position = 0
-    for chunk in capture.chunks():
+    for chunk in capture.raw_chunks():
         if position + len(chunk) > seen:
             parts.append(chunk[max(seen - position, 0) :])
         position += len(chunk)

@@ -84,8 +84,8 @@ class Views:
         from llamactl.render.trace_log import log_lines
         from llamactl.trace.analysis.events import read_events
 
-        begin = min((int(chunk["start"].min()) for chunk in capture.chunks() if len(chunk)), default=0)
-        self._write(self._report, (f"{line}\n" for line in log_lines(read_events(capture, selection), begin)))
+        lines = log_lines(read_events(capture, selection), capture.begin_ns)
+        self._write(self._report, (f"{line}\n" for line in lines))
 
     def follower(self, path: Path, selection: Selection) -> Follower:
         """Return what shows a recording while it runs."""

@@ -105,7 +105,7 @@ static void abandon(struct thread * t, unsigned d) {
     t->abandoned |= 1u << d;
     if (d >= t->base) {
         struct record * frame = t->slot->frames + d;
-        ring_put(frame, frame->head | FLAG_NO_EXIT << 8);
+        ring_put(frame, frame->head | (FLAG_NO_EXIT | FLAG_LEFT) << 8);
         frame->head = 0;
     }
 }

@@ -22,7 +22,8 @@ enum {
     FLAG_TEXT_CUT = 4,
     FLAG_HELD = 8,
     FLAG_RELEASED = 16,
-    FLAG_INNER = 32
+    FLAG_INNER = 32,
+    FLAG_LEFT = 64
 };
 enum { GIL_RELEASED = 0, GIL_WAITED = 1 };
 enum { CPU_UNKNOWN = 0xFFFF };

@@ -51,6 +51,7 @@ static void give_up_frames(struct tracer * tracer, struct task * task, uint64_t 
     struct frames * frames = task->frames;
     for (uint32_t i = frames ? frames->count : 0; i-- > 0;) {
         if (frames->rows[i].slot <= slot) {
+            frames->rows[i].record.flags |= FLAG_LEFT;
             frame_lost(tracer, task, &frames->rows[i]);
         }
         if (frames->rows[i].slot == slot) {
@@ -143,6 +144,7 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
     kept->record.start = now_ns();
     if (!caught) {
         b->unrecorded++;
+        kept->record.flags |= FLAG_LEFT;
         frame_lost(tracer, task, kept);
         if (frame) {
             frames_remove(task->frames, task->frames->count - 1);
@@ -205,6 +207,7 @@ static bool returned(struct tracer * tracer, struct task * task,
     }
     for (uint32_t i = frames->count; i-- > search.index + 1;) {
         if (frames->rows[i].slot < search.slot) {
+            frames->rows[i].record.flags |= FLAG_LEFT;
             frame_lost(tracer, task, &frames->rows[i]);
             frames_remove(frames, i);
         }

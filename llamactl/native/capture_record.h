@@ -29,6 +29,7 @@ enum record_flag {
     FLAG_NO_EXIT = 1,
     FLAG_NO_ENTRY = 2,
     FLAG_TEXT_CUT = 4,
+    FLAG_LEFT = 64,        /* with NO_EXIT: not open, but its end wasn't seen */
     FLAG_ENTRY_ONLY = 128, /* never in a capture: the strings of a call that perf records */
 };
 

@@ -69,6 +69,7 @@ static bool is_inner(struct perf * perf, struct task * task, uint64_t slot, uint
             return true;
         }
         if (frame->slot <= slot) {
+            frame->record.flags |= FLAG_LEFT;
             lost(perf, frame);
         }
         if (frame->slot == slot) {
@@ -121,6 +122,7 @@ static void entered(struct perf * perf, struct task * task, const struct sample 
     begin(frame, sample, caller);
     frame_keep(frame, &state);
     if (point->endless) {
+        frame->record.flags |= FLAG_LEFT;
         lost(perf, frame);
     }
 }

@@ -252,9 +252,21 @@ static void kill_one(struct task * task, void * data) {
     kill(task->tid, SIGKILL);
 }
 
+/* What is under way when recording ends is known to have lasted until then. */
+static void give_up_call(struct task * task, void * data) {
+    if (task->in_call) {
+        uint8_t flags = task->flags;
+        task->flags |= FLAG_NO_EXIT;
+        record_call(data, task, 0, task->start);
+        task->flags = flags;
+        task->in_call = true;
+    }
+}
+
 static void obey(struct tracer * tracer) {
     switch (atomic_exchange(&tracer->request, REQUEST_NONE)) {
     case REQUEST_PASS:
+        task_each(&tracer->tasks, give_up_call, tracer);
         tracer->recording = false;
         tracer->passing = true;
         watch_end(tracer);

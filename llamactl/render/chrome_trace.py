@@ -86,11 +86,11 @@ def _phase_slices(report: TraceReport, phases: Phases, begin: int) -> Iterator[d
     if not len(phases.start) or not report.processes:
         return
     pid = report.processes[0].pid
-    last = begin + int(report.length_s * 1e9)
     yield _name("thread_name", pid, PHASE_TRACK, "phases")
     columns = zip(phases.start.tolist(), phases.end.tolist(), phases.number.tolist(), strict=True)
-    for start, end, number in columns:
-        yield _slice(phases.names[number], "phase", pid, PHASE_TRACK, start - begin, min(end, last) - start)
+    for row, (start, end, number) in enumerate(columns):
+        item = _slice(phases.names[number], "phase", pid, PHASE_TRACK, start - begin, end - start)
+        yield {**item, "args": {"unfinished": True}} if phases.is_open(row) else item
 
 
 def _item(event: Event, begin: int) -> dict[str, Any] | None:
@@ -103,6 +103,8 @@ def _item(event: Event, begin: int) -> dict[str, Any] | None:
             item = _slice(event.name, category, event.pid, event.tid, start, event.duration_ns)
         if event.call:
             item["args"] = {"call": call_text(event.call), "phase": event.phase}
+        if event.unfinished:
+            item.setdefault("args", {})["unfinished"] = True
         return item
     if event.kind in {Kind.TASK, Kind.SIGNAL, Kind.LOST}:
         return {**_instant(event, category, start), "args": dict(event.facts)}
@@ -128,7 +130,8 @@ def _asynchronous(event: Event, begin: int) -> Iterator[dict[str, Any]]:
         "pid": event.pid,
         "tid": event.tid,
     }
-    yield {"ph": "b", **both, "ts": _microseconds(start)}
+    marked = {"args": {"unfinished": True}} if event.unfinished else {}
+    yield {"ph": "b", **both, "ts": _microseconds(start), **marked}
     yield {"ph": "e", **both, "ts": _microseconds(start + (event.duration_ns or 0))}
 
 

@@ -147,11 +147,15 @@ def _gil_lines(facts: ExchangeFacts) -> Iterator[str]:
     computing = found.held_computing + found.released_computing
     yield f"released in {count_text(found.released_computing)} of {count_text(computing)} computing calls"
     if found.wait_max_ns:
-        yield f"{time_text(found.wait_total_ns)} waited to take it back, {time_text(found.wait_max_ns)} at most"
+        still = f"; {found.unfinished_waits} unfinished" if found.unfinished_waits else ""
+        yield (
+            f"{time_text(found.wait_total_ns)} waited to take it back, {time_text(found.wait_max_ns)} at most{still}"
+        )
     held = [row for row in found.functions if row.longest_hold_ns]
     if held:
         longest = max(held, key=lambda row: row.longest_hold_ns or 0)
-        yield f"longest hold inside a call: {time_text(longest.longest_hold_ns)} in {longest.name}"
+        still = " (unfinished)" if longest.unfinished else ""
+        yield f"longest hold inside a call: {time_text(longest.longest_hold_ns)} in {longest.name}{still}"
 
 
 def slow_text(report: TraceReport) -> list[str]:

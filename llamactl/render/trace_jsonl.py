@@ -26,6 +26,7 @@ def event_object(event: Event) -> dict[str, Any]:
         "name": event.name,
         "start_ns": event.start_ns,
         "duration_ns": event.duration_ns,
+        "unfinished": event.unfinished,
         "pid": event.pid,
         "tid": event.tid,
         "phase": event.phase,

@@ -52,4 +52,5 @@ def _fact(name: str, value: int | str) -> str:
 def _duration(event: Event) -> str:
     if event.duration_ns is None:
         return " <unfinished>" if event.call else ""
-    return f" <{event.duration_ns / 1e9:.6f}>"
+    seconds = f"{event.duration_ns / 1e9:.6f}"
+    return f" <unfinished after {seconds}>" if event.unfinished else f" <{seconds}>"

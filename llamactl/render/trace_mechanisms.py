@@ -41,7 +41,11 @@ def _calls(report: TraceReport) -> Mechanism:
         f"{count_text(total)} ({listed}{' …' if len(report.calls) > 3 else ''})" if total else "none recorded"
     ]
     if total:
-        lines.append(f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed")
+        still = sum(row.unfinished for row in report.threads)
+        lines.append(
+            f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed"
+            f"{f'; {count_text(still)} unfinished' if still else ''}"
+        )
     explanation = (
         "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"
         " microsecond to enter, and whatever it waits for."
@@ -104,6 +108,7 @@ def _locks(report: TraceReport) -> Mechanism:
         return Mechanism("Locks", ("no futex wait recorded (-e trace=futex adds them)",), NONE, explanation)
     lines = [
         f"{row.name}: {counted(row.waits, 'wait')}, {time_text(row.waited_ns)}, {counted(row.threads, 'thread')}"
+        f"{f', {row.unfinished} unfinished' if row.unfinished else ''}"
         for row in waited[:4]
     ]
     return Mechanism("Locks", tuple(lines), OK, explanation)

@@ -51,7 +51,7 @@ def _head(report: TraceReport) -> str:
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
-        f"{row.name} {time_text(row.wall_s * 1e9)}"
+        f"{row.name} {time_text(row.wall_s * 1e9)}{' (unfinished)' if row.unfinished else ''}"
         for row in report.phases
         if row.wall_s is not None and row.name != OUTSIDE
     ]
@@ -115,7 +115,8 @@ def _first_token(report: TraceReport) -> str:
     if split is None:
         return ""
     parts = ", ".join(f"{name} {seconds:.3f}" for name, seconds in split.parts if seconds >= 0.0005)
-    text = f"First token after {split.total_s:.3f} s ({parts})"
+    head = "No first token within" if split.unfinished else "First token after"
+    text = f"{head} {split.total_s:.3f} s ({parts})"
     return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"
 
 

@@ -22,7 +22,7 @@ from llamactl.trace.analysis.report import TraceReport
 _EVENTS = """
 CREATE TABLE events (
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, start_ns INTEGER NOT NULL,
-  duration_ns INTEGER, pid INTEGER NOT NULL, tid INTEGER NOT NULL, phase TEXT,
+  duration_ns INTEGER, unfinished INTEGER NOT NULL, pid INTEGER NOT NULL, tid INTEGER NOT NULL, phase TEXT,
   path TEXT, result INTEGER, error TEXT, facts TEXT NOT NULL  -- a JSON object
 ) STRICT
 """
@@ -95,14 +95,17 @@ def _write_events(database: sqlite3.Connection, events: Iterable[Event]) -> None
     rows = map(_event_row, events)
     while batch := list(islice(rows, _BATCH)):
         marks = ", ".join("?" * len(batch[0]))
-        columns = "kind, name, start_ns, duration_ns, pid, tid, phase, path, result, error, facts"
+        columns = "kind, name, start_ns, duration_ns, unfinished, pid, tid, phase, path, result, error, facts"
         database.executemany(f"INSERT INTO events ({columns}) VALUES ({marks})", batch)  # noqa: S608
     database.execute("CREATE INDEX events_by_name ON events (name)")
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:
     item = event_object(event)
-    known = [item.pop(key) for key in ("kind", "name", "start_ns", "duration_ns", "pid", "tid", "phase")]
+    known = [
+        item.pop(key)
+        for key in ("kind", "name", "start_ns", "duration_ns", "unfinished", "pid", "tid", "phase")
+    ]
     path, result, error = item.pop("path", None), item.pop("result", None), item.pop("error", None)
     if isinstance(result, dict):
         result = result.get("fd")

@@ -99,7 +99,8 @@ _FAULTS = (Column("minor", _nonzero("minor_faults")), Column("major", _nonzero("
 TABLES = (
     Table("phases", "By phase", (
         Column("phase", _name(10), left=True), Column("times", _nonzero("intervals")),
-        Column("wall s", _seconds("wall_s")), Column("calls", _count("count")),
+        Column("wall s", _seconds("wall_s")), Column("unfinished", _nonzero("unfinished")),
+        Column("calls", _count("count")),
         Column("errors", _nonzero("errors")),
         Column("in calls", _ns("total_ns")), Column("read", _bytes("read_bytes")),
         *_FAULTS,
@@ -111,7 +112,8 @@ TABLES = (
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("bytes", _bytes("bytes")),
     )),
     Table("functions", "By function of llama.cpp", (
-        Column("function", _name(30), left=True), Column("count", _count("count")), Column("total", _ns("total_ns")),
+        Column("function", _name(30), left=True), Column("count", _count("count")),
+        Column("unfinished", _nonzero("unfinished")), Column("total", _ns("total_ns")),
         Column("mean", _ns("mean_ns")), Column("max", _ns("max_ns")), Column("GIL held", _nonzero("gil_held")),
         Column("called at", _called_at, left=True),
     )),
@@ -127,7 +129,7 @@ TABLES = (
     )),
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),
-        Column("opens", _nonzero("opens")),
+        Column("opens", _nonzero("opens")), Column("unfinished", _nonzero("unfinished")),
         Column("read", _bytes("read_bytes")), Column("written", _bytes("written_bytes")),
         Column("mapped", _bytes("mapped_bytes")), Column("time", _ns("total_ns")),
     )),
@@ -145,7 +147,7 @@ TABLES = (
         Column("thread", _name(16), left=True), Column("role", _plain("role"), left=True),
         Column("tid", _plain("tid")),
         Column("from s", _seconds("begin_s")), Column("to s", _seconds("end_s")),
-        Column("calls", _count("count")),
+        Column("calls", _count("count")), Column("unfinished", _nonzero("unfinished")),
         Column("in calls", _ns("calls_ns")), Column("blocked", _ns("blocked_ns")),
     )),
     Table("processes", "Processes", (
@@ -158,7 +160,7 @@ TABLES = (
     )),
     Table("futexes", "Futex, by what is waited for", (
         Column("waited for", _name(20), left=True), Column("calls", _count("count")),
-        Column("waits", _count("waits")),
+        Column("waits", _count("waits")), Column("unfinished", _nonzero("unfinished")),
         Column("waited", _ns("waited_ns")), Column("words", _count("words")),
         Column("threads", _count("threads")),
     )),
@@ -228,11 +230,16 @@ def table_text(report: TraceReport, table: Table) -> str:
     if not rows:
         return f"{table.title}: nothing recorded\n"
     shown = rows[: table.limit]
-    cells = [[column.cell(row) for column in table.columns] for row in shown]
-    used = [index for index in range(len(table.columns)) if any(line[index] for line in cells)]
-    lines = [[line[index] for index in used] for line in cells]
+    columns, lines = _with_content(table.columns, shown)
     more = f"(+{len(rows) - len(shown)} more; --format json has them all)\n" if len(rows) > len(shown) else ""
-    return f"{table.title}\n{_aligned([table.columns[index] for index in used], lines)}\n{more}"
+    return f"{table.title}\n{_aligned(columns, lines)}\n{more}"
+
+
+def _with_content(columns: tuple[Column, ...], rows: list[Any]) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns with any content, and the cells of the rows."""
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    used = [index for index in range(len(columns)) if not cells or any(line[index] for line in cells)]
+    return [columns[index] for index in used], [[line[index] for index in used] for line in cells]
 
 
 def _aligned(columns: list[Column], lines: list[list[str]]) -> str:
@@ -254,18 +261,16 @@ def _aligned(columns: list[Column], lines: list[list[str]]) -> str:
 
 
 def table_markdown(report: TraceReport, table: Table) -> str:
-    """Return a table in Markdown."""
+    """Return a table in Markdown; columns without any content are left out."""
     from tabulate import tabulate
 
-    cells = [
-        [column.cell(row).replace("|", "\\|") for column in table.columns]
-        for row in rows_of(report, table)[: table.limit]
-    ]
+    columns, lines = _with_content(table.columns, rows_of(report, table)[: table.limit])
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     text = tabulate(
         cells,
-        [column.title for column in table.columns],
+        [column.title for column in columns],
         tablefmt="pipe",
-        colalign=["left" if column.left else "right" for column in table.columns] if cells else None,
+        colalign=["left" if column.left else "right" for column in columns] if cells else None,
         disable_numparse=True,
     )
     return f"### {table.title}\n\n{text}\n"

@@ -15,6 +15,7 @@ from llamactl.trace import sampler
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, catch_started
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
+from llamactl.trace.capture.span import Span
 from llamactl.trace.engines.base import Batch, Command, Engine, Options
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 INTERRUPTS_TO_KILL = 2
 LOOKS_FOR_REGIONS = 10
+FULL = ("limit", "error")
+"""Ends at which nothing more may be kept."""
 
 
 def record(
@@ -83,6 +86,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
+    _span: Span = field(default_factory=Span)
     _cpu_before: float = 0.0
     _read_before: int = 0
     _next_sample: float = 0.0
@@ -116,12 +120,13 @@ class _Session:
         more = True
         while more:
             finished = self.engine.state().finished
-            batch = self.engine.poll(0 if finished else POLL_S)
+            batch = self.engine.poll(0 if finished else self._span.time_left(self.options.duration_s, POLL_S))
             self._keep(batch)
             self._between(finished)
             more = batch is not None or not finished  # What was recorded last may fill several batches.
         self._read_marks()
         if not self._stopping:
+            self._span.end()
             self._write(self.scheduling.finish(self.writer))
         self._from_agent(self.agent.finish)
         return self._close()
@@ -163,6 +168,7 @@ class _Session:
             if self.options.calls and self.options.breakpoints:
                 self._calls = catch_started(self.engine, self.agent.stand_down)
             self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
+            self._span.begin()
             self._forget_write_end()
         else:
             if self.target == os.getpid():
@@ -175,6 +181,7 @@ class _Session:
             self.engine.attach(self.target)
             if self._calls is not None:
                 self._calls.attached()
+            self._span.begin()
             for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
                 self._write(look(self.target, self.writer))
         if self.options.sample_s:
@@ -193,7 +200,7 @@ class _Session:
             self._marks.close_write_end()
 
     def _keep(self, batch: Batch | None) -> None:
-        if batch is None or self._error is not None or self._stopping:
+        if batch is None or self._error is not None or self._ended in FULL:
             return
         base = self.writer.add_arena(batch.strings) if len(batch.strings) else 0
         for name in ("text", "text2"):
@@ -203,7 +210,8 @@ class _Session:
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
         self.family.follow(batch.records)
-        records = self.agent.translate(batch.records, self.writer)
+        # What the engine still had when recording ended belongs to it, as far as it had begun.
+        records = self._span.cut(self.agent.translate(batch.records, self.writer))
         self._write(records if self._calls is None else self._calls.translate(records, self.writer))
 
     def _write(self, records: Any) -> None:
@@ -227,7 +235,7 @@ class _Session:
     def _between(self, finished: bool) -> None:
         """What is done a few times a second: samples, marks, limits, progress."""
         now = time.monotonic()
-        elapsed = now - self._begin
+        elapsed = self._span.length_s()
         if not finished and self.options.sample_s and now >= self._next_sample and not self._stopping:
             self._sample(self.engine.state().pid)
             self._next_sample = now + self.family.pause_s(self.options.sample_s)
@@ -243,7 +251,7 @@ class _Session:
         if not self._stopping:
             self._from_agent(self.agent.drain)
         options = self.options
-        if options.duration_s is not None and elapsed >= options.duration_s:
+        if options.duration_s is not None and elapsed >= options.duration_s and not finished:
             self._stop("duration")
         if options.limit_records is not None and self._records >= options.limit_records:
             self._stop("limit")
@@ -278,6 +286,7 @@ class _Session:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
             return
+        self._span.end()
         self._write(self.scheduling.finish(self.writer))
         self._from_agent(self.agent.finish)
         # What the program did up to here is known only with a sample behind it.
@@ -320,7 +329,7 @@ class _Session:
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
             facts["files_left"] = files_left(Capture.open(self.writer.path))
-            self.writer.metadata(facts)
+            self.writer.metadata({**facts, **self._span.metadata()})
         self.writer.close(complete)
         return result
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, ends, finished, outermost, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, ends, outermost, starts, timed
 from llamactl.trace.capture.record import Kind
 
 OUTSIDE = -1
@@ -22,13 +22,13 @@ def owners(exchange: Exchange, records: NDArray[np.void]) -> IntArray:
     """Return for each record the index in ``exchange.calls`` of the call it began in, ``OUTSIDE`` for none.
 
     Args:
-        exchange: The calls; one that never ended owns nothing.
+        exchange: The calls; one whose end was lost owns nothing.
         records: Records of any kind.
     """
     result = np.full(len(records), OUTSIDE, np.int64)
     calls = exchange.calls
     for tid in np.intersect1d(records["tid"], calls["tid"]):
-        moments, owner = _timeline(calls, np.flatnonzero((calls["tid"] == tid) & finished(calls)))
+        moments, owner = _timeline(calls, np.flatnonzero((calls["tid"] == tid) & timed(calls)))
         mine = np.flatnonzero(records["tid"] == tid)
         place = np.searchsorted(moments, starts(records[mine]), "right") - 1
         inside = place >= 0
@@ -45,7 +45,7 @@ def woken_by(exchange: Exchange, records: NDArray[np.void]) -> IntArray:
     """
     result = owners(exchange, records)
     calls = exchange.calls
-    outer = np.flatnonzero(outermost(calls) & finished(calls))
+    outer = np.flatnonzero(outermost(calls) & timed(calls))
     # A thread that lets the GIL go runs Python, and the first thread of a process is nobody's worker.
     others = np.isin(records["tid"], np.union1d(calls["tid"], exchange.gil["tid"]))
     workers = np.flatnonzero(~others & (records["tid"] != records["pid"]))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.crossings import DECODES
-from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, finished, outermost, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, outermost, starts, timed
 
 FIRST, LAST = 0, 1
 ENGINE = ("libllama", "libggml", "libmtmd")
@@ -109,7 +109,7 @@ def groups_of(
     own = np.full(len(touches), How.WRITTEN)
     own[_inside(touches, _named(exchange, SAMPLERS))] = How.SAMPLER
     own[_inside(touches, _named(exchange, RESTORES))] = How.RESTORED
-    called_in = _inside(touches, exchange.calls[outermost(exchange.calls) & finished(exchange.calls)])
+    called_in = _inside(touches, exchange.calls[outermost(exchange.calls) & timed(exchange.calls)])
     keys = []
     for reader, caller, use, inside in zip(
         touches["text"].tolist(), touches["text2"].tolist(), own.tolist(), called_in.tolist(), strict=True
@@ -143,7 +143,7 @@ def _whole(key: Key, rows: NDArray[np.void]) -> Key:
 
 
 def _named(exchange: Exchange, names: tuple[str, ...]) -> NDArray[np.void]:
-    calls: NDArray[np.void] = exchange.calls[exchange.named(*names) & finished(exchange.calls)]
+    calls: NDArray[np.void] = exchange.calls[exchange.named(*names) & timed(exchange.calls)]
     return calls
 
 

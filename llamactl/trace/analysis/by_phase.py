@@ -26,6 +26,8 @@ class PhaseRow:
     """System calls."""
     intervals: int | None
     wall_s: float | None
+    unfinished: int
+    """Intervals that were still open when recording ended: ``wall_s`` has what was seen of them."""
     errors: int
     total_ns: int
     """Time inside system calls, summed over all threads."""
@@ -74,7 +76,7 @@ class PhaseTable:
     def rows(self) -> list[PhaseRow]:
         """Return the phases in their order, then what lies outside; empty ones are left out."""
         names = [*self._phases.names, OUTSIDE]
-        seconds, counts = self._phases.seconds(), self._phases.counts()
+        seconds, counts, still_open = self._phases.seconds(), self._phases.counts(), self._phases.still_open()
         saw_faults = bool(self._faults.any())
         found = []
         for index, name in enumerate(names):
@@ -86,6 +88,7 @@ class PhaseTable:
                     count=int(self._codes[index].sum()),
                     intervals=counts.get(name),
                     wall_s=seconds.get(name),
+                    unfinished=still_open.get(name, 0),
                     errors=int(self._errors[index]),
                     total_ns=int(self._total[index]),
                     read_bytes=int(self._moved[0, index]),

@@ -11,7 +11,10 @@ from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, name_of
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One call; the durations are None when none of the calls returned while it was recorded."""
+    """One call; the durations are None when nothing is known of any of them.
+
+    ``unfinished`` of them didn't return while it was recorded: their durations are what was seen of them.
+    """
 
     name: str
     count: int
@@ -56,6 +59,7 @@ class CallTable:
         self._count = np.zeros(size, np.int64)
         self._errors = np.zeros(size, np.int64)
         self._unfinished = np.zeros(size, np.int64)
+        self._timed = np.zeros(size, np.int64)
         self._total = np.zeros(size)
         self._max = np.zeros(size, np.int64)
         self._bytes = np.zeros(size)
@@ -67,6 +71,7 @@ class CallTable:
         self._errors += np.bincount(code[view.failed], minlength=size)
         if not view.finished.all():
             self._unfinished += np.bincount(code[~view.finished], minlength=size)
+        self._timed += np.bincount(code[view.timed], minlength=size)
         self._total += np.bincount(code, view.duration, minlength=size)
         self._bytes += np.bincount(code, np.maximum(view.ret, 0).astype(float), minlength=size)
         np.maximum.at(self._max, code, view.duration)
@@ -82,14 +87,14 @@ class CallTable:
 
     def _row(self, code: int) -> CallRow:
         name = name_of(code)
-        finished = int(self._count[code] - self._unfinished[code])
+        timed = int(self._timed[code])
         return CallRow(
             name=name,
             count=int(self._count[code]),
             errors=int(self._errors[code]),
             unfinished=int(self._unfinished[code]),
-            total_ns=int(self._total[code]) if finished else None,
-            mean_ns=float(self._total[code] / finished) if finished else None,
-            max_ns=int(self._max[code]) if finished else None,
+            total_ns=int(self._total[code]) if timed else None,
+            mean_ns=float(self._total[code] / timed) if timed else None,
+            max_ns=int(self._max[code]) if timed else None,
             bytes=int(self._bytes[code]) if name in TRANSFERS else None,
         )

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.batches import batches
-from llamactl.trace.analysis.exchange import Exchange, IntArray, Place, durations, finished, outermost, starts
+from llamactl.trace.analysis.exchange import (
+    Exchange,
+    IntArray,
+    Place,
+    durations,
+    finished,
+    outermost,
+    starts,
+    timed,
+)
 from llamactl.trace.analysis.model_tensors import vocabulary_of
 from llamactl.trace.capture.record import Flag
 
@@ -24,7 +33,10 @@ TOKEN_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class FunctionRow:
-    """One function of llama.cpp as the program called it; durations are None when no call ended."""
+    """One function of llama.cpp as the program called it; durations are None when nothing is known of any.
+
+    ``unfinished`` calls have no end; those that were open at the end of the recording count up to there.
+    """
 
     name: str
     count: int
@@ -53,13 +65,13 @@ def function_rows(exchange: Exchange) -> list[FunctionRow]:
 
 def _row(exchange: Exchange, name: str) -> FunctionRow:
     calls = exchange.calls[exchange.named(name)]
-    done = calls[finished(calls)]
+    done = calls[timed(calls)]
     total = int(done["duration"].sum()) if len(done) else None
     libraries = {exchange.functions[nr].library for nr in np.unique(calls["nr"]).tolist()}
     return FunctionRow(
         name=name,
         count=len(calls),
-        unfinished=len(calls) - len(done),
+        unfinished=int((~finished(calls)).sum()),
         total_ns=total,
         mean_ns=None if total is None else total / len(done),
         max_ns=int(done["duration"].max()) if len(done) else None,
@@ -136,9 +148,7 @@ def tokens(exchange: Exchange) -> Tokens:
     tid = calls["tid"][steps].astype(np.int64)
     outer = outermost(calls)
     own = np.flatnonzero(outer)
-    waits = exchange.gil[
-        (exchange.gil["nr"] == 1) & finished(exchange.gil) & (exchange.gil["args"][:, 0] == 0)
-    ]
+    waits = exchange.gil[(exchange.gil["nr"] == 1) & timed(exchange.gil) & (exchange.gil["args"][:, 0] == 0)]
     in_c = sums_by_token(start, lengths, tid, calls[own], durations(calls[own]))
     waited = sums_by_token(start, lengths, tid, waits, durations(waits))
     transferred = _bytes_of_calls(exchange)
@@ -261,7 +271,7 @@ class PerToken:
 
 def times_known(exchange: Exchange, rows: Tokens) -> bool:
     """Tell whether the tokens' decodes have an end; caught by entries alone they have none."""
-    return bool(finished(exchange.calls[rows.index]).all())
+    return bool(timed(exchange.calls[rows.index]).all())
 
 
 def per_token(rows: Tokens, timed: bool = True) -> PerToken:

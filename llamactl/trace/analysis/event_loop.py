@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, outermost, starts
+from llamactl.trace.analysis.exchange import (
+    Exchange,
+    IntArray,
+    durations,
+    ends,
+    finished,
+    outermost,
+    starts,
+    timed,
+)
 from llamactl.trace.analysis.gil import COMPUTE
 from llamactl.trace.analysis.view import View, codes_of
 
@@ -30,6 +39,7 @@ class BlockedLoop:
         longest_ns: The longest of these.
         total_ns: All of them.
         in_c_ns: How much of that was in computing calls.
+        unfinished: The last of them was still under way at the end of the recording.
         place: (file, line, function) that made the first of those calls.
     """
 
@@ -38,6 +48,7 @@ class BlockedLoop:
     longest_ns: int
     total_ns: int
     in_c_ns: int
+    unfinished: bool
     place: tuple[str, int, str] | None
 
 
@@ -60,11 +71,13 @@ class EventLoopTable:
             return []
         tid, start, duration = np.concatenate(self._parts, axis=1)
         calls = exchange.calls
-        computing = calls[exchange.named(*COMPUTE) & outermost(calls) & finished(calls)]
+        computing = calls[exchange.named(*COMPUTE) & outermost(calls) & timed(calls)]
         found = []
         for thread in np.intersect1d(tid, computing["tid"]).tolist():
             own, mine = tid == thread, computing[computing["tid"] == thread]
-            loop = _loop(exchange, int(thread), np.sort(start[own]), np.sort((start + duration)[own]), mine)
+            begin, end = np.sort(start[own]), np.sort((start + duration)[own])
+            # A call that is open at the end of the recording has kept the loop until then.
+            loop = _loop(exchange, int(thread), np.append(begin, ends(mine[~finished(mine)])[-1:]), end, mine)
             if loop is not None:
                 found.append(loop)
         return sorted(found, key=lambda loop: -loop.longest_ns)
@@ -74,7 +87,8 @@ def _loop(
     exchange: Exchange, tid: int, start: IntArray, end: IntArray, calls: NDArray[np.void]
 ) -> BlockedLoop | None:
     """Measure the gaps between waits that hold computing calls."""
-    after, before = end[:-1], start[1:]
+    count = min(len(end), len(start) - 1)
+    after, before = end[:count], start[1 : count + 1]
     low = np.searchsorted(starts(calls), after, "left")
     high = np.searchsorted(starts(calls), before, "left")
     total = np.concatenate([[0], np.cumsum(durations(calls))])
@@ -90,5 +104,6 @@ def _loop(
         longest_ns=int(length.max()),
         total_ns=int(length.sum()),
         in_c_ns=int(in_c[gaps].sum()),
+        unfinished=bool((~finished(calls[low[gaps[-1]] : high[gaps[-1]]])).any()),
         place=exchange.place(int(calls["text2"][low[gaps[0]]])),
     )

@@ -15,7 +15,7 @@ from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import OUTSIDE, Phases, find_phases
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.threads import find_roles
-from llamactl.trace.analysis.view import View
+from llamactl.trace.analysis.view import EXIT_CALLS, View
 from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.filters import Selection
 from llamactl.trace.syscalls.decode import CallDecoder, RawCall
@@ -37,12 +37,13 @@ class Event:
     Attributes:
         kind: What it tells.
         start_ns: CLOCK_MONOTONIC.
-        duration_ns: None where it has none or never ended.
+        duration_ns: None where it has none, or nothing is known of it.
         phase: The phase it belongs to; None outside all phases.
         name: The system call, signal, function, counter, phase or what a thread did.
         call: The decoded call of a SYSCALL event.
         path: What the call's descriptor stood for, or the path it named; None when unknown.
         facts: What else is known, by name.
+        unfinished: It was still open when recording, or its thread, ended: ``duration_ns`` is what was seen of it.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Event:
     call: Decoded | None = None
     path: bytes | None = None
     facts: tuple[tuple[str, int | str], ...] = ()
+    unfinished: bool = False
 
 
 class EventReader:
@@ -128,14 +130,22 @@ class EventReader:
         assert isinstance(kind, int) and isinstance(tid, int) and isinstance(pid, int) and isinstance(nr, int)
         assert isinstance(args, list) and isinstance(ret, int) and isinstance(text, int)
         assert isinstance(arch, int) and isinstance(text2, int)
-        length = None if flags & Flag.NO_EXIT else duration
+        length = None if flags & Flag.LEFT else duration
+        unfinished = bool(flags & Flag.NO_EXIT) and length is not None
         if kind == Kind.SYSCALL:
             target = self._names.name(name) if name != NO_NAME else None
             call = self._decoder.decode(RawCall(arch, nr, flags, ret, tuple(args), text, text2, target))
-            return Event(Kind.SYSCALL, start, length, pid, tid, phase, call.name, call, target)
+            if call.name in EXIT_CALLS and unfinished:
+                length, unfinished = None, False
+            return Event(
+                Kind.SYSCALL, start, length, pid, tid, phase, call.name, call, target, unfinished=unfinished
+            )
         what, facts = self._other(Kind(kind), nr, args, ret, text)
         timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL}
-        return Event(Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts)
+        return Event(
+            Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts,
+            timed and unfinished,
+        )  # fmt: skip
 
     def _other(
         self, kind: Kind, nr: int, args: list[int], ret: int, text: int

@@ -108,9 +108,20 @@ def _place(text: bytes) -> Place | None:
 
 
 def finished(records: NDArray[np.void]) -> Mask:
-    """Return which records have an end."""
+    """Return which records have an end, and so a result."""
     mask: Mask = (records["flags"] & int(Flag.NO_EXIT)) == 0
     return mask
+
+
+def timed(records: NDArray[np.void]) -> Mask:
+    """Return which records have a length: they ended, or were still open at the end of the recording."""
+    mask: Mask = (records["flags"] & int(Flag.LEFT)) == 0
+    return mask
+
+
+def unfinished(records: NDArray[np.void]) -> int:
+    """Return how many records were still open at the end: their length is what was seen of it."""
+    return int((timed(records) & ~finished(records)).sum())
 
 
 def starts(records: NDArray[np.void]) -> IntArray:
@@ -120,8 +131,8 @@ def starts(records: NDArray[np.void]) -> IntArray:
 
 
 def durations(records: NDArray[np.void]) -> IntArray:
-    """Return the durations, ns; 0 where there was no end."""
-    found: IntArray = np.where(finished(records), records["duration"], 0).astype(np.int64)
+    """Return the durations, ns; up to the end of the recording where it came first, 0 where nothing is known."""
+    found: IntArray = np.where(timed(records), records["duration"], 0).astype(np.int64)
     return found
 
 

@@ -23,7 +23,7 @@ _NEVER = np.iinfo(np.int64).max
 
 _COLUMNS = (
     "opens", "open_errors", "calls", "read_bytes", "written_bytes", "mapped_bytes", "direct_opens", "creates",
-    "exclusive", "locks", "total_ns", "read_ns",
+    "exclusive", "locks", "total_ns", "read_ns", "unfinished",
 )  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class FileRow:
     mapped_bytes: int
     total_ns: int
     read_ns: int
+    unfinished: int
+    """Calls on it that were still under way when recording ended: their time is what was seen of it."""
     direct_opens: int
     """Opens with O_DIRECT."""
     created: bool
@@ -94,6 +96,7 @@ class FileTable:
         for column, table in (("read_bytes", self._read), ("written_bytes", self._write)):
             moved = table[code] & (ret > 0)
             self._sum(column, name[moved], ret[moved])
+        self._sum("unfinished", name[view.under_way[rows]])
         reading = self._read[code]
         self._sum("read_ns", name[reading], view.duration[rows][reading])
         mapped = self._mmap[code] & ~view.failed[rows]
@@ -108,7 +111,9 @@ class FileTable:
     def rows(self) -> list[FileRow]:
         """Return the files that were used, those with the most bytes first."""
         table = dict(zip(_COLUMNS, self._columns.astype(np.int64), strict=True))
-        used = np.flatnonzero((table["calls"] > 0) | (table["opens"] > 0) | (table["open_errors"] > 0))
+        used = np.flatnonzero(
+            sum(table[column] for column in ("calls", "opens", "open_errors", "unfinished"))
+        )
         rows = [self._row(int(number), table) for number in used if number < len(self._names)]
         return sorted(
             rows, key=lambda row: (-max(row.mapped_bytes, row.read_bytes + row.written_bytes), -row.count)
@@ -133,6 +138,7 @@ class FileTable:
                     "mapped_bytes",
                     "total_ns",
                     "read_ns",
+                    "unfinished",
                     "direct_opens",
                 )
             },
@@ -153,7 +159,8 @@ class FileTable:
         rows, name = rows[known], name[known]
         good = (view.ret[rows] >= 0) & view.finished[rows]
         self._sum("opens", name[good])
-        self._sum("open_errors", name[~good])
+        self._sum("open_errors", name[view.failed[rows]])
+        self._sum("unfinished", name[view.under_way[rows]])
         self._sum("total_ns", name, view.duration[rows])
         code, args = view.code[rows], view.field("args", rows)
         flags = np.where(self._openat[code], args[:, 2], np.where(self._plain_open[code], args[:, 1], 0))

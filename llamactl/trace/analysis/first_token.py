@@ -14,11 +14,15 @@ _ENDS = ("sample", "decode", "prefill")
 
 @dataclass(frozen=True, slots=True)
 class FirstToken:
-    """Seconds from the beginning of the capture to the first token; ``parts`` add up to ``total_s``."""
+    """Seconds from the beginning of the capture to the first token; ``parts`` add up to ``total_s``.
+
+    ``unfinished``: there was none when recording ended, after ``total_s``.
+    """
 
     total_s: float
     ends_with: str
     parts: tuple[tuple[str, float], ...]
+    unfinished: bool = False
 
 
 def first_token(phases: Phases, begin_ns: int) -> FirstToken | None:
@@ -44,4 +48,4 @@ def _split(phases: Phases, begin_ns: int, row: int, last: str) -> FirstToken:
     total = (end - begin_ns) / 1e9
     parts = [(name, float(value)) for name, value in zip(phases.names, sums, strict=True) if value]
     parts.append((OUTSIDE, max(total - float(sums.sum()), 0.0)))
-    return FirstToken(total, last, tuple(parts))
+    return FirstToken(total, last, tuple(parts), phases.is_open(row))

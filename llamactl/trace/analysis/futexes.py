@@ -36,18 +36,22 @@ _TID_BITS = 22
 
 @dataclass(frozen=True, slots=True)
 class FutexRow:
-    """What was waited for; ``waited_ns`` sums the durations of the waits."""
+    """What was waited for; ``waited_ns`` sums the durations of the waits.
+
+    ``unfinished`` waits were still going on at the end of the recording: they count up to there.
+    """
 
     name: str
     count: int
     waits: int
+    unfinished: int
     waited_ns: int
     words: int
     threads: int
     evidence: str
 
 
-_COUNT, _WAITS_OF, _WAITED, _COMPUTED = range(4)
+_COUNT, _WAITS_OF, _OPEN, _WAITED, _COMPUTED = _COLUMNS = range(5)
 _OTHER = 0
 """The number of all words beyond those that are followed one by one."""
 
@@ -67,7 +71,7 @@ class FutexTable:
         self._processes: dict[int, int] = {0: 0}
         self._known = np.zeros(1, np.int64)
         self._number = np.full(1, _OTHER, np.int64)
-        self._sums = np.zeros((4, 1))
+        self._sums = np.zeros((len(_COLUMNS), 1))
         self._pairs = np.zeros(0, np.int64)
 
     def __bool__(self) -> bool:
@@ -85,6 +89,7 @@ class FutexTable:
         size = self._sums.shape[1]
         self._sums[_COUNT] += np.bincount(word, minlength=size)
         self._sums[_WAITS_OF] += np.bincount(word[waits], minlength=size)
+        self._sums[_OPEN] += np.bincount(word[waits & view.under_way[rows]], minlength=size)
         self._sums[_WAITED] += np.bincount(word[waits], view.duration[rows][waits], minlength=size)
         self._sums[_COMPUTED] += np.bincount(word[computing], minlength=size)
         self._add_threads(view, rows, word)
@@ -113,7 +118,7 @@ class FutexTable:
             order = np.argsort(known)
             number = np.concatenate([self._number, np.arange(len(self._known), len(known))])
             self._known, self._number = known[order], number[order]
-            self._sums = np.concatenate([self._sums, np.zeros((4, len(fresh)))], axis=1)
+            self._sums = np.concatenate([self._sums, np.zeros((len(_COLUMNS), len(fresh)))], axis=1)
             place = np.minimum(np.searchsorted(self._known, keys), len(self._known) - 1)
             missing = self._known[place] != keys
         return np.where(missing, _OTHER, self._number[place])
@@ -156,14 +161,14 @@ class FutexTable:
         finder = MappingIndex(mappings.all())
         for key, (values, tids) in self._words().items():
             name, why = _owner(key, values, len(tids), finder, names, regions)
-            total = groups.setdefault(name, [0, 0, 0, 0])
-            for index, value in enumerate((*values[:3], 1)):
+            total = groups.setdefault(name, [0] * len(_COLUMNS))
+            for index, value in enumerate((*values[:_COMPUTED], 1)):
                 total[index] += value
             evidence[name] = why
             threads.setdefault(name, set()).update(tids)
         rows = [
-            FutexRow(name, count, waits, waited, words, len(threads[name]), evidence[name])
-            for name, (count, waits, waited, words) in groups.items()
+            FutexRow(name, count, waits, still, waited, words, len(threads[name]), evidence[name])
+            for name, (count, waits, still, waited, words) in groups.items()
         ]
         return sorted(rows, key=lambda row: -row.waited_ns)
 
@@ -188,7 +193,7 @@ def _owner(
     base = name.rpartition(b"/")[2].decode("utf-8", "backslashreplace")
     if base.startswith(("libgomp", "libggml", "libomp", "libiomp")):
         return f"{base.partition('.')[0]} barrier", f"the word lies inside {base}"
-    if threads > 1 and values[3] * 2 > values[0]:
+    if threads > 1 and values[_COMPUTED] * 2 > values[_COUNT]:
         return "compute barrier", "words on the heap that several threads use while decoding"
     if mapping and role_of(mapping, name) == "malloc arena":
         return "malloc arena", "the word lies inside an arena of glibc"

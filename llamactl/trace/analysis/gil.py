@@ -8,7 +8,16 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, ends, finished, starts
+from llamactl.trace.analysis.exchange import (
+    Exchange,
+    IntArray,
+    durations,
+    ends,
+    finished,
+    starts,
+    timed,
+    unfinished,
+)
 from llamactl.trace.capture.record import Flag
 
 RELEASED, WAITED = 0, 1
@@ -32,7 +41,7 @@ class GilVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GilFunction:
-    """One function; times None when there was no such call that ended."""
+    """One function; times None when there was no such call."""
 
     name: str
     count: int
@@ -41,6 +50,8 @@ class GilFunction:
     unknown: int
     longest_hold_ns: int | None
     """Longest call with the GIL held."""
+    unfinished: int
+    """Calls with the GIL held that were still open at the end: they held it at least so long."""
     total_hold_ns: int | None
     take_back_mean_ns: float | None
     """Waiting for the GIL after calls that had released it."""
@@ -63,6 +74,7 @@ class GilWait:
         holder_call: The function of llama.cpp in which the holder was, if that is what held the GIL.
         holder_place: Where the holder was in Python, where that is known.
         overlap_ns: How much of the wait that explains.
+        unfinished: It still waited at the end of the recording.
     """
 
     tid: int
@@ -73,6 +85,7 @@ class GilWait:
     holder_call: str | None
     holder_place: tuple[str, int, str] | None
     overlap_ns: int
+    unfinished: bool
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class GilReport:
     wait_total_ns: int
     wait_max_ns: int | None
     released_total_ns: int
+    unfinished_waits: int
+    """Waits that still went on at the end of the recording; they count up to there."""
     held_computing: int
     """Computing calls with the GIL held."""
     released_computing: int
@@ -98,8 +113,8 @@ def gil_report(exchange: Exchange, limit: int = 100) -> GilReport:
         exchange: The records.
         limit: How many of the longest waits are explained.
     """
-    waits = exchange.gil[(exchange.gil["nr"] == WAITED) & finished(exchange.gil)]
-    free = exchange.gil[(exchange.gil["nr"] == RELEASED) & finished(exchange.gil)]
+    waits = exchange.gil[(exchange.gil["nr"] == WAITED) & timed(exchange.gil)]
+    free = exchange.gil[(exchange.gil["nr"] == RELEASED) & timed(exchange.gil)]
     computing = exchange.calls[exchange.named(*COMPUTE)]
     held, released = _flagged(computing, Flag.GIL_HELD), _flagged(computing, Flag.GIL_RELEASED)
     return GilReport(
@@ -108,6 +123,7 @@ def gil_report(exchange: Exchange, limit: int = 100) -> GilReport:
         waits=_explained(exchange, waits, limit),
         wait_total_ns=int(waits["duration"].sum()),
         wait_max_ns=int(waits["duration"].max()) if len(waits) else None,
+        unfinished_waits=unfinished(waits),
         released_total_ns=int(free["duration"].sum()),
         held_computing=int(held.sum()),
         released_computing=int(released.sum()),
@@ -139,7 +155,7 @@ def _functions(exchange: Exchange, waits: NDArray[np.void]) -> list[GilFunction]
         mine = exchange.named(name)
         calls, back = exchange.calls[mine], taken_back[mine]
         held, released = _flagged(calls, Flag.GIL_HELD), _flagged(calls, Flag.GIL_RELEASED)
-        holds = calls[held & finished(calls)]
+        holds = calls[held & timed(calls)]
         back = back[released & (back >= 0)]
         rows.append(
             GilFunction(
@@ -148,6 +164,7 @@ def _functions(exchange: Exchange, waits: NDArray[np.void]) -> list[GilFunction]
                 held=int(held.sum()),
                 released=int(released.sum()),
                 unknown=int((~held & ~released).sum()),
+                unfinished=unfinished(holds),
                 longest_hold_ns=int(holds["duration"].max()) if len(holds) else None,
                 total_hold_ns=int(holds["duration"].sum()) if len(holds) else None,
                 take_back_mean_ns=float(back.mean()) if len(back) else None,
@@ -210,7 +227,7 @@ def _explained(exchange: Exchange, waits: NDArray[np.void], limit: int) -> list[
 
 
 def _held_calls(exchange: Exchange) -> list[_Hold]:
-    calls = exchange.calls[_flagged(exchange.calls, Flag.GIL_HELD) & finished(exchange.calls)]
+    calls = exchange.calls[_flagged(exchange.calls, Flag.GIL_HELD) & timed(exchange.calls)]
     calls = calls[calls["duration"] >= WAIT_FLOOR_NS]
     return [
         _Hold(
@@ -228,10 +245,10 @@ def _held_calls(exchange: Exchange) -> list[_Hold]:
 def _held_between(exchange: Exchange) -> list[_Hold]:
     """Return when a thread had taken the GIL and not yet released it: at most so long did it hold it."""
     found = []
-    gil = exchange.gil[finished(exchange.gil)]
+    gil = exchange.gil[timed(exchange.gil)]
     for tid in np.unique(gil["tid"]):
         own = gil[gil["tid"] == tid]
-        taken, let_go = own[own["nr"] == WAITED], own[own["nr"] == RELEASED]
+        taken, let_go = own[(own["nr"] == WAITED) & finished(own)], own[own["nr"] == RELEASED]
         if not len(taken) or not len(let_go):
             continue
         begin = ends(taken)
@@ -277,4 +294,5 @@ def _explain(exchange: Exchange, wait: np.void, holds: list[_Hold]) -> GilWait:
         holder_call=None if best is None else best.call,
         holder_place=None if best is None else exchange.place(best.text2),
         overlap_ns=most,
+        unfinished=bool(wait["flags"] & int(Flag.NO_EXIT)),
     )

@@ -50,6 +50,8 @@ class Phases:
         number: Index into ``names`` of each interval.
         source: Where they come from: ``phases``, ``calls`` or ``none``.
         begun: How many of each name began, before nested and concurrent ones were cut; by name's number.
+        unfinished: How many of those were still open when recording, or their thread, ended.
+        open_since: When the first of these began, ns; the last moment there is for none.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,8 @@ class Phases:
     number: IntArray
     source: str
     begun: tuple[int, ...] = ()
+    unfinished: tuple[int, ...] = ()
+    open_since: tuple[int, ...] = ()
 
     def of(self, moments: IntArray) -> IntArray:
         """Return the number of the phase each moment lies in; ``len(names)`` for none."""
@@ -78,6 +82,15 @@ class Phases:
         """Return how often each phase began, those of concurrent requests one by one."""
         return dict(zip(self.names, self.begun, strict=True))
 
+    def still_open(self) -> dict[str, int]:
+        """Return how many of each phase were open at the end: what is known of them is their length up to there."""
+        return dict(zip(self.names, self.unfinished, strict=True))
+
+    def is_open(self, row: int) -> bool:
+        """Return whether an interval belongs to a phase that was still open at the end."""
+        number = int(self.number[row])
+        return bool(self.start[row] >= self.open_since[number]) if self.open_since else False
+
 
 def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
     """Read the phases of a capture in one pass; PHASE records win over CALL records."""
@@ -95,7 +108,7 @@ def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
         return _build(np.concatenate(own, axis=1), _strings(metadata, "phases"), "phases")
     if derived and sum(part.shape[1] for part in derived):
         return _build(np.concatenate(derived, axis=1), list(ORDER), "calls")
-    return _build(np.zeros((3, 0), np.int64), [], "none")
+    return _build(np.zeros((4, 0), np.int64), [], "none")
 
 
 def _strings(metadata: dict[str, object], key: str) -> list[str]:
@@ -112,8 +125,7 @@ def _numbers_by_function(functions: list[str]) -> IntArray:
 def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
     start = records["start"].astype(np.int64)
     open_end = (records["flags"] & int(Flag.NO_EXIT)) != 0
-    end = np.where(open_end, np.iinfo(np.int64).max, start + records["duration"].astype(np.int64))
-    return np.stack([start, end, number])
+    return np.stack([start, start + records["duration"].astype(np.int64), number, open_end])
 
 
 def _token_counts(metadata: dict[str, object], functions: int) -> IntArray:
@@ -137,22 +149,22 @@ def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count:
     n_tokens = records["args"][np.arange(len(records)), np.maximum(token_count[nr], 0)]
     is_prompt = (number == decode) & (token_count[nr] >= 0) & (n_tokens > 1)
     number = np.where(is_prompt, prefill, number)
-    kept = number >= 0
-    # Calls of which only the entry was caught have no length; one in progress at the end is a thread's last.
-    unfinished = (records["flags"] & int(Flag.NO_EXIT)) != 0
-    if (kept & unfinished).sum() > len(np.unique(records["tid"])):
-        kept &= ~unfinished
+    # Calls of which only the entry was caught have no length.
+    kept = (number >= 0) & ((records["flags"] & int(Flag.LEFT)) == 0)
     return _intervals(records[kept], number[kept])
 
 
 def _build(intervals: IntArray, names: list[str], source: str) -> Phases:
-    start, end, number = intervals[:, np.argsort(intervals[0], kind="stable")]
+    start, end, number, is_open = intervals[:, np.argsort(intervals[0], kind="stable")]
     while len(names) <= (int(number.max()) if len(number) else -1):
         names = [*names, f"phase {len(names)}"]
     begun = tuple(np.bincount(number, minlength=len(names)).tolist())
+    unfinished = tuple(np.bincount(number[is_open == 1], minlength=len(names)).tolist())
+    open_since = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(open_since, number[is_open == 1], start[is_open == 1])
     if (end[:-1] > start[1:]).any():
         start, end, number = _flatten(start, end, number)
-    return Phases(tuple(names), start, end, number, source, begun)
+    return Phases(tuple(names), start, end, number, source, begun, unfinished, tuple(open_since.tolist()))
 
 
 def _flatten(start: IntArray, end: IntArray, number: IntArray) -> tuple[IntArray, IntArray, IntArray]:

@@ -125,8 +125,6 @@ class _Tables:
         self.gpu_calls = GpuCalls(self.names)
         self.pinning = PinningTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
-        self.begin_ns: int | None = None
-        self.end_ns = 0
         self.lost = 0
         self.faults = 0
         self.agent = 0
@@ -146,19 +144,10 @@ class _Tables:
         self.gpu_calls.add(view, resolved)
         self.pinning.add(view)
         self.counters.add(view)
-        self._extent(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
         self.agent += int(((view.kind == Kind.CALL) | (view.kind == Kind.GIL)).sum())
         self.signals += int((view.kind == Kind.SIGNAL).sum())
-
-    def _extent(self, view: View) -> None:
-        start = view.records["start"]
-        first = int(start.min())
-        self.begin_ns = first if self.begin_ns is None else min(self.begin_ns, first)
-        self.end_ns = max(self.end_ns, int(start.max()))
-        if len(view.calls):
-            self.end_ns = max(self.end_ns, int((view.start + view.duration).max()))
 
 
 def analyse(
@@ -208,18 +197,18 @@ def _faults(
 
 
 def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTable | None) -> TraceReport:
-    begin = tables.begin_ns or 0
-    length = (tables.end_ns - begin) / 1e9 if tables.begin_ns is not None else 0.0
+    begin, end = capture.begin_ns, capture.end_ns
+    length = (end - begin) / 1e9
     files = tables.files.rows()
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
     records = exchange.exchange if exchange is not None else None
     scheduling = Scheduling.of(capture.chunks(), capture.text)
-    cpu = cpu_rows(scheduling, phases, records, tables.end_ns)
+    cpu = cpu_rows(scheduling, phases, records, end)
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     lives = tables.processes.lives()
-    disk = fetched(tables.counters, lives, capture.metadata, begin, tables.end_ns)
+    disk = fetched(tables.counters, lives, capture.metadata, begin, end)
     mapped = mapped_in(tables.counters, lives, capture.metadata, begin)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -239,10 +228,10 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
         load=load_facts(files, mappings),
-        disk=tables.disk.rows(disk, mapped, begin, tables.end_ns),
+        disk=tables.disk.rows(disk, mapped, begin, end),
         counters=tables.counters.rows(phases),
         cpu=cpu,
-        cpu_use=cpu_use(cpu, scheduling, phases, records, tables.end_ns),
+        cpu_use=cpu_use(cpu, scheduling, phases, records, end),
         pins=tables.pinning.pins,
         waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
         if exchange and records

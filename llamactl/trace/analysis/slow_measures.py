@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.crossings import Tokens, sums_by_token
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, starts, timed
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.slow_workers import Worker, workers
 
@@ -115,7 +115,7 @@ def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
 
 def _outside_calls(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
     """Add up each token's system calls after its decode, on its own thread."""
-    done = system_calls[finished(system_calls)]
+    done = system_calls[timed(system_calls)]
     begin = rows.start + rows.decode_ns
     spent = sums_by_token(begin, rows.length_ns - rows.decode_ns, rows.tid, done, durations(done))
     # Some of them lie in other calls or in waits for the GIL: no more than Python's part is Python's.
@@ -123,7 +123,7 @@ def _outside_calls(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
 
 
 def _inside_decode(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
-    done = system_calls[finished(system_calls)]
+    done = system_calls[timed(system_calls)]
     return sums_by_token(rows.start, rows.decode_ns, rows.tid, done, durations(done))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, finished, starts
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, starts, timed
 from llamactl.trace.analysis.scheduling import Counter, Scheduling
 
 SPUN_SHARE = 0.5
@@ -68,7 +68,7 @@ def _spun(counter: Counter, begin: IntArray, end: IntArray) -> tuple[int, int] |
 
 def _under_way(exchange: Exchange) -> tuple[IntArray, IntArray]:
     """Return when any call was under way, as intervals that don't overlap."""
-    calls = exchange.calls[finished(exchange.calls)]
+    calls = exchange.calls[timed(exchange.calls)]
     begin, end = starts(calls), starts(calls) + durations(calls)
     order = np.argsort(begin, kind="stable")
     begin, end = begin[order], np.maximum.accumulate(end[order]) if len(end) else end

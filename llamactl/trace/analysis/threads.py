@@ -50,6 +50,7 @@ class _Thread:
     first_ns: int
     last_ns: int
     calls: int = 0
+    unfinished: int = 0
     total_ns: float = 0
     blocked_ns: float = 0
     computing: int = 0
@@ -63,7 +64,10 @@ class _Thread:
 
 @dataclass(frozen=True, slots=True)
 class ThreadRow:
-    """One thread; times in seconds since the capture began. ``count`` is its system calls."""
+    """One thread; times in seconds since the capture began.
+
+    ``count`` is its system calls; ``unfinished`` of them were still under way when recording, or the thread, ended.
+    """
 
     name: str
     count: int
@@ -76,6 +80,7 @@ class ThreadRow:
     """When it was created; None for one that was there before."""
     end_s: float | None
     """When it ended; None when that wasn't seen."""
+    unfinished: int
     active_s: float
     """From its first to its last record."""
     calls_ns: int
@@ -128,6 +133,7 @@ class ThreadTable:
         waiting = self._waiting[view.code]
         blocked = np.bincount(inverse[waiting], view.duration[waiting], minlength=size)
         computing = np.bincount(inverse[self._computing[view.phase(self._phases)]], minlength=size)
+        unfinished = np.bincount(inverse[view.under_way], minlength=size)
         last = np.zeros(size, np.int64)
         np.maximum.at(last, inverse, view.start + view.duration)
         for index, tid in enumerate(tids.tolist()):
@@ -136,6 +142,7 @@ class ThreadTable:
             thread.first_ns = min(thread.first_ns, began)
             thread.last_ns = max(thread.last_ns, int(last[index]))
             thread.calls += int(count[index])
+            thread.unfinished += int(unfinished[index])
             thread.total_ns += float(total[index])
             thread.blocked_ns += float(blocked[index])
             thread.computing += int(computing[index])
@@ -201,6 +208,7 @@ def _row(thread: _Thread, begin_ns: int) -> ThreadRow:
         parent=thread.parent,
         begin_s=seconds(thread.began_ns),
         end_s=seconds(thread.ended_ns),
+        unfinished=thread.unfinished,
         active_s=(thread.last_ns - thread.first_ns) / 1e9,
         calls_ns=int(thread.total_ns),
         blocked_ns=int(thread.blocked_ns),

@@ -98,14 +98,28 @@ class View:
 
     @cached_property
     def finished(self) -> Mask:
-        """Which SYSCALL records have a result and a duration."""
+        """Which SYSCALL records have a result."""
         finished: Mask = (self.field("flags") & int(Flag.NO_EXIT)) == 0
         return finished
 
     @cached_property
+    def under_way(self) -> Mask:
+        """Which SYSCALL records were still open at the end of the recording, or when their thread was ended.
+
+        A thread's ``exit`` isn't: it never returns.
+        """
+        left: Mask = (self.field("flags") & int(Flag.LEFT)) != 0
+        return ~self.finished & ~left & ~_EXITS[self.code]
+
+    @cached_property
+    def timed(self) -> Mask:
+        """Which SYSCALL records have a duration."""
+        return self.finished | self.under_way
+
+    @cached_property
     def duration(self) -> IntArray:
-        """Duration of each SYSCALL record, ns; 0 for calls that never returned."""
-        return np.where(self.finished, self.field("duration").astype(np.int64), 0)
+        """Duration of each SYSCALL record, ns; up to the end for those under way, 0 where it isn't known."""
+        return np.where(self.timed, self.field("duration").astype(np.int64), 0)
 
     @cached_property
     def ret(self) -> IntArray:
@@ -173,3 +187,7 @@ def codes_of(wanted: Iterable[str]) -> Mask:
 def name_of(code: int) -> str:
     """Return the name of a code's call."""
     return call_of(code // CODES, code % CODES).name
+
+
+EXIT_CALLS = ("exit", "exit_group")
+_EXITS = codes_of(EXIT_CALLS)

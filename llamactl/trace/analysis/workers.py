@@ -76,7 +76,7 @@ class WorkerRow:
 
 @dataclass(frozen=True)
 class _Transfers:
-    """Finished calls on one name, ordered by process, descriptor and time."""
+    """Calls on one name, ordered by process, descriptor and time."""
 
     records: NDArray[np.void]
     sends: NDArray[np.bool_]
@@ -115,7 +115,7 @@ class WorkerTable:
             resolved: What ``FdTable.resolve`` returned for it.
         """
         send = self._send[view.code]
-        moves = (send | self._receive[view.code]) & (resolved != NO_NAME) & view.finished
+        moves = (send | self._receive[view.code]) & (resolved != NO_NAME) & view.timed
         if self._count > MOST_TRANSFERS or not moves.any():
             return
         self._records.append(view.records[view.calls[moves]])

@@ -60,7 +60,7 @@ class _Beside:
         self.notes = notes
 
     def attached(self) -> None:
-        pass
+        self._source.begin()
 
     def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:  # noqa: ARG002
         return records
@@ -114,6 +114,7 @@ class _Late:
             if objects != self._objects:
                 self._objects = objects
                 self._source = UprobeSource(self._pid, watch=self._watch)
+                self._source.begin()
         except LlamactlError as error:
             self._reason = str(error)
 

@@ -41,6 +41,9 @@ class BreakpointSource:
             self.close()
             raise
 
+    def begin(self) -> None:
+        """Nothing is left to do: it records since it has attached."""
+
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in. Returns how many records that was."""
         count = 0

@@ -55,6 +55,7 @@ class Rings:
             raise
 
     def _open(self) -> None:
+        """Open the events of all threads; they record from :meth:`begin` on."""
         allow_many_files()
         seen: set[int] = set()
         # Threads may start while the list is read; those of threads seen before are followed by the kernel.
@@ -64,7 +65,11 @@ class Rings:
                 if code and code != -errno.ESRCH:
                     raise refusal.perf_refused(-code, refusal.read_rights())
             seen |= new
-        lib.perf_start(self._perf, 1, self.pid)
+
+    def begin(self) -> None:
+        """Record from now on; a second time does nothing."""
+        if not lib.perf_running(self._perf):
+            lib.perf_start(self._perf, 1, self.pid)
 
     @property
     def perf(self) -> Any:

@@ -89,6 +89,10 @@ class UprobeSource:
             raise
         self._watch = Watch(self._rings) if watch else None
 
+    def begin(self) -> None:
+        """Record from now on."""
+        self._rings.begin()
+
     def drain(self, writer: CaptureWriter) -> int:
         """Write what has come in; to be called every few ms. Returns how many records that was."""
         return self._keep(self._rings.take(), writer)

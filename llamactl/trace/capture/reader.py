@@ -12,6 +12,7 @@ import numpy as np
 
 from llamactl.errors import UsageError
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
+from llamactl.trace.capture.open_ends import OpenEnds
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.strings import StringPieces
 
@@ -50,6 +51,7 @@ class Capture:
             elif kind == Chunk.END:
                 self.ended = True
         self._strings = StringPieces(pieces)
+        self._ends: OpenEnds | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Capture:
@@ -82,10 +84,38 @@ class Capture:
         """Whether the file was closed, everything was recorded to its end and nothing was lost."""
         return self.ended and bool(self.metadata.get("complete")) and not self.metadata.get("lost")
 
+    @property
+    def begin_ns(self) -> int:
+        """The first moment of the recording; 0 when nothing was recorded."""
+        return self._open_ends().begin_ns
+
+    @property
+    def end_ns(self) -> int:
+        """The last moment of the recording."""
+        return self._open_ends().end_ns
+
     def chunks(self) -> Iterator[NDArray[np.void]]:
-        """Yield the records chunk by chunk (dtype ``RECORD``, read-only views of the file)."""
+        """Yield the records chunk by chunk (dtype ``RECORD``).
+
+        What was still open at the end is cut there, and keeps ``Flag.NO_EXIT``.
+        """
+        ends = self._open_ends()
+        for chunk in self.raw_chunks():
+            yield ends.close(chunk)
+
+    def raw_chunks(self) -> Iterator[NDArray[np.void]]:
+        """Yield the records as they were written (read-only views of the file): for a capture that grows."""
         for begin, count in self._records:
             yield np.frombuffer(self._data, RECORD, count, begin)
+
+    def _open_ends(self) -> OpenEnds:
+        if self._ends is None:
+            recorded = self.metadata.get("recorded") or {}
+            endless = bool((self.metadata.get("boundary") or {}).get("no_ends"))
+            self._ends = OpenEnds(
+                self.raw_chunks(), recorded.get("begin_ns"), recorded.get("end_ns"), endless
+            )
+        return self._ends
 
     def forget(self) -> None:
         """Give back the memory of what was read so far; the page cache keeps the file's pages."""

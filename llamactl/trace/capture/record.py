@@ -80,7 +80,8 @@ class Flag(IntEnum):
     """Bits of ``flags``."""
 
     NO_EXIT = 1
-    """The call never returned while it was recorded; ``duration`` and ``ret`` are unknown."""
+    """The call never returned while it was recorded; ``ret`` is unknown, and so is ``duration`` in the file:
+    ``Capture.chunks()`` makes it the time up to the end of the recording or of the thread."""
     NO_ENTRY = 2
     """The call was entered before recording began; ``start`` is when recording saw it."""
     TEXT_CUT = 4
@@ -91,6 +92,9 @@ class Flag(IntEnum):
     """CALL: its thread had let the GIL go. Neither bit: no Python, no GIL, or no telling."""
     INNER = 32
     """CALL: an extension module calls the llama.cpp that is linked into it."""
+    LEFT = 64
+    """With NO_EXIT: the call isn't open, but when it ended wasn't seen: an exception or a jump left it, or only
+    entries were caught. ``duration`` is 0 and means nothing."""
 
 
 RECORD = np.dtype(

@@ -81,7 +81,7 @@ class PythonEngine(Engine):
     def pass_through(self) -> None:
         """See :meth:`Engine.pass_through`."""
         if self._loop is not None:
-            self._loop.recording = False
+            self._loop.record_no_more()
 
     def detach(self) -> None:
         """See :meth:`Engine.detach`; a program under our filter can't be left and is passed through."""

@@ -115,6 +115,12 @@ class DebuggerLoop:
         for tid, thread in list(self._threads.items()):
             self._stop_thread(thread.pid, tid)
 
+    def record_no_more(self) -> None:
+        """From another thread: what is under way is known to have lasted until now."""
+        self.recording = False
+        for thread in list(self._threads.values()):
+            thread.still_in_call(self._buffer)
+
     def _new_thread(self, tid: int, pid: int) -> Thread:
         process = PtraceProcess(self._debugger, tid, is_attached=True, is_thread=tid != pid)
         thread = self._threads[tid] = Thread(process, tid, pid)

@@ -80,10 +80,15 @@ class Thread:
             self.flags |= Flag.NO_EXIT
             self._add(buffer, 0, 0)
 
-    def _add(self, buffer: RecordBuffer, duration: int, result: int) -> None:
+    def still_in_call(self, buffer: RecordBuffer) -> None:
+        """Record the call that the thread is in as one that hasn't returned yet; called by another thread."""
+        if self.in_call and self.start:
+            self._add(buffer, 0, 0, self.flags | Flag.NO_EXIT)
+
+    def _add(self, buffer: RecordBuffer, duration: int, result: int, flags: int | None = None) -> None:
         row = Row(
             Kind.SYSCALL,
-            self.flags,
+            self.flags if flags is None else flags,
             self.nr,
             NATIVE,
             self.tid,

@@ -92,7 +92,7 @@ def test_waits_inside_a_call_are_the_calls() -> None:
 def test_functions_and_places() -> None:
     calls = [call(DECODE, 10 * n, n) for n in range(3)]
     calls[0]["text2"], calls[1]["text2"], calls[2]["text2"] = 1, 1, 2
-    calls[2]["flags"] |= Flag.NO_EXIT
+    calls[2]["flags"] |= Flag.NO_EXIT | Flag.LEFT
     (row,) = function_rows(exchange(*calls))
     assert (row.name, row.count, row.unfinished, row.total_ns, row.gil_released) == (
         "llama_decode",

@@ -167,6 +167,7 @@ def attach(way: str, process: subprocess.Popen[str], **options: Any) -> Attached
     else:
         try:
             source = UprobeSource(process.pid, **options)
+            source.begin()
         except LlamactlError as error:
             process.kill()
             if os.geteuid() == 0:

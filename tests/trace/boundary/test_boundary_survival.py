@@ -46,7 +46,7 @@ def test_a_killed_tracer_leaves_no_uprobe(built: Path) -> None:
     traced.detach()
     code = (
         "import sys; from llamactl.trace.boundary.uprobes import UprobeSource;"
-        "source = UprobeSource(int(sys.argv[1])); print('armed', flush=True); sys.stdin.read()"
+        "source = UprobeSource(int(sys.argv[1])); source.begin(); print('armed', flush=True); sys.stdin.read()"
     )
     tracer = subprocess.Popen(
         [sys.executable, "-c", code, str(process.pid)],
