@@ -86,7 +86,11 @@ class RecordingOptions:
     ] = False  # fmt: skip
     no_argv: Annotated[
         bool,
-        Option("--no-argv", help="Keep the command line out of the capture.", rich_help_panel=RECORDING),
+        Option(
+            "--no-argv",
+            help="Keep the arguments of all programs out of the capture.",
+            rich_help_panel=RECORDING,
+        ),
     ] = False
 
 

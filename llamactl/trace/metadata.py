@@ -13,6 +13,7 @@ from llamactl import __version__
 from llamactl.snapshot.cpu_budget import cpu_budget
 from llamactl.snapshot.proc_text import proc_lines
 from llamactl.snapshot.process.pools import placement
+from llamactl.trace.arguments import kept_arguments
 from llamactl.trace.engines.base import Command, State
 from llamactl.trace.sampler import COUNTERS
 
@@ -37,7 +38,7 @@ def opening_facts(
         "machine": platform.machine(),
         "cpu": _cpu_name(),
         "cpus": os.cpu_count(),
-        "argv": argv if keep_argv else None,
+        "argv": kept_arguments(argv, keep_argv),
         "attached": command is None,
         "clock": "CLOCK_MONOTONIC",
         "clock_offset_ns": time.time_ns() - time.monotonic_ns(),

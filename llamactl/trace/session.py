@@ -12,6 +12,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.trace import sampler
+from llamactl.trace.arguments import with_kept_arguments
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, catch_started
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
@@ -202,6 +203,7 @@ class _Session:
     def _keep(self, batch: Batch | None) -> None:
         if batch is None or self._error is not None or self._ended in FULL:
             return
+        batch = with_kept_arguments(batch, self.options.keep_argv)
         base = self.writer.add_arena(batch.strings) if len(batch.strings) else 0
         for name in ("text", "text2"):
             column = batch.records[name]

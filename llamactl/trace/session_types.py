@@ -22,7 +22,8 @@ class SessionOptions:
         limit_bytes: Stop recording when the capture is so large.
         sample_s: How often memory, threads and bytes read are sampled; 0 for never.
         marks: Pass the program a pipe for phase marks (see ``marks``).
-        keep_argv: Whether the command line is kept in the capture.
+        keep_argv: Whether the arguments of the program, and of those it starts, are kept in the capture;
+            prompts of ``llamactl run`` never are.
         calls: Calls into llama.cpp and the GIL: by the agent in a program that is started, from outside
             (uprobes, breakpoints) in one that runs already.
         breakpoints: They may be caught by breakpoints: where uprobes are refused or see no ends, and where

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.snapshot.proc_text import stat_fields, status_fields
+from llamactl.snapshot.process.arguments import without_prompts
 from llamactl.snapshot.process.proc import ProcessDir
 
 _STATES = {
@@ -49,7 +50,7 @@ def read_identity(process: ProcessDir) -> Identity:
         pid=process.pid,
         parent=int(stat[1]),
         name=name,
-        command=tuple(part for part in process.text("cmdline").split("\0") if part),
+        command=without_prompts([part for part in process.text("cmdline").split("\0") if part]),
         executable=_link(process, "exe", "executable"),
         working_directory=_link(process, "cwd", "working directory"),
         state=_STATES.get(stat[0], stat[0]),

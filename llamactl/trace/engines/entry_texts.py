@@ -33,11 +33,11 @@ class EntryTexts:
         mine = (batch.records["flags"] & ENTRY_ONLY) != 0
         if not mine.any():
             return batch
-        records = batch.records[mine]
-        _rebase(records, len(self._strings))
+        records, others = batch.records[mine], batch.records[~mine]
+        strings = _moved(records, batch.strings, len(self._strings))
         self._records = np.concatenate([self._records, records])
-        self._strings += batch.strings
-        return Batch(batch.records[~mine], batch.strings)
+        self._strings += strings
+        return Batch(others, memoryview(bytes(_moved(others, batch.strings))))
 
     def join(self, batch: Batch) -> Batch:
         """Return the batch, its calls with their strings; what they leave over is forgotten."""
@@ -50,12 +50,11 @@ class EntryTexts:
         if len(calls):
             records = batch.records.copy()
             found = self._records[texts]
+            strings = _moved(found, self._strings, len(batch.strings))
             for name in ("text", "text2"):
-                column = found[name].copy()
-                column[column != 0] += np.uint32(len(batch.strings))
-                records[name][calls] = column
+                records[name][calls] = found[name]
             records["flags"][calls] |= found["flags"] & int(Flag.TEXT_CUT)
-            batch = Batch(records, memoryview(bytes(batch.strings) + bytes(self._strings)))
+            batch = Batch(records, memoryview(bytes(batch.strings) + bytes(strings)))
         self._forget(texts, reached)
         return batch
 
@@ -83,17 +82,25 @@ class EntryTexts:
         followed = np.zeros(len(order), bool)
         followed[:-1] = (tids[1:] == tids[:-1]) & (starts[1:] <= reached)
         kept = self._records[np.setdiff1d(order[~followed], used)]
-        strings = bytearray()
-        for name in ("text", "text2"):
-            for row in np.flatnonzero(kept[name]):
-                begin = int(kept[name][row]) - 1
-                length = int.from_bytes(self._strings[begin : begin + LENGTH_BYTES], "little")
-                kept[name][row] = len(strings) + 1
-                strings += self._strings[begin : begin + LENGTH_BYTES + length]
+        strings = _moved(kept, self._strings)
         self._records, self._strings = kept, strings
 
 
-def _rebase(records: NDArray[np.void], offset: int) -> None:
+def _moved(records: NDArray[np.void], strings: bytearray | memoryview, offset: int = 0) -> bytearray:
+    """Return the strings that records mean, and no others; the records then mean them there.
+
+    What isn't meant by a record any more isn't for the capture: it may be an argument that isn't kept.
+
+    Args:
+        records: Of one batch; their texts are changed.
+        strings: The batch's.
+        offset: Where the result will begin.
+    """
+    moved = bytearray()
     for name in ("text", "text2"):
-        column = records[name]
-        column[column != 0] += np.uint32(offset)
+        for row in np.flatnonzero(records[name]):
+            begin = int(records[name][row]) - 1
+            length = int.from_bytes(strings[begin : begin + LENGTH_BYTES], "little")
+            records[name][row] = offset + len(moved) + 1
+            moved += strings[begin : begin + LENGTH_BYTES + length]
+    return moved
