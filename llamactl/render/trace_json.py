@@ -41,6 +41,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
         "first_token": _plain(report.first_token),
         "signals": report.signals,
         "mappings_not_kept": report.mappings_not_kept,
+        "blind": {key: value for key, value in _plain(report.blind).items() if key != "io_uring_files"},
     }
     document["mechanisms"] = [
         {"name": row.name, "verdict": row.verdict, "facts": list(row.lines)} for row in mechanisms(report)

@@ -18,6 +18,7 @@ from llamactl.render.trace_text import (
     time_text,
 )
 from llamactl.render.trace_workers import workers
+from llamactl.trace.analysis.blind_spots import BlindSpots
 from llamactl.trace.analysis.disk import DiskVerdict, judge
 from llamactl.trace.analysis.report import TraceReport
 
@@ -58,14 +59,19 @@ def _mapping(report: TraceReport) -> Mechanism:
         "A mapped model is read page by page when it is touched, and shared with every process that maps it;"
         " a model that is read lies in memory of its own."
     )
+    if not report.load and not report.blind.maps:
+        return Mechanism("Mapping", ("unknown: mmap wasn't recorded (-e)",), UNKNOWN, explanation)
     if not report.load:
         made = len(report.mappings) + report.mappings_not_kept
         return Mechanism("Mapping", (f"{count_text(made)} mappings, none of a model",), NONE, explanation)
     lines = []
     for row in report.load:
         name = shortened(safe_text(row.name.rpartition("/")[2]), 34)
-        size = byte_text(max(row.mapped_bytes, row.read_bytes))
-        lines.append(f"{name} {size}, {row.mode} ({row.evidence})")
+        known = max(row.mapped_bytes, row.read_bytes)
+        size = f" {byte_text(known)}" if known else ""
+        lines.append(f"{name}{size}, {row.mode} ({row.evidence})")
+        if row.processes > 1:
+            lines.append(f"mapped by {row.processes} processes, which share its pages")
         if row.populated and row.map_s is not None:
             lines.append(f"its pages came with the mmap call (MAP_POPULATE), {time_text(row.map_s * 1e9)}")
         if row.minor_faults is not None or row.major_faults is not None:
@@ -125,6 +131,8 @@ def _gpu(report: TraceReport) -> Mechanism:
         calls = sum(row.count for row in opened)
         names = ", ".join(name_text(row.name) for row in opened[:3])
         return Mechanism("GPU", (f"{names}: {count_text(calls)} calls",), OK, explanation)
+    if not report.blind.opens:
+        return Mechanism("GPU", ("unknown: opening files wasn't recorded (-e)",), UNKNOWN, explanation)
     tried = ", ".join(name_text(row.name) for row in nodes[:2])
     return Mechanism(
         "GPU", (f"none: {tried + ' not there' if tried else 'no device node opened'}",), NONE, explanation
@@ -132,18 +140,40 @@ def _gpu(report: TraceReport) -> Mechanism:
 
 
 def _files(report: TraceReport) -> Mechanism:
-    opened = [row for row in report.files if row.opens]
-    lines = [
-        f"{count_text(len(opened))} opened, {byte_text(sum(row.read_bytes for row in opened))} read,"
-        f" {byte_text(sum(row.written_bytes for row in opened))} written"
-    ]
-    left = report.left_files
-    lines += ["left behind: " + shortened(safe_text(row.name), 44) for row in left[:3]]
+    opened, blind = [row for row in report.files if row.opens], report.blind
+    parts = (
+        (count_text(len(opened)), "opened", blind.opens),
+        (byte_text(sum(row.read_bytes for row in opened)), "read", blind.reads),
+        (byte_text(sum(row.written_bytes for row in opened)), "written", blind.writes),
+    )
+    lines = [", ".join(f"{figure if known else 'unknown'} {what}" for figure, what, known in parts)]
+    lines += ["left behind: " + shortened(safe_text(row.name), 44) for row in report.left_files[:3]]
+    lines += _unseen(blind)
     explanation = (
         "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
         " memory."
     )
-    return Mechanism("Files", tuple(lines), "LEFT BEHIND" if left else OK, explanation)
+    verdict = OK if blind.files_known else UNKNOWN
+    return Mechanism("Files", tuple(lines), "LEFT BEHIND" if report.left_files else verdict, explanation)
+
+
+def _unseen(blind: BlindSpots) -> list[str]:
+    """Say what the figures on files leave out."""
+    lines = []
+    if blind.io_uring_calls:
+        lines.append(
+            f"and through io_uring: {counted(blind.io_uring_calls, 'call')}, files and bytes not seen"
+        )
+    if blind.vmsplice_calls:
+        lines.append(f"and by vmsplice: {counted(blind.vmsplice_calls, 'call')}, bytes not counted")
+    for count, what in ((blind.unnamed_read_bytes, "read"), (blind.unnamed_written_bytes, "written")):
+        if count:
+            lines.append(
+                f"and {byte_text(count)} {what} through descriptors that were inherited or received: of what isn't known"
+            )
+    if not (blind.opens and blind.reads and blind.writes):
+        lines.append("-e left calls on files out")
+    return lines
 
 
 def _faults(report: TraceReport) -> Mechanism | None:

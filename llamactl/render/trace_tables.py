@@ -79,6 +79,12 @@ def _nonzero(attribute: str) -> Cell:
     return lambda row: "" if not getattr(row, attribute) else count_text(getattr(row, attribute))
 
 
+def _read_of_file(row: Any) -> str:
+    if row.unseen and not row.read_bytes and not row.mapped_bytes:
+        return "not seen"
+    return _bytes("read_bytes")(row)
+
+
 def _within(row: Any) -> str:
     return "outside of them" if row.name is None else shortened(safe_text(row.name), 34)
 
@@ -130,7 +136,7 @@ TABLES = (
     Table("files", "By file", (
         Column("file", _name(38), left=True), Column("calls", _count("count")),
         Column("opens", _nonzero("opens")), Column("unfinished", _nonzero("unfinished")),
-        Column("read", _bytes("read_bytes")), Column("written", _bytes("written_bytes")),
+        Column("read", _read_of_file), Column("written", _bytes("written_bytes")),
         Column("mapped", _bytes("mapped_bytes")), Column("time", _ns("total_ns")),
     )),
     Table("workers", "By worker (llama.cpp's RPC)", (

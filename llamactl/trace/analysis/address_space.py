@@ -31,6 +31,11 @@ class Mapping:
     advice: list[int] = field(default_factory=list)
     minor_faults: int = 0
     major_faults: int = 0
+    made_length: int = 0
+    """Its length when it was made, in bytes; parts may have been unmapped since."""
+
+    def __post_init__(self) -> None:
+        self.made_length = self.made_length or self.length
 
     @property
     def end(self) -> int:

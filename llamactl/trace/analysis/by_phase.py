@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from llamactl.trace.analysis.phases import ORDER, OUTSIDE, Phases
+from llamactl.trace.analysis.transfers import FILE_READS, FILE_WRITES, PASSING
 from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of, name_of
 from llamactl.trace.capture.record import Kind
-
-_READS = frozenset(["read", "pread64", "readv", "preadv", "preadv2"])
-_WRITES = frozenset(["write", "pwrite64", "writev", "pwritev", "pwritev2"])
-
 
 _KNOWN = {name: index for index, name in enumerate(ORDER)}
 
@@ -55,7 +52,7 @@ class PhaseTable:
         self._total = np.zeros(rows)
         self._moved = np.zeros((2, rows))
         self._faults = np.zeros((2, rows), np.int64)
-        self._moving = (codes_of(_READS), codes_of(_WRITES))
+        self._moving = (codes_of((*FILE_READS, *PASSING)), codes_of((*FILE_WRITES, *PASSING)))
 
     def add(self, view: View) -> None:
         """Count the records of a piece."""

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.blind_spots import BlindSpots
 from llamactl.trace.analysis.counter_steps import Intervals, Steps
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.phases import Phases
-from llamactl.trace.analysis.view import View, codes_of
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.analysis.transfers import taken
+from llamactl.trace.analysis.view import View
 
 PARTS = {"load": ("load",), "prompt": ("prefill",), "generate": ("decode", "sample")}
 WHOLE = "all"
@@ -29,7 +29,6 @@ WHOLE = "all"
 NOTABLE_BYTES = 2**20
 """Less than this from the disk is a library's or a locale's page here and there, not a model."""
 
-READS = ("read", "pread64", "readv", "preadv", "preadv2")
 _NOT_STORED = (b"/proc/", b"/sys/", b"/dev/")
 
 IntArray = NDArray[np.int64]
@@ -59,7 +58,7 @@ class DiskRow:
     disk: Bounds
     """Fetched from storage, read-ahead included. Not counted by FUSE and 9p."""
     read_bytes: int | None
-    """Returned by read calls on files; None when those weren't recorded."""
+    """Returned by read calls on files; None when those weren't recorded, or io_uring was used."""
     mapped: Bounds
     """Pages of files that came into its memory."""
     cache: Bounds
@@ -102,34 +101,30 @@ class DiskTable:
     Args:
         phases: The phases of the capture.
         names: Their names tell files from sockets and pipes.
-        metadata: The capture's.
     """
 
-    def __init__(self, phases: Phases, names: Names, metadata: dict[str, Any]) -> None:
+    def __init__(self, phases: Phases, names: Names) -> None:
         self._phases = phases
         self._names = names
-        self._reading = codes_of(READS)
         self._read = np.zeros(len(phases.names) + 1)
         self._stored = bytearray()
-        self._metadata = metadata
-        selection = metadata.get("selection")
-        arch = 1 if metadata.get("machine") == "aarch64" else 0
-        wanted = [numbers(arch)[name] for name in ("read", "pread64")]
-        self.complete = not isinstance(selection, list) or set(wanted) <= set(selection)
+        self._known = True
 
-    def add(self, view: View, resolved: IntArray) -> None:
-        """Count the reads of a piece, given what ``FdTable.resolve`` returned for it."""
-        rows = np.flatnonzero(self._reading[view.code])
-        rows = rows[(view.ret[rows] > 0) & (resolved[rows] != NO_NAME)]
+    def add(self, view: View, resolved: IntArray, other: IntArray) -> None:
+        """Count the reads of a piece, given what ``FdTable`` found for it."""
+        rows, name = taken(view, resolved, other)
+        rows, name = rows[name != NO_NAME], name[name != NO_NAME]
         if not len(rows):
             return
         for number in range(len(self._stored), len(self._names)):
             self._stored.append(_is_stored(self._names.name(number)))
-        rows = rows[np.frombuffer(self._stored, bool)[resolved[rows]]]
+        rows = rows[np.frombuffer(self._stored, bool)[name]]
         phase = view.phase(self._phases)[rows]
         self._read += np.bincount(phase, view.ret[rows], minlength=len(self._read))
 
-    def rows(self, disk: Steps, mapped: Steps, begin_ns: int, end_ns: int) -> list[DiskRow]:
+    def rows(
+        self, disk: Steps, mapped: Steps, begin_ns: int, end_ns: int, blind: BlindSpots
+    ) -> list[DiskRow]:
         """Return each part that occurred, then the whole; empty when nothing was sampled.
 
         Args:
@@ -137,7 +132,9 @@ class DiskTable:
             mapped: What came into page tables, from :func:`mapped_in`.
             begin_ns: The first moment of the capture.
             end_ns: The last one.
+            blind: With io_uring, or without read calls, what was read is unknown.
         """
+        self._known = blind.reads and not blind.io_uring_calls
         if not disk.known and not mapped.known:
             return []
         parts = [self._row(name, disk, mapped) for name in PARTS if self._intervals(name)[0].size]
@@ -155,7 +152,7 @@ class DiskTable:
         return self._make(name, read, gained(disk, mine, others), gained(mapped, mine, others))
 
     def _make(self, name: str, read: int, disk: tuple[int, Bounds], mapped: tuple[int, Bounds]) -> DiskRow:
-        known = read if self.complete else None
+        known = read if self._known else None
         return DiskRow(
             name, max(disk[0], mapped[0]), disk[1], known, mapped[1], _cached(known, disk[1], mapped[1])
         )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.names import NO_NAME, Names
+from llamactl.trace.analysis.transfers import PASSING
 from llamactl.trace.analysis.view import ARCHITECTURES, CODES, View, codes_of, distinct, name_of
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.syscalls.sockets import address_text
@@ -49,6 +50,17 @@ def _positions() -> IntArray:
             kind = "fd" if "fd" in kinds else "at"
             if kind in kinds:
                 table[arch * CODES + number] = kinds.index(kind)
+    return table
+
+
+def _second_positions() -> IntArray:
+    """Return by code which argument is the second descriptor of a call that moves bytes, -1 for none."""
+    table = np.full(ARCHITECTURES * CODES, -1, dtype=np.int64)
+    for arch in range(len(ARCH_NAMES)):
+        for number, call in calls(arch).items():
+            kinds = [kind for _, kind in call.arguments]
+            if call.name in PASSING:
+                table[arch * CODES + number] = kinds.index("fd", kinds.index("fd") + 1)
     return table
 
 
@@ -111,6 +123,9 @@ class FdTable:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._position = _positions()
+        self._second = _second_positions()
+        self.other = np.zeros(0, np.int64)
+        """Of the piece resolved last: the name of each call's second descriptor, or NO_NAME."""
         makers = _makers()
         self._named = codes_of(makers["named"])
         self._unnamed = codes_of(makers["unnamed"])
@@ -146,6 +161,14 @@ class FdTable:
         uses = self._uses(view)
         use_key = _key(view.pid[uses], self._argument(view, uses))
         events.add(use_key, view.start[uses], np.full(len(uses), NO_NAME, np.int64), change=False)
+        second = np.flatnonzero(self._second[view.code] >= 0)
+        second_fd = view.argument(self._second[view.code[second]], second).astype(np.int64)
+        events.add(
+            _key(view.pid[second], second_fd),
+            view.start[second],
+            np.full(len(second), NO_NAME, np.int64),
+            False,
+        )
         opened, opened_name = self._changes(view, events)
         self._recorded(view, events)
         self._forks(view, events)
@@ -154,6 +177,8 @@ class FdTable:
         result = np.full(len(view.calls), NO_NAME, np.int64)
         begin = len(events.key[0])
         result[uses] = found[begin : begin + len(uses)]
+        self.other = np.full(len(view.calls), NO_NAME, np.int64)
+        self.other[second] = found[begin + len(uses) : begin + len(uses) + len(second)]
         result[opened] = opened_name
         self._name_paths(view, result)
         return result

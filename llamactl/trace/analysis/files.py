@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.names import NO_NAME, Names
+from llamactl.trace.analysis.transfers import given, reading, taken
 from llamactl.trace.analysis.view import View, codes_of
 
 _O_CREAT, _O_EXCL = 0o100, 0o200
@@ -55,6 +56,8 @@ class FileRow:
     locked: bool
     """Used for a file lock (flock(2), fcntl(2))."""
     removed: bool
+    unseen: bool
+    """A process that opened it has an io_uring, through which any of its bytes may have gone uncounted."""
 
 
 class FileTable:
@@ -75,30 +78,25 @@ class FileTable:
         self._openat = codes_of({"openat"})
         self._plain_open = codes_of({"open"})
         self._creat = codes_of({"creat"})
-        self._read = codes_of({"read", "pread64", "readv", "preadv", "preadv2", "recvfrom", "recvmsg"})
-        self._write = codes_of({"write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg"})
         self._mmap = codes_of({"mmap"})
         self._remove = codes_of({"unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2"})
 
-    def add(self, view: View, resolved: NDArray[np.int64]) -> None:
+    def add(self, view: View, resolved: NDArray[np.int64], other: NDArray[np.int64]) -> None:
         """Count a piece.
 
         Args:
             view: The piece.
             resolved: What :meth:`FdTable.resolve` returned for it.
+            other: ``FdTable.other`` after that.
         """
         opens = self._open[view.code]
         self._opens(view, np.flatnonzero(opens))
         rows = np.flatnonzero((resolved != NO_NAME) & ~opens)
-        name, code, ret = resolved[rows], view.code[rows], view.ret[rows]
+        name, code = resolved[rows], view.code[rows]
         self._sum("calls", name)
         self._sum("total_ns", name, view.duration[rows])
-        for column, table in (("read_bytes", self._read), ("written_bytes", self._write)):
-            moved = table[code] & (ret > 0)
-            self._sum(column, name[moved], ret[moved])
         self._sum("unfinished", name[view.under_way[rows]])
-        reading = self._read[code]
-        self._sum("read_ns", name[reading], view.duration[rows][reading])
+        self._moves(view, resolved, other)
         mapped = self._mmap[code] & ~view.failed[rows]
         self._sum("mapped_bytes", name[mapped], view.argument(1, rows[mapped]))
         self._locks(view, rows, name)
@@ -108,18 +106,30 @@ class FileTable:
         if len(removed):
             self._removed |= set(self._names.numbers(view.field("text", removed)).tolist())
 
-    def rows(self) -> list[FileRow]:
-        """Return the files that were used, those with the most bytes first."""
+    def _moves(self, view: View, resolved: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+        for column, moved in (("read_bytes", taken), ("written_bytes", given)):
+            rows, name = moved(view, resolved, other)
+            rows, name = rows[name != NO_NAME], name[name != NO_NAME]
+            self._sum(column, name, view.ret[rows])
+        rows, name = reading(view, resolved, other)
+        self._sum("read_ns", name[name != NO_NAME], view.duration[rows[name != NO_NAME]])
+
+    def rows(self, unseen: frozenset[bytes] = frozenset()) -> list[FileRow]:
+        """Return the files that were used, those with the most bytes first.
+
+        Args:
+            unseen: Names of files whose bytes may have gone uncounted.
+        """
         table = dict(zip(_COLUMNS, self._columns.astype(np.int64), strict=True))
         used = np.flatnonzero(
             sum(table[column] for column in ("calls", "opens", "open_errors", "unfinished"))
         )
-        rows = [self._row(int(number), table) for number in used if number < len(self._names)]
+        rows = [self._row(int(number), table, unseen) for number in used if number < len(self._names)]
         return sorted(
             rows, key=lambda row: (-max(row.mapped_bytes, row.read_bytes + row.written_bytes), -row.count)
         )
 
-    def _row(self, number: int, table: dict[str, NDArray[np.int64]]) -> FileRow:
+    def _row(self, number: int, table: dict[str, NDArray[np.int64]], unseen: frozenset[bytes]) -> FileRow:
         opens, errors = int(table["opens"][number]), int(table["open_errors"][number])
         return FileRow(
             name=self._names.name(number),
@@ -130,6 +140,7 @@ class FileTable:
             new=bool(table["exclusive"][number]) or self._was_missing(number),
             locked=bool(table["locks"][number]),
             removed=number in self._removed,
+            unseen=self._names.name(number) in unseen,
             **{
                 key: int(table[key][number])
                 for key in (

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.disk import PARTS, READS
+from llamactl.trace.analysis.disk import PARTS
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.phases import Phases
-from llamactl.trace.analysis.view import View, codes_of
+from llamactl.trace.analysis.transfers import taken
+from llamactl.trace.analysis.view import View
 
 IntArray = NDArray[np.int64]
 
@@ -66,15 +67,14 @@ class ReaderTable:
     def __init__(self, phases: Phases, names: Names) -> None:
         self._phases = phases
         self._names = names
-        self._reading = codes_of(READS)
         self._bytes: dict[int, int] = {}
 
-    def add(self, view: View, resolved: IntArray) -> None:
-        """Count the reads of a piece, given what ``FdTable.resolve`` returned for it."""
-        rows = np.flatnonzero(self._reading[view.code])
-        rows = rows[(view.ret[rows] > 0) & (resolved[rows] != NO_NAME)]
-        rows = rows[generating(self._phases)[view.phase(self._phases)[rows]]]
-        keys, index = np.unique(resolved[rows] << _PID_BITS | view.pid[rows], return_inverse=True)
+    def add(self, view: View, resolved: IntArray, other: IntArray) -> None:
+        """Count the reads of a piece, given what ``FdTable`` found for it."""
+        rows, name = taken(view, resolved, other)
+        mine = (name != NO_NAME) & generating(self._phases)[view.phase(self._phases)[rows]]
+        rows, name = rows[mine], name[mine]
+        keys, index = np.unique(name << _PID_BITS | view.pid[rows], return_inverse=True)
         sums = np.bincount(index, view.ret[rows], minlength=len(keys)).astype(np.int64)
         for key, total in zip(keys.tolist(), sums.tolist(), strict=True):
             self._bytes[key] = self._bytes.get(key, 0) + total

@@ -25,6 +25,8 @@ class MappingRow:
     tid: int
     start: int
     length_bytes: int
+    made_bytes: int
+    """Its length when it was made; parts may have been unmapped since."""
     protection: str
     shared: bool
     offset: int
@@ -80,6 +82,7 @@ def _row(mapping: Mapping, names: Names, begin_ns: int, saw_faults: bool) -> Map
         tid=mapping.tid,
         start=mapping.start,
         length_bytes=mapping.length,
+        made_bytes=mapping.made_length,
         protection=_protection(mapping.prot),
         shared=mapping.shared,
         offset=mapping.offset,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
+from llamactl.trace.analysis.blind_spots import BlindSpots, BlindTable
 from llamactl.trace.analysis.buffer_rows import BufferRow, buffer_rows
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
@@ -96,6 +97,7 @@ class TraceReport:
     workers: list[WorkerRow]
     buffers: list[BufferRow]
     left_files: list[LeftFile]
+    blind: BlindSpots
     generation_reads: GenerationReads
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -120,8 +122,9 @@ class _Tables:
         self.processes = ProcessTable(capture.text)
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
-        self.disk = DiskTable(phases, self.names, capture.metadata)
+        self.disk = DiskTable(phases, self.names)
         self.readers = ReaderTable(phases, self.names)
+        self.blind = BlindTable(self.names, capture.metadata)
         self.gpu_calls = GpuCalls(self.names)
         self.pinning = PinningTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
@@ -137,8 +140,9 @@ class _Tables:
         self.processes.add(kept)
         self.futexes.add(kept)
         self.event_loops.add(view)
-        self.disk.add(view, resolved)
-        self.readers.add(view, resolved)
+        self.disk.add(view, resolved, self.fds.other)
+        self.readers.add(view, resolved, self.fds.other)
+        self.blind.add(view, resolved)
         self.workers.add(view, resolved)
         self.mappings.add(view, resolved)
         self.gpu_calls.add(view, resolved)
@@ -168,11 +172,11 @@ def analyse(
     post = PostFilter(chosen, phases, roles, tables.names)
     for view in timeline:
         resolved = tables.fds.resolve(view)
-        kept, kept_names = view, resolved
+        kept, kept_names, kept_others = view, resolved, tables.fds.other
         if not chosen.shows_all:
             keep = post.keep(view, resolved)
-            kept, kept_names = _narrowed(view, keep), resolved[keep]
-        tables.files.add(kept, kept_names)
+            kept, kept_names, kept_others = _narrowed(view, keep), resolved[keep], kept_others[keep]
+        tables.files.add(kept, kept_names, kept_others)
         tables.add(view, kept, resolved)
     faults = _faults(timeline, tables, tensors, phases)
     return _report(capture, tables, phases, faults)
@@ -199,7 +203,8 @@ def _faults(
 def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTable | None) -> TraceReport:
     begin, end = capture.begin_ns, capture.end_ns
     length = (end - begin) / 1e9
-    files = tables.files.rows()
+    blind = tables.blind.found()
+    files = tables.files.rows(blind.io_uring_files)
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
@@ -227,8 +232,8 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
-        load=load_facts(files, mappings),
-        disk=tables.disk.rows(disk, mapped, begin, end),
+        load=load_facts(files, mappings, blind),
+        disk=tables.disk.rows(disk, mapped, begin, end, blind),
         counters=tables.counters.rows(phases),
         cpu=cpu,
         cpu_use=cpu_use(cpu, scheduling, phases, records, end),
@@ -249,8 +254,9 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         workers=tables.workers.rows(exchange),
         buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
         generation_reads=GenerationReads(
-            tables.readers.rows(), _page_ins(tables, phases, faults, mappings), tables.disk.complete
+            tables.readers.rows(), _page_ins(tables, phases, faults, mappings), blind.reads
         ),
+        blind=blind,
         left_files=left_files(files, capture.metadata),
         metadata=dict(capture.metadata),
     )
