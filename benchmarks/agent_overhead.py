@@ -63,7 +63,7 @@ class Traced:
             reader = threading.Thread(target=self._drain, args=(ring, ended))
             reader.start()
             try:
-                environment = agent_environment(os.environ, find_agent(), ring.path)
+                environment = agent_environment(os.environ, find_agent(), ring.address)
                 done = untraced(command, environment)
             finally:
                 ended.set()

@@ -37,7 +37,7 @@ static const char * path_of(const struct link_map * map, char * room, size_t siz
         return map->l_name;
     }
     const long length =
-        sys6(__NR_readlinkat, -100, (long) "/proc/self/exe", (long) room, (long) size - 1, 0, 0);
+        sys4(__NR_readlinkat, -100, (long) "/proc/self/exe", (long) room, (long) size - 1);
     room[sys_failed(length) ? 0 : length] = 0;
     return room;
 }
@@ -59,6 +59,18 @@ static unsigned exports_of(struct object * object) {
     return object->exports;
 }
 
+// What turns llama.cpp's memory into Python objects: foreign interfaces and arrays.
+static int makes_arrays(const struct link_map * map) {
+    const char * name = map->l_name ? map->l_name : "";
+    for (; *name; name++) {
+        if (begins_with(name, "/_multiarray_umath.") || begins_with(name, "/_ctypes.") ||
+            begins_with(name, "/_cffi_backend.") || begins_with(name, "/libtorch_python.")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char * const gil_names[] = {
     [GIL_SAVE] = "PyEval_SaveThread",
     [GIL_RESTORE] = "PyEval_RestoreThread",
@@ -68,9 +80,23 @@ static const char * const gil_names[] = {
     [GIL_RELEASE_THREAD] = "PyEval_ReleaseThread",
 };
 
-static enum gil_kind gil_kind(const char * name) {
+// After these the program may no longer be allowed to open the ring (credentials(7), chroot(2)).
+static const char * const giving_away[] = {
+    "setuid", "setreuid", "setresuid", "setgid",     "setregid", "setresgid",
+    "chroot", "unshare",  "setns",     "pivot_root", "capset",   "cap_set_proc",
+};
+
+static enum gil_kind gil_kind(const char * name, const struct object * caller) {
     if (name[0] != 'P' || name[1] != 'y') {
+        for (unsigned i = 0; i < sizeof(giving_away) / sizeof(giving_away[0]); i++) {
+            if (same_text(name, giving_away[i])) {
+                return GIVES_RIGHTS_AWAY;
+            }
+        }
         return GIL_NONE;
+    }
+    if (same_text(name, "PyList_New")) {
+        return caller && makes_arrays(caller->map) ? MAKES_LIST : GIL_NONE;
     }
     for (unsigned kind = GIL_SAVE; kind <= GIL_RELEASE_THREAD; kind++) {
         if (same_text(name, gil_names[kind])) {
@@ -78,6 +104,12 @@ static enum gil_kind gil_kind(const char * name) {
         }
     }
     return GIL_NONE;
+}
+
+static uint8_t weight_of(const struct row * row, int role) {
+    return row && row->heavy                                  ? WORK
+           : (row && row->keeps[0].source != NOTHING) || role ? LIGHT
+                                                              : CHEAP;
 }
 
 static int is_engine_name(const char * name) {
@@ -157,14 +189,16 @@ static int site_of(const struct hook * hook, const char * name) {
 }
 
 static struct hook * new_hook(const struct hook * wanted, const char * name) {
-    uint32_t * used = wanted->kind ? &gil_hooks : &call_hooks;
-    const int site =
-        *used < (wanted->kind ? GIL_ENTRIES : CALL_ENTRIES) ? site_of(wanted, name) : -1;
+    const int is_gil = wanted->kind != GIL_NONE && wanted->kind <= GIL_RELEASE_THREAD;
+    uint32_t * used = is_gil ? &gil_hooks : &call_hooks;
+    const int site = *used >= (is_gil ? GIL_ENTRIES : CALL_ENTRIES) ? -1
+                     : wanted->kind > GIL_RELEASE_THREAD            ? 0
+                                                                    : site_of(wanted, name);
     if (site < 0) {
         add(&ring->lost_sites, 1);
         return NULL;
     }
-    struct hook * hook = hooks + (wanted->kind ? CALL_ENTRIES : 0) + (*used)++;
+    struct hook * hook = hooks + (is_gil ? CALL_ENTRIES : 0) + (*used)++;
     *hook = *wanted;
     hook->site = (uint16_t) site;
     return hook;
@@ -211,9 +245,9 @@ exported unsigned la_version(unsigned version) {
     if (!version || !ring_open()) {
         return 0; // The dynamic linker then drops the agent.
     }
-    const long table =
-        sys6(__NR_mmap, (long) agent_return_table, MAX_THREADS * MAX_DEPTH * RETURN_SIZE,
-             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
+    const long table = sys6(__NR_mmap, (long) agent_return_table,
+                            MAX_THREADS * MAX_DEPTH * RETURN_SIZE, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, OWN_DESCRIPTOR(-1), 0);
     if (table != (long) agent_return_table) {
         return 0;
     }
@@ -255,7 +289,7 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
     (void) index;
     struct object * caller = object_of(from);
     struct object * library = object_of(to);
-    const enum gil_kind kind = gil_kind(name);
+    const enum gil_kind kind = gil_kind(name, caller);
     if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC ||
         (kind == GIL_NONE && !is_engine_name(name)) || !binding_begin()) {
         return symbol->st_value;
@@ -272,6 +306,7 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
         wanted.via = (uint8_t) via;
         wanted.row = kind ? NULL : table_find(name, library->map);
         wanted.role = (uint8_t) table_role(name);
+        wanted.weight = weight_of(wanted.row, wanted.role);
         if (!kind) {
             ring_populate();
             caller->binding = 1;

@@ -45,20 +45,42 @@ hidden void * elf_symbol(const struct link_map * map, const char * name);
 enum { EXPORTS_ENGINE = 1, EXPORTS_MODULE = 2 };
 hidden unsigned elf_exports(const struct link_map * map);
 
-// --- agent_ring.c: the shared file
+// --- agent_open.c: the shared memory
 // ------------------------------------------------------------------
+// Where its parts lie: this process's own copy, which nobody else can change.
+struct layout {
+    struct record * records;
+    char * arena;
+    struct site * sites;
+    struct thread_slot * threads;
+    struct count * counts;
+    uint64_t size;
+    uint32_t capacity;
+    uint32_t arena_size;
+};
+extern hidden struct layout layout;
 extern hidden struct ring_header * ring;
 hidden int ring_open(void);
+hidden void ring_hand_on(void);
+
+// --- agent_ring.c: what lies in it
+// ------------------------------------------------------------------
+// What is kept when the ring fills: functions of which nothing but the time is recorded give way
+// first, those that do work last.
+enum weight { CHEAP, LIGHT, WORK };
+enum { TEXT_LIMIT = 4096 };
 hidden void ring_populate(void);
-hidden void ring_put(const struct record * record, uint64_t head);
+hidden int ring_put(const struct record * record, uint64_t head, enum weight weight);
+hidden void ring_count(unsigned site, uint64_t ns, enum weight weight);
 hidden uint32_t ring_text(const char * text, size_t length);
-hidden const char * ring_string(uint32_t reference);
+hidden const char * ring_string(uint32_t reference, size_t * length);
 hidden int ring_site(const struct site * site, int add_it);
+
+// --- agent_clock.c
+// ------------------------------------------------------------------
+hidden void clock_find(void);
 hidden uint64_t now_ns(void);
 hidden unsigned cpu_now(void);
-static inline struct thread_slot * ring_threads(void) {
-    return (struct thread_slot *) ((char *) ring + ring->threads);
-}
 static inline uint64_t record_head(unsigned kind, unsigned flags, unsigned nr, unsigned cpu) {
     return kind | flags << 8 | (uint64_t) nr << 16 | (uint64_t) cpu << 32 |
            (uint64_t) AGENT_ARCH << 48;
@@ -66,6 +88,17 @@ static inline uint64_t record_head(unsigned kind, unsigned flags, unsigned nr, u
 
 // --- agent_thread.c: one traced thread
 // --------------------------------------------------------------
+// Python that llama.cpp calls in the middle of a call: a logits processor, a log or progress
+// function.
+struct callback {
+    uint64_t asked_at; // 0: none
+    uint64_t seen_at;  // when its Python was last seen at a line
+    uint64_t longest;  // between two such moments
+    uint32_t nested;   // how often it has asked for the GIL within
+    uint32_t place;    // the line of the longest
+    uint32_t now;      // the line it was seen at last
+    uint32_t list;     // the largest list that it made, in elements
+};
 struct thread {
     uint32_t tid;
     uint32_t pid;
@@ -83,6 +116,7 @@ struct thread {
     struct thread_slot * slot;
     uint16_t hooks[MAX_DEPTH];
     uint64_t usage[MAX_DEPTH][3];
+    struct callback callbacks[MAX_DEPTH]; // by the depth of the call that it is in
 };
 extern hidden struct thread threads[MAX_THREADS];
 hidden struct thread * thread_self(void);
@@ -106,7 +140,10 @@ enum gil_kind {
     GIL_ENSURE,
     GIL_RELEASE,
     GIL_ACQUIRE_THREAD,
-    GIL_RELEASE_THREAD
+    GIL_RELEASE_THREAD,
+    // Not recorded themselves:
+    GIVES_RIGHTS_AWAY, // setuid and the like, see ring_hand_on
+    MAKES_LIST,        // while Python is called back, tells at which line it is
 };
 struct hook {
     void * target;
@@ -116,11 +153,18 @@ struct hook {
     uint64_t name_hash;
     uint16_t site;
     uint8_t via;
-    uint8_t kind; // enum gil_kind; GIL_NONE for the engine's functions
-    uint8_t role; // enum role
+    uint8_t kind;   // enum gil_kind; GIL_NONE for the engine's functions
+    uint8_t weight; // enum weight
+    uint8_t role;   // enum role
 };
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;
+
+// --- agent_callback.c
+// ------------------------------------------------------------------------------------
+hidden void callback_begin(struct thread * t, uint64_t asked_at);
+hidden void callback_end(struct thread * t, const struct hook * hook);
+hidden void callback_seen(struct thread * t, uint64_t list);
 
 // --- agent_watch.c: buffers that are to be watched
 // ------------------------------------------------------------------

@@ -97,6 +97,17 @@ static int64_t result_of(char type, const struct saved_results * out) {
     }
 }
 
+// How long a call of a function that does no work as a rule may take and still be cheap.
+enum { LONG_CALL_NS = 20000 };
+
+static void keep(unsigned number, const struct record * frame, uint64_t head) {
+    const struct hook * hook = hooks + number;
+    const enum weight weight = frame->duration > LONG_CALL_NS ? WORK : (enum weight) hook->weight;
+    if (unlikely(!ring_put(frame, head, weight))) {
+        ring_count(hook->site, frame->duration, weight);
+    }
+}
+
 // The frame was jumped over, by an exception or longjmp: its return will not be seen.
 static void abandon(struct thread * t, unsigned d) {
     if (t->abandoned & 1u << d) {
@@ -105,7 +116,7 @@ static void abandon(struct thread * t, unsigned d) {
     t->abandoned |= 1u << d;
     if (d >= t->base) {
         struct record * frame = t->slot->frames + d;
-        ring_put(frame, frame->head | (FLAG_NO_EXIT | FLAG_LEFT) << 8);
+        keep(t->hooks[d], frame, frame->head | (FLAG_NO_EXIT | FLAG_LEFT) << 8);
         frame->head = 0;
     }
 }
@@ -173,8 +184,24 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
     frame->head = record_head(KIND_CALL, flags, hook->site, CPU_UNKNOWN);
 }
 
+// Functions that aren't recorded, but tell something.
+static void besides(const struct hook * hook, const struct saved_registers * in) {
+    if (hook->kind == GIVES_RIGHTS_AWAY) {
+        ring_hand_on();
+        return;
+    }
+    struct thread * t = thread_self();
+    if (t && t->depth) {
+        callback_seen(t, in->integers[0]);
+    }
+}
+
 hidden void * agent_enter(struct saved_registers * in) {
     const struct hook * hook = hooks + in->index;
+    if (unlikely(hook->kind)) {
+        besides(hook, in);
+        return hook->target;
+    }
     struct thread * t = thread_self();
     if (unlikely(!t)) {
         return hook->target;
@@ -190,6 +217,7 @@ hidden void * agent_enter(struct saved_registers * in) {
     }
     t->depth = d + 1; // First: a signal handler that calls in here uses the next frame.
     t->slot->frames[d].head = 0;
+    t->callbacks[d].asked_at = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     t->slot->depth = d + 1;
     struct return_entry * entry = agent_return_table + number_of(t, d);
@@ -217,7 +245,7 @@ static void end(struct thread * t, unsigned d, const struct saved_results * out,
             frame->args[5] |= (usage[2] - t->usage[d][2]) & ((1ull << ENTERED_ON) - 1);
         }
     }
-    ring_put(frame, (head & ~(0xFFFFull << 32)) | (uint64_t) cpu_now() << 32);
+    keep(t->hooks[d], frame, (head & ~(0xFFFFull << 32)) | (uint64_t) cpu_now() << 32);
     if (unlikely(hooks[t->hooks[d]].role)) {
         watch_result(hooks[t->hooks[d]].role, frame);
     }

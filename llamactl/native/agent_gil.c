@@ -1,7 +1,8 @@
 // The GIL: let go, waited for, taken back.
 #include "agent.h"
 
-enum { LONG_HOLD_NS = 1000000 };
+// As long as the GIL is away for a call that does work; shorter ones give way when the ring fills.
+enum { LONG_HOLD_NS = 1000000, SHORT_NS = 20000 };
 
 static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t end,
                 const uint64_t args[3]) {
@@ -14,13 +15,19 @@ static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t
     for (unsigned i = 0; i < 3; i++) {
         record.args[i] = args[i];
     }
-    ring_put(&record, record_head(KIND_GIL, 0, what, cpu_now()));
+    const enum weight weight = record.duration < SHORT_NS ? CHEAP : WORK;
+    if (unlikely(!ring_put(&record, record_head(KIND_GIL, 0, what, cpu_now()), weight))) {
+        ring_count((unsigned) args[1], record.duration, weight);
+    }
 }
 
 // Just before the GIL is let go. Where is asked for a binding's calls, and for whoever had the GIL
 // long.
 static void letting_go(struct thread * t, const struct hook * hook) {
     const int is_binding = hook->caller->binding;
+    if (unlikely(t->depth)) {
+        callback_seen(t, 0);
+    }
     t->place = is_binding ? python_place() : 0;
     uint64_t now = now_ns();
     if (!is_binding && t->acquired_at && now - t->acquired_at > LONG_HOLD_NS) {
@@ -78,6 +85,7 @@ static void * ensuring(gil_function target, const struct hook * hook) {
         report_released(t, asked_at);
         taken(t, hook, asked_at);
     }
+    callback_begin(t, asked_at);
     return result;
 }
 
@@ -94,6 +102,7 @@ static void * hooked(gil_function target, void * argument, const struct hook * h
     case GIL_ENSURE:
         return ensuring(target, hook);
     case GIL_RELEASE:
+        callback_end(thread_self(), hook);
         return (int) (uintptr_t) argument == 1 ? releasing(target, argument, hook)
                                                : target(argument);
     default:

@@ -155,8 +155,8 @@ static uint32_t place_text(void * file, void * function, int line) {
     return ring_text(text, at);
 }
 
-static int is_package(const char * text) {
-    for (; *text; text++) {
+static int is_package(const char * text, size_t length) {
+    for (; length > sizeof("/dist-packages/") - 1; text++, length--) {
         if (*text == '/' &&
             (begins_with(text, "/site-packages/") || begins_with(text, "/dist-packages/") ||
              begins_with(text, "/lib/python3") || begins_with(text, "/lib64/python3"))) {
@@ -182,7 +182,9 @@ static uint32_t learn_place(void * code, void * frame, int instruction, struct p
         place->text = text;
         place->calls = 0;
         place->heavy = 0;
-        place->package = (uint8_t) is_package(ring_string(text));
+        size_t length;
+        const char * kept = ring_string(text, &length);
+        place->package = (uint8_t) is_package(kept, length);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         place->code = file_word && function_word ? code : NULL;
     }
@@ -220,18 +222,20 @@ static struct place * place_of(void * frame, uint32_t * text) {
 static uint32_t pair_text(uint32_t inner, uint32_t outer) {
     struct pair * pair = pairs + (inner * 31 + outer) % PAIRS;
     if (pair->inner != inner || pair->outer != outer || !pair->text) {
-        const char * parts[] = {ring_string(inner), ring_string(outer)};
         char text[2048];
-        size_t at = 0;
+        size_t at = 0, length;
         for (unsigned i = 0; i < 2; i++) {
-            for (const char * c = parts[i]; *c && at < sizeof(text) - 1; c++) {
-                text[at++] = *c;
+            const char * part = ring_string(i ? outer : inner, &length);
+            for (size_t c = 0; c < length && at < sizeof(text) - 2; c++) {
+                text[at++] = part[c];
             }
-            text[at++] = i ? 0 : '\n';
+            if (!i) {
+                text[at++] = '\n';
+            }
         }
         pair->text = 0;
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        const uint32_t made = ring_text(text, at - 1);
+        const uint32_t made = ring_text(text, at);
         pair->inner = inner;
         pair->outer = outer;
         __atomic_signal_fence(__ATOMIC_SEQ_CST);

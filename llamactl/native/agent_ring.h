@@ -1,16 +1,19 @@
-// What the agent and llamactl share: one file, mapped by both, no locks.
+// What the agent and llamactl share: memory without a name (a sealed memfd), mapped by both, no
+// locks.
 //
-// llamactl creates the file (llamactl/trace/agent/ring.py writes this header and must agree with
-// it) and reads; every traced process, with its children, writes. Offsets are from the beginning of
-// the file.
+// llamactl creates it (llamactl/trace/agent/ring.py writes this header and must agree with it) and
+// reads; every traced process, with its children, writes. Offsets are from its beginning. Neither
+// side believes the other: see docs/threat-model.md.
 #ifndef LLAMACTL_AGENT_RING_H
 #define LLAMACTL_AGENT_RING_H
 
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676E6952616C6Cull // "llaRing1"
-#define RING_VERSION 2
+#define RING_VERSION 3
+// llamactl's process, the descriptor in it, the inode and the key in the header, hexadecimal.
 #define RING_ENV "LLAMACTL_AGENT_RING="
+#define RING_LIMIT (16u << 20)
 #define MAX_THREADS 256
 #define MAX_DEPTH 16
 #define MAX_SITES 4096
@@ -25,7 +28,8 @@ enum {
     FLAG_INNER = 32,
     FLAG_LEFT = 64
 };
-enum { GIL_RELEASED = 0, GIL_WAITED = 1 };
+// GIL_CALLED_BACK: llama.cpp called Python in the middle of a call; from when it asked for the GIL.
+enum { GIL_RELEASED = 0, GIL_WAITED = 1, GIL_CALLED_BACK = 2 };
 enum { CPU_UNKNOWN = 0xFFFF };
 
 // llamactl.trace.capture.record.RECORD. `head` is stored last, with release order: a record whose
@@ -57,6 +61,13 @@ struct site {
 _Static_assert(sizeof(struct site) == 32, "the reader's layout");
 enum { VIA_PLT = 0, VIA_DLSYM = 1, VIA_INNER = 2 };
 
+// Calls of a site, or releases and waits of the GIL, that were counted in place of a record since
+// the ring was too full for cheap ones.
+struct count {
+    uint64_t calls;
+    uint64_t ns;
+};
+
 // One thread of one process. Calls in progress lie here, so they are known even after SIGKILL.
 struct thread_slot {
     uint64_t owner; // pid << 32 | tid, 0 when free
@@ -78,6 +89,8 @@ struct ring_header {
     uint64_t arena;
     uint64_t sites;
     uint64_t threads;
+    uint64_t counts;
+    uint64_t key;      // what the environment says, too: nobody else can offer another ring
     uint32_t capacity; // records, a power of two
     uint32_t arena_size;
 

@@ -20,8 +20,8 @@ static int main_thread_pending;
 // Returns with `life` usable in any case; without MADV_WIPEONFORK (before Linux 4.14) forks are not
 // seen.
 void thread_setup(void) {
-    const long page =
-        sys6(__NR_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const long page = sys6(__NR_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                           OWN_DESCRIPTOR(-1), 0);
     if (!sys_failed(page) && !sys_failed(sys3(__NR_madvise, page, 4096, MADV_WIPEONFORK))) {
         life = (uint32_t *) page;
         *life = ALIVE;
@@ -35,7 +35,7 @@ static int is_dead(uint32_t pid, uint32_t tid) {
 }
 
 static struct thread_slot * claim_slot(uint64_t owner) {
-    struct thread_slot * slots = ring_threads();
+    struct thread_slot * slots = layout.threads;
     for (int pass = 0; pass < 2; pass++) {
         for (unsigned i = 1; i < MAX_THREADS; i++) {
             uint64_t old = load(&slots[i].owner);
@@ -53,8 +53,9 @@ static struct thread_slot * claim_slot(uint64_t owner) {
 static void flush_slot(struct thread_slot * slot) {
     for (unsigned d = 0; d < load(&slot->depth) && d < MAX_DEPTH; d++) {
         const struct record * frame = slot->frames + d;
-        if (frame->head) {
-            ring_put(frame, frame->head | FLAG_NO_EXIT << 8);
+        const uint64_t head = frame->head;
+        if (head && !ring_put(frame, head | FLAG_NO_EXIT << 8, WORK)) {
+            ring_count(0, 0, WORK);
         }
     }
     slot->depth = 0;

@@ -168,7 +168,10 @@ class _Session:
             self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
             if self.options.calls and self.options.breakpoints:
                 self._calls = catch_started(self.engine, self.agent.stand_down)
-            self.engine.start(self.agent.command(self._with_marks(self.target), self.engine))
+            command = self.agent.command(self._with_marks(self.target), self.engine)
+            self.agent.inherit(True)
+            self.engine.start(command)
+            self.agent.inherit(False)
             self._span.begin()
             self._forget_write_end()
         else:
@@ -205,15 +208,16 @@ class _Session:
             return
         batch = with_kept_arguments(batch, self.options.keep_argv)
         base = self.writer.add_arena(batch.strings) if len(batch.strings) else 0
+        records = self.agent.of_program(batch)
         for name in ("text", "text2"):
-            column = batch.records[name]
+            column = records[name]
             if base > 0:
                 column[column != 0] += np.uint32(base)
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
-        self.family.follow(batch.records)
+        self.family.follow(records)
         # What the engine still had when recording ended belongs to it, as far as it had begun.
-        records = self._span.cut(self.agent.translate(batch.records, self.writer))
+        records = self._span.cut(self.agent.translate(records, self.writer))
         self._write(records if self._calls is None else self._calls.translate(records, self.writer))
 
     def _write(self, records: Any) -> None:

@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llamactl.trace.agent.own_calls import OwnCalls
     from llamactl.trace.agent.source import AgentSource
     from llamactl.trace.boundary.watching import Watching
     from llamactl.trace.capture.writer import CaptureWriter
-    from llamactl.trace.engines.base import Engine
+    from llamactl.trace.engines.base import Batch, Engine
 
 
 SAMPLED_TOUCHES = 400
 """Touches of a buffer that are seen unless more are asked for: some ten milliseconds in all."""
+
+
+DAMAGED = (
+    "the program has overwritten memory that it shares with llamactl (a wild write): at least {} records of calls"
+    " into llama.cpp were damaged and left out"
+)
 
 
 class AgentPart:
@@ -43,8 +50,11 @@ class AgentPart:
         self._finished = False
         self._unwatched = ""
         self._source: AgentSource | None = None
+        self._own_calls: OwnCalls | None = None
         if wanted:
             self._source = self._open()
+        if self._source is not None:
+            self._own_calls = self._source.own_calls  # Also for what the engine still has at the end.
 
     def _open(self) -> AgentSource | None:
         from llamactl.trace.agent.source import AgentSource
@@ -81,6 +91,17 @@ class AgentPart:
             asks[:] = 0
             self._unwatched = f"{error}. {error.hint}" if error.hint else str(error)
 
+    def inherit(self, wanted: bool) -> None:
+        """Let what is started next have the ring's descriptor, or not."""
+        if self._source is not None:
+            self._source.inherit(wanted)
+
+    def of_program(self, batch: Batch) -> NDArray[np.void]:
+        """Return the records of a batch without the agent's own system calls."""
+        if self._own_calls is None:
+            return batch.records
+        return self._own_calls.without(batch.records, batch.strings)
+
     def stand_down(self) -> None:
         """Breakpoints record the calls of this program; may be called by another thread."""
         self._unwanted = True
@@ -109,7 +130,10 @@ class AgentPart:
                 writer.metadata({"watch": {"refused": self._unwatched}})
             if self._source is not None and not self._unwanted:
                 count += self._source.finish(writer)
-                self.lost = self._source.losses().records
+                losses = self._source.losses()
+                self.lost = losses.records
+                if losses.damaged:
+                    self.note = DAMAGED.format(losses.damaged)
             return count
         finally:
             self._close_source()
@@ -119,7 +143,7 @@ class AgentPart:
         return self._source.processes() if self._source is not None else []
 
     def close(self) -> None:
-        """Remove the ring and free the watchpoints, once the engine is closed."""
+        """Leave the ring and free the watchpoints, once the engine is closed."""
         self._close_source()
         if self._watching is not None:
             self._watching.close()

@@ -1,4 +1,4 @@
-"""How the agent's shared file is laid out. Must agree with ``llamactl/native/agent_ring.h``."""
+"""How the agent's shared memory is laid out. Must agree with ``llamactl/native/agent_ring.h``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from llamactl.trace.capture.record import RECORD
 
 MAGIC = 0x31676E6952616C6C
-VERSION = 2
+VERSION = 3
 MAX_THREADS = 256
 MAX_DEPTH = 16
 MAX_SITES = 4096
@@ -49,6 +49,8 @@ HEADER = np.dtype(
             "arena",
             "sites",
             "threads",
+            "counts",
+            "key",
             "capacity",
             "arena_size",
             "head",
@@ -65,15 +67,16 @@ HEADER = np.dtype(
             "python",
             "watch",
         ],
-        "formats": ["<u8", "<u4", "<u4", *["<u8"] * 5, "<u4", "<u4", *["<u8"] * 7, *["<u4"] * 6],
+        "formats": ["<u8", "<u4", "<u4", *["<u8"] * 7, "<u4", "<u4", *["<u8"] * 7, *["<u4"] * 6],
         "offsets": [
-            *(0, 8, 12, 16, 24, 32, 40, 48, 56, 60),
-            *(64, 128),  # head and tail, each in a cache line of its own
-            *(192, 200, 208, 216, 224, 232, 236, 240, 244, 248, 252),
+            *(0, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 76),
+            *(128, 192),  # head and tail, each in a cache line of its own
+            *(256, 264, 272, 280, 288, 296, 300, 304, 308, 312, 316),
         ],
-        "itemsize": 256,
+        "itemsize": 320,
     }
 )
+COUNT = np.dtype([("calls", "<u8"), ("ns", "<u8")])
 LENGTH = struct.Struct("<I")
 """What comes before each string of the arena."""
 

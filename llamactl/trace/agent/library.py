@@ -33,13 +33,13 @@ def find_agent() -> Path:
     return path
 
 
-def agent_environment(environment: Mapping[str, str], agent: Path, ring: Path) -> dict[str, str]:
+def agent_environment(environment: Mapping[str, str], agent: Path, ring: str) -> dict[str, str]:
     """Return a copy of ``environment`` with which a program loads the agent, after other audit libraries.
 
     Args:
         environment: The program's environment.
         agent: What :func:`find_agent` returned.
-        ring: The shared file of :class:`llamactl.trace.agent.ring.Ring`.
+        ring: ``Ring.address`` of :class:`llamactl.trace.agent.ring.Ring`.
 
     Raises:
         LlamactlError: The agent's path has a colon in it, which separates libraries in ``LD_AUDIT``.
@@ -47,7 +47,7 @@ def agent_environment(environment: Mapping[str, str], agent: Path, ring: Path) -
     if ":" in str(agent):
         raise LlamactlError(f"the agent can't be loaded from {agent}: the path has a colon in it")
     others = [item for item in environment.get(AUDIT, "").split(":") if item]
-    return {**environment, AUDIT: ":".join([*others, str(agent)]), ENVIRONMENT: str(ring)}
+    return {**environment, AUDIT: ":".join([*others, str(agent)]), ENVIRONMENT: ring}
 
 
 def without_agent(environment: Mapping[str, str]) -> dict[str, str]:

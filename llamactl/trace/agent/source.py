@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llamactl.trace.agent.library import agent_environment, find_agent
+from llamactl.trace.agent.own_calls import OwnCalls
 from llamactl.trace.agent.ring import CAPACITY, Losses, Ring
 
 if TYPE_CHECKING:
@@ -25,15 +26,23 @@ class AgentSource:
 
     Raises:
         LlamactlError: The agent isn't installed, or there is no room for its ring.
+
+    Attributes:
+        own_calls: Tells the agent's system calls from the program's.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._agent = find_agent()
         self._ring = Ring(capacity)
+        self.own_calls = OwnCalls(self._agent)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the environment to start the program with."""
-        return agent_environment(environment, self._agent, self._ring.path)
+        return agent_environment(environment, self._agent, self._ring.address)
+
+    def inherit(self, wanted: bool) -> None:
+        """Let the program that is started next have the ring's descriptor, or not; see :meth:`Ring.inherit`."""
+        self._ring.inherit(wanted)
 
     def ask_for_buffers(self) -> NDArray[np.uint32]:
         """See :meth:`Ring.ask_for_buffers`; before the program starts."""
@@ -71,9 +80,11 @@ class AgentSource:
                 "python": self._ring.python_version,
                 "free_threaded": self._ring.free_threaded,
                 "lost": asdict(self._ring.losses()),
+                "counted": {str(number): asdict(one) for number, one in self._ring.counted().items()},
+                "own_calls": self.own_calls.count,
             },
         }
 
     def close(self) -> None:
-        """Remove the ring."""
+        """Leave the ring."""
         self._ring.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Losses, Ring
+from llamactl.trace.agent.ring import Counted, Losses, Ring
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.capture.record import RECORD, Kind
 
@@ -39,6 +39,7 @@ class Traced:
     texts: list[bytes]
     losses: Losses
     python: str | None
+    counted: dict[int, Counted]
 
     def calls(self, name: str | None = None) -> NDArray[np.void]:
         calls: NDArray[np.void] = self.records[self.records["kind"] == Kind.CALL]
@@ -68,7 +69,7 @@ def run_traced(*command: str | Path, capacity: int = 65536, **kwargs: Any) -> Tr
     with Ring(capacity) as ring:
         done = subprocess.run(
             [str(item) for item in command],
-            env=agent_environment(environment, find_agent(), ring.path),
+            env=agent_environment(environment, find_agent(), ring.address),
             capture_output=True,
             text=True,
             timeout=120,
@@ -93,6 +94,7 @@ def run_traced(*command: str | Path, capacity: int = 65536, **kwargs: Any) -> Tr
             texts,
             ring.losses(),
             ring.python_version,
+            ring.counted(),
         )
 
 

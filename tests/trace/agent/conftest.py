@@ -21,7 +21,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("target")
     link = (f"-L{place}", f"-Wl,-rpath,{place}", "-Wl,-z,lazy", "-pthread")
     compile_program("cc", place / "libllama.so", ["llama_target.c"], "-shared", "-fPIC")
-    for name in ("agent_calls", "agent_loop", "agent_processes"):
+    for name in ("agent_calls", "agent_loop", "agent_processes", "agent_ring"):
         compile_program("cc", place / name, [f"{name}.c"], *link, "-lllama")
     compile_program("c++", place / "libllama-throws.so", ["llama_throws.cpp"], "-shared", "-fPIC")
     compile_program("c++", place / "agent_throws", ["agent_throws.cpp"], *link, "-lllama-throws")

@@ -18,7 +18,7 @@ def test_no_gil_is_asked_for(built: Path) -> None:
     link = (f"-L{built}", f"-Wl,-rpath,{built}", "-Wl,-z,lazy", "-rdynamic", "-lllama")
     program = compile_program("cc", built / "free_threaded", ["free_threaded.c"], *link)
     with Ring() as ring:
-        environment = agent_environment({}, find_agent(), ring.path)
+        environment = agent_environment({}, find_agent(), ring.address)
         subprocess.run([str(program)], env=environment, check=True, timeout=60)
         records = ring.finish()
         assert (ring.free_threaded, ring.python_version) == (True, "3.14.0")

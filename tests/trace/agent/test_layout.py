@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,11 @@ def test_keeps_are_parsed() -> None:
 
 
 def test_the_environment_keeps_what_was_there() -> None:
-    agent, ring = Path("/a/libllamactl-agent.so"), Path("/r/ring")
+    agent, ring = Path("/a/libllamactl-agent.so"), "1:2:3:4"
     made = agent_environment({"LD_AUDIT": "/other.so", "X": "1"}, agent, ring)
     assert made == {
         "LD_AUDIT": "/other.so:/a/libllamactl-agent.so",
-        "LLAMACTL_AGENT_RING": "/r/ring",
+        "LLAMACTL_AGENT_RING": "1:2:3:4",
         "X": "1",
     }
     assert without_agent(made) == {"LD_AUDIT": "/other.so", "X": "1"}
@@ -111,46 +112,53 @@ def test_a_missing_agent_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         find_agent()
 
 
-def written(ring: Ring, count: int, head: int) -> None:
-    """Write records as the agent does, the one at position 2 only half."""
-    for position in range(count):
-        ring._records["tid"][position] = position
-        ring._records["kind"][position] = 0 if position == 2 else Kind.CALL
-    ring._header["head"] = head
+def plausible(records: Any, first: int = 0) -> None:
+    """Make records that the agent could have written, told apart by their thread."""
+    records["kind"], records["pid"] = Kind.CALL, 7
+    records["tid"] = np.arange(first + 1, first + 1 + len(records))
+    records["start"] = time.monotonic_ns()
 
 
 def test_a_half_written_record_is_waited_for_and_then_counted() -> None:
     with Ring(16) as ring:
-        written(ring, 5, 5)
-        assert ring.drain()["tid"].tolist() == [0, 1]
+        ring._header["sites_used"] = 1
+        plausible(ring._records[:5])
+        ring._records["kind"][2] = 0
+        ring._header["head"] = 5
+        assert ring.drain()["tid"].tolist() == [1, 2]
         assert ring.drain()["tid"].tolist() == []
         assert ring.losses().torn == 0
-        assert ring.finish()["tid"].tolist() == [3, 4]
+        assert ring.finish()["tid"].tolist() == [4, 5]
         assert ring.losses().torn == 1
 
 
 def test_records_wrap_around() -> None:
     with Ring(8) as ring:
-        ring._header["head"] = ring._header["tail"] = 6
-        for position in (6, 7, 0, 1):
-            ring._records["kind"][position] = Kind.CALL
-            ring._records["tid"][position] = position
+        ring._header["sites_used"] = 1
+        plausible(ring._records[:6])
+        ring._header["head"] = 6
+        assert len(ring.drain()) == 6
+        plausible(ring._records[6:], 6)
+        plausible(ring._records[:2], 8)
         ring._header["head"] = 10
-        assert ring.drain()["tid"].tolist() == [6, 7, 0, 1]
+        assert ring.drain()["tid"].tolist() == [7, 8, 9, 10]
         assert not ring._records["kind"].any()
+        assert int(ring._header["tail"][0]) == 10
 
 
 def test_what_never_ended_comes_at_the_end() -> None:
     with Ring(8) as ring:
-        slot = ring._threads[3:4]
+        ring._header["sites_used"] = 6
+        slot, now = ring._threads[3:4], time.monotonic_ns()
         slot["owner"] = 40 << 32 | 41
-        slot["depth"], slot["released"], slot["released_at"] = 1, 5 + 1, 77
-        slot["frames"][0, 0]["kind"] = Kind.CALL
-        slot["frames"][0, 0]["start"] = 70
+        slot["depth"], slot["released"], slot["released_at"] = 1, 5 + 1, now + 1
+        plausible(slot["frames"][0, :1])
+        slot["frames"][0, 0]["start"] = now
         call, released = ring.finish()
-        assert (call["kind"], call["flags"], call["start"]) == (Kind.CALL, Flag.NO_EXIT, 70)
+        assert (call["kind"], call["flags"], call["start"]) == (Kind.CALL, Flag.NO_EXIT, now)
         assert (released["kind"], released["nr"], released["flags"]) == (Kind.GIL, 0, Flag.NO_EXIT)
-        assert (released["pid"], released["tid"], released["start"], released["args"][1]) == (40, 41, 77, 5)
+        assert (released["pid"], released["tid"], released["start"]) == (40, 41, now + 1)
+        assert released["args"][1] == 5
         assert ring.processes() == [40]
 
 

@@ -90,10 +90,10 @@ def test_prompts_and_answers_stay_out(pair: tuple[str, dict[str, Any], Traced], 
         command = [python_with(which), str(PROGRAM), which, model_file, "4"]
         subprocess.run(
             command,
-            env=agent_environment(environment(), find_agent(), ring.path),
+            env=agent_environment(environment(), find_agent(), ring.address),
             capture_output=True,
             check=True,
         )
-        content = ring.path.read_bytes()
+        content = os.pread(ring.fd, os.fstat(ring.fd).st_size, 0)
     assert b"llama_decode" in content
     assert [secret for secret in SECRETS if secret in content] == []
