@@ -11,9 +11,14 @@ DECODE, LOAD, INIT, LOGITS = range(4)
 KEEPS = {
     "llama_decode": "context:p n_tokens:i tokens:p +",
     "llama_model_load_from_file": "path:s n_gpu_layers:i split_mode:i load_mode:i +",
-    "llama_init_from_model": "n_ctx:u n_batch:u n_threads:i +",
+    "llama_init_from_model": "n_ctx:u n_batch:u n_threads:2 +",
     "llama_get_logits_ith": "context:p index:i -",
 }
+
+
+def threads(count: int, batch: int) -> int:
+    """n_threads and n_threads_batch as a context's parameters hold them: beside each other."""
+    return count | batch << 32
 
 
 def metadata(**more: Any) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def metadata(**more: Any) -> dict[str, Any]:
 def generate(out: Any, *, flag: Flag = Flag.GIL_RELEASED, python_us: int = 500, tokens: int = 5) -> None:
     """A prompt, then tokens of 8 ms with ``python_us`` between them."""
     out.add(Kind.CALL, 0, nr=LOAD, args=(99, 0, 1), duration=1_000_000, text=b"/m/tiny.gguf", flags=flag)
-    out.add(Kind.CALL, 2000, nr=INIT, args=(512, 512, 2), duration=1_000_000, flags=flag)
+    out.add(Kind.CALL, 2000, nr=INIT, args=(512, 512, threads(2, 2)), duration=1_000_000, flags=flag)
     out.add(
         Kind.CALL, 10_000, nr=DECODE, args=(1, 6, 0), duration=8_000_000, flags=flag, text2=b"/a/app.py:7:go"
     )

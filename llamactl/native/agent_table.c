@@ -18,11 +18,15 @@
 // Tokens or, in a batch without, the embeddings behind them.
 #define IN_EITHER(label, offset, reg) {label ":p", STACK_EITHER, offset, reg}
 
+// Two 32-bit members that lie beside each other, the first one in the lower half.
+#define IN_PAIR(label, offset, reg) {label ":2", STACK_64, offset, reg}
+
 // llama_model_params of the generation that has load_mode instead of use_mmap.
 #define LOAD_MODE "llama_load_mode_name"
 #define MODEL_PARAMS(reg)                                                                          \
     IN_INT("n_gpu_layers", 16, reg), IN_INT("split_mode", 20, reg), IN_INT("load_mode", 24, reg)
-// llama_context_params of the generation that has llama_process; n_threads moved before.
+// llama_context_params of the generation that has llama_process; n_threads moved before. Beside it
+// lies n_threads_batch.
 #define PROCESS "llama_process"
 #define BATCH {ADDRESS("context", 0), IN_INT("n_tokens", 0, 1), IN_EITHER("tokens", 8, 1)}
 
@@ -40,13 +44,13 @@ static const struct row rows[] = {
      PROCESS,
      'p',
      1,
-     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
+     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_PAIR("n_threads", 28, 1)}},
     {"llama_init_from_model", NULL, 'p', 1, {ADDRESS("model", 0)}},
     {"llama_new_context_with_model",
      PROCESS,
      'p',
      1,
-     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_INT("n_threads", 28, 1)}},
+     {IN_INT("n_ctx", 0, 1), IN_INT("n_batch", 4, 1), IN_PAIR("n_threads", 28, 1)}},
     {"llama_new_context_with_model", NULL, 'p', 1, {ADDRESS("model", 0)}},
     {"llama_free", NULL, 'v', 1, {ADDRESS("context", 0)}},
     {"llama_backend_init", NULL, 'v', 1, {{0}}},
@@ -106,10 +110,28 @@ static const struct row rows[] = {
     {"llama_sampler_init_min_p", NULL, 'p', 0, {FLOAT("p", 0), LONG("min_keep", 0)}},
     {"llama_sampler_init_temp", NULL, 'p', 0, {FLOAT("temperature", 0)}},
 
+    {"llama_sampler_init_grammar", NULL, 'p', 0, {{0}}},
+    {"llama_sampler_init_grammar_lazy", NULL, 'p', 0, {{0}}},
+    {"llama_sampler_init_grammar_lazy_patterns", NULL, 'p', 0, {{0}}},
+
     {"llama_memory_clear", NULL, 'v', 0, {ADDRESS("memory", 0)}},
-    {"llama_memory_seq_rm", NULL, 'b', 0, {INT("sequence", 1), INT("from", 2), INT("to", 3)}},
-    {"llama_memory_seq_cp", NULL, 'v', 0, {INT("sequence", 1), INT("target", 2), INT("from", 3)}},
-    {"llama_memory_seq_add", NULL, 'v', 0, {INT("sequence", 1), INT("from", 2), INT("to", 3)}},
+    {"llama_get_memory", NULL, 'p', 0, {ADDRESS("context", 0)}},
+    {"llama_memory_seq_rm",
+     NULL,
+     'b',
+     0,
+     {ADDRESS("memory", 0), INT("sequence", 1), INT("from", 2), INT("to", 3)}},
+    {"llama_memory_seq_keep", NULL, 'v', 0, {ADDRESS("memory", 0), INT("sequence", 1)}},
+    {"llama_memory_seq_cp",
+     NULL,
+     'v',
+     0,
+     {ADDRESS("memory", 0), INT("sequence", 1), INT("target", 2), INT("from", 3)}},
+    {"llama_memory_seq_add",
+     NULL,
+     'v',
+     0,
+     {ADDRESS("memory", 0), INT("sequence", 1), INT("from", 2), INT("to", 3)}},
     {"llama_state_get_size", NULL, 'l', 0, {ADDRESS("context", 0)}},
     {"llama_state_get_data",
      NULL,

@@ -10,7 +10,7 @@ from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import count_text, counted, shortened, time_text
 from llamactl.trace.analysis.cpu_time import ALL
 from llamactl.trace.analysis.cpu_use import STOLEN_SHARE, CpuUse, CpuVerdict
-from llamactl.trace.analysis.findings.arguments import CONTEXTS, last_argument
+from llamactl.trace.analysis.findings.arguments import threads_asked
 from llamactl.trace.analysis.report import TraceReport
 
 WORDS = {
@@ -70,9 +70,7 @@ def _threads(use: CpuUse) -> str:
 
 def _asked(report: TraceReport) -> str:
     """Return what the program asked for."""
-    found = [
-        f"{name} {value}"
-        for name in ("n_threads", "n_threads_batch")
-        if (value := last_argument(report.exchange, CONTEXTS, name)) is not None
-    ]
-    return f"; {', '.join(found)}" if found else ""
+    threads, batch = threads_asked(report.exchange)
+    if threads is None:
+        return ""
+    return f"; n_threads {threads}" + ("" if batch is None else f", n_threads_batch {batch}")

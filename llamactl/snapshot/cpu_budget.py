@@ -6,6 +6,7 @@ llama.cpp looks at none of the three together: it takes the physical cores of th
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,23 +40,25 @@ class CpuBudget:
     def __str__(self) -> str:
         reason = {
             "cores": f"{self.physical_cores} physical cores",
-            "affinity": f"an affinity of {self.affinity_cpus} CPUs",
+            "affinity": f"an affinity of {self.affinity_cpus} CPU{'' if self.affinity_cpus == 1 else 's'}",
             "quota": f"a CPU quota of {self.quota_cpus or 0:g}",
         }[self.limited_by]
         return f"{self.threads} ({reason})"
 
 
-def cpu_budget(pid: int | None = None, root: Path = ROOT) -> CpuBudget:
+def cpu_budget(pid: int | None = None, root: Path = ROOT, cpus: Collection[int] | None = None) -> CpuBudget:
     """Return the CPU budget of a process.
 
     Args:
         pid: The process; ``None`` for this one.
+        cpus: The CPUs that its computing threads may use; ``None`` for those of its first thread, which may be
+            others.
         root: Where ``/proc`` and ``/sys`` are found, for tests.
 
     Raises:
         ProcessLookupError: There is no such process.
     """
-    allowed = _allowed(pid, root)
+    allowed = _allowed(pid, root) if cpus is None else set(cpus)
     cores = physical_cores(allowed, root)
     quota, source = _quota(hierarchy("cpu", pid, root))
     threads = min(cores, max(int(quota), 1) if quota is not None else cores)

@@ -194,7 +194,7 @@ def test_threads_that_are_pinned_later_are_over_the_budget_of_then(build: Build)
     assert (figures["pinned_by"], figures["calls"], figures["tid"]) == ("call", 1, 1000)
     text = finding_text(found[FindingKind.THREADS_OVER_BUDGET])
     assert "pinned to CPU 0 by sched_setaffinity in process 1000" in text
-    assert "n_threads to 1" in text
+    assert "set n_threads and n_threads_batch to 1" in text
 
 
 def test_an_environment_that_pins_is_named(build: Build) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from capture_of_tokens import DECODE, INIT, LOGITS, generate, metadata
+from capture_of_tokens import DECODE, INIT, LOGITS, generate, metadata, threads
 
 from llamactl.render.findings.text import SENTENCES, finding_text, findings_text
 from llamactl.render.trace_report import report_text
@@ -44,13 +44,15 @@ def test_the_gil_held_in_decode(build: Build) -> None:
 def test_threads_above_the_budget(build: Build) -> None:
     def fill(out: Any) -> None:
         generate(out)
-        out.add(Kind.CALL, 3500, nr=INIT, args=(512, 512, 8), duration=1000)
+        out.add(Kind.CALL, 3500, nr=INIT, args=(512, 512, threads(8, 16)), duration=1000)
 
     finding = kinds(build(fill, **metadata()))[FindingKind.THREADS_OVER_BUDGET]
     assert finding.figures == {
-        "threads": 8, "threads_batch": None, "budget_threads": 2, "limited_by": "quota", "cpu_list": None,
+        "threads": 8, "threads_batch": 16, "budget_threads": 2, "limited_by": "quota", "cpu_list": None,
         "pinned_by": None,
     }  # fmt: skip
+    assert "8 threads (16 for prompts) compute on a budget of 2" in finding_text(finding)
+    assert "Set n_threads and n_threads_batch to 2" in finding_text(finding)
 
 
 def test_python_between_the_calls(build: Build) -> None:

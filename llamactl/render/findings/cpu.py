@@ -95,13 +95,15 @@ STARVED = {
 
 
 def _over_budget(f: Figures) -> str:
-    budget = f["budget_threads"]
-    batch = f.get("threads_batch")
-    also = f" ({batch} for prompts)" if batch and batch != f["threads"] else ""
-    remedy = f"Set n_threads{' and n_threads_batch' if batch and batch > budget else ''} to {budget}"
+    budget, threads, batch = f["budget_threads"], f["threads"], f.get("threads_batch")
+    over = [
+        f"n_threads{name}" for name, count in (("", threads), ("_batch", batch)) if count and count > budget
+    ]
+    also = f" ({batch} for prompts)" if batch and batch != threads else ""
+    remedy = f"Set {' and '.join(over)} to {budget}"
     pinned, other = _pinned(f)
     return (
-        f"{f['threads']} threads{also} compute on a budget of {budget} (limited by {f['limited_by']}{pinned}): they"
+        f"{counted(threads, 'thread')}{also} compute on a budget of {budget} (limited by {f['limited_by']}{pinned}): they"
         f" wait for each other at every barrier. {other or remedy}{', or: ' + _lower(remedy) if other else ''}."
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llamactl.snapshot.process.memory import ModelMemory
+from llamactl.snapshot.process.pools import placement
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
 
 _MIB = 1 << 20
@@ -32,20 +33,33 @@ def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     if table is None:
         return
     budget = table.budget
-    if budget and table.compute_threads > budget.threads:
+    over = budget is not None and table.compute_threads > budget.threads
+    if budget and over:
+        placed = placement(table.settings or {}) if budget.limited_by == "affinity" else {}
+        named = ", ".join(f"{name}={value}" for name, value in placed.items())
+        remedy = f"Start it with -t {budget.threads} (n_threads={budget.threads}); more wait for each other."
         yield Finding(
             "threads-over-budget",
-            f"{table.compute_threads} threads compute where {budget} can run at once",
-            f"Start it with -t {budget.threads} (n_threads={budget.threads}); more wait for each other.",
+            f"{table.compute_threads} threads compute where {budget} can run at once"
+            + (f": {named} pins them" if placed else ""),
+            f"Unset {', '.join(placed)}, or let it name as many CPUs as threads. Or: {_lower(remedy)}"
+            if placed
+            else remedy,
         )
     spinning = [thread for thread in table.threads if thread.spinning]
-    if spinning:
+    if (
+        spinning and not over
+    ):  # More threads than CPUs spin for each other; another way of waiting doesn't help.
         roles = sorted({thread.role for thread in spinning})
         yield Finding(
             "idle-spinning",
             f"{len(spinning)} {' and '.join(roles)} threads use a CPU each while all other threads sleep",
             "OMP_WAIT_POLICY=passive lets an idle pool sleep.",
         )
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def _models(snapshot: ProcessSnapshot) -> Iterator[Finding]:

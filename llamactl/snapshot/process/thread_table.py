@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
+from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.pools import Pool, find_pools, settings
 from llamactl.snapshot.process.proc import ProcessDir
@@ -16,6 +16,8 @@ from llamactl.snapshot.process.threads import Reading
 from llamactl.snapshot.process.waiting import describe
 
 _COMPUTE = ("libgomp", "libomp", "ggml worker")
+_LEADS = 0.2
+"""A thread that ran for so much of the sample may lead a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def build_table(
     most = max(counts[name] for name in _COMPUTE)
     pools = find_pools(space.libraries(), environment) if space else []
     chosen = None if environment is None else settings(environment)
-    return ThreadTable(threads, tuple(pools), _budget(process), most + 1 if most else 0, chosen)
+    return ThreadTable(threads, tuple(pools), _budget(process, threads), most + 1 if most else 0, chosen)
 
 
 def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: Collection[str]) -> tuple[str, str]:
@@ -87,9 +89,24 @@ def _open_file(process: ProcessDir, fd: int) -> str:
         return ""
 
 
-def _budget(process: ProcessDir) -> CpuBudget | None:
+def _budget(process: ProcessDir, threads: Sequence[Thread]) -> CpuBudget | None:
     try:
-        return cpu_budget(process.pid)
+        return cpu_budget(process.pid, cpus=computing_cpus(process.pid, threads))
     except OSError as error:
         process.refuse("threads", error, "CPU budget")
         return None
+
+
+def computing_cpus(pid: int, threads: Sequence[Thread]) -> set[int] | None:
+    """Return the CPUs that the threads of the pools which compute may use; None without such a pool.
+
+    Whoever leads a pool computes with it: a thread that is busy as well, or else the process's first one.
+    """
+    pool = [thread for thread in threads if thread.role in _COMPUTE]
+    if not pool:
+        return None
+    others = [thread for thread in threads if thread.role not in _COMPUTE]
+    busy = [thread for thread in others if (thread.reading.busy or 0) >= _LEADS]
+    leads = busy or [thread for thread in others if thread.reading.thread == pid]
+    lists = [thread.reading.affinity for thread in (*pool, *leads)]
+    return set().union(*map(parse_cpu_list, lists)) or None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.pools import find_pools, settings
 from llamactl.snapshot.process.snapshot import inspect_process
 from llamactl.snapshot.process.thread_roles import Thread, find_spinning
@@ -157,3 +158,21 @@ def test_the_file_syscall() -> None:
     wait = parse_syscall("99999 0x5 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00\n")
     assert wait is not None
     assert (wait.call, wait.descriptor, wait.program_counter) == ("call 99999", None, 0x7F00)
+
+
+@needs_x86_glibc
+def test_the_budget_is_that_of_the_threads_that_compute(
+    run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """The process's first thread may use every CPU; those that compute have one."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs")
+    target = run(compiled("pinned_pool.c", tmp_path, "-fopenmp", "-pthread"))
+    snapshot = inspect_process(target.pid, ("threads",))
+    table = snapshot.threads
+    assert table is not None and table.budget is not None
+    assert len(os.sched_getaffinity(target.pid)) > 1
+    assert (table.compute_threads, table.budget.threads, table.budget.limited_by) == (2, 1, "affinity")
+    codes = [finding.code for finding in find_findings(snapshot)]
+    assert "threads-over-budget" in codes
+    assert "idle-spinning" not in codes, "another way of waiting doesn't help two threads on one CPU"

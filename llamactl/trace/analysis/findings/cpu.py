@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llamactl.trace.analysis.cpu_use import CpuUse, CpuVerdict
-from llamactl.trace.analysis.findings.arguments import CONTEXTS, last_argument
+from llamactl.trace.analysis.findings.arguments import threads_asked
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def threads_over_budget(report: TraceReport) -> dict[str, Any] | None:
     use = report.cpu_use
     measured = budget_threads(use) if use is not None else None
     budget = measured or start.get("threads")
-    asked = last_argument(report.exchange, CONTEXTS, "n_threads")
+    asked, batch = threads_asked(report.exchange)
     threads = asked or (use.threads if use is not None and report.exchange is not None else 0)
-    if not budget or not threads or threads <= budget:
+    if not budget or not threads or max(threads, (batch or 0) if _prompts(report) else 0) <= budget:
         return None
     limited_by, cpus = start.get("limited_by"), None
     if use is not None and measured is not None:
@@ -88,12 +88,16 @@ def threads_over_budget(report: TraceReport) -> dict[str, Any] | None:
         limited_by = "quota" if use.cores and measured < use.cores else _by_place(use, start)
     return {
         "threads": threads,
-        "threads_batch": last_argument(report.exchange, CONTEXTS, "n_threads_batch"),
+        "threads_batch": batch,
         "budget_threads": budget,
         "limited_by": limited_by,
         "cpu_list": cpus,
         **_pinned(report, limited_by, start),
     }
+
+
+def _prompts(report: TraceReport) -> bool:
+    return any(row.name == "prefill" and row.intervals for row in report.phases)
 
 
 def _by_place(use: CpuUse, start: dict[str, Any]) -> str | None:
@@ -108,11 +112,12 @@ def _pinned(report: TraceReport, limited_by: str | None, start: dict[str, Any]) 
     if limited_by != "affinity":
         return {"pinned_by": None}
     use, pins = report.cpu_use, report.pins
-    if use is None or use.cpus is None or use.cpus >= (start.get("affinity_cpus") or 0):
-        return {"pinned_by": "before the recording"}
     settings = report.metadata.get("thread_placement")
-    if settings:
+    later = use is not None and use.cpus is not None and use.cpus < (start.get("affinity_cpus") or 0)
+    if settings and (later or report.metadata.get("attached")):
         return {"pinned_by": "environment", "settings": dict(settings)}
+    if not later:
+        return {"pinned_by": "before the recording"}
     if pins:
         first = pins[0]
         return {
