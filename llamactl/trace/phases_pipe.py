@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.engines.base import Command
+from llamactl.trace.marks import VARIABLE
 
 FIRST_FD = 200
 """High enough that the program's own files get the numbers they would get without it."""
@@ -32,6 +34,12 @@ class PhasePipe:
         os.close(low)
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rest = b""
+
+    def given_to(self, command: Command) -> Command:
+        """Return the command with an environment that names the program's end of the pipe."""
+        env = dict(os.environ if command.env is None else command.env)
+        env[VARIABLE] = str(self.write_end)
+        return Command(command.argv, env, command.cwd)
 
     def close_write_end(self) -> None:
         """Forget our copy of the program's end, once it has its own."""

@@ -20,6 +20,7 @@ from llamactl.snapshot.cgroup import hierarchy
 from llamactl.snapshot.process.descendants import descendants
 from llamactl.trace.capture.record import Sched
 from llamactl.trace.scheduling_sources import Row, Source, affinity_row, machine_row, records_of
+from llamactl.trace.session_parts import Parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +44,10 @@ class SchedulingSampler:
     Args:
         started: Whether the program is one that llamactl starts: whatever its threads have done when they are
             seen first was done while it was recorded.
+        parts: Where a look that failed is noted.
     """
 
-    def __init__(self, started: bool = False) -> None:
+    def __init__(self, started: bool = False, parts: Parts | None = None) -> None:
         self._since = (time.monotonic_ns(),) * 2 if started else None
         self._asked: frozenset[int] = frozenset()
         self._processes: frozenset[int] = frozenset()
@@ -63,6 +65,7 @@ class SchedulingSampler:
         self._listed: dict[int, tuple[int, int]] = {}
         """When each process's threads were listed last."""
         self._thread: threading.Thread | None = None
+        self._parts = parts or Parts()
 
     def look_at(self, processes: set[int]) -> None:
         """Say which processes, with all that they start, to look at from now on."""
@@ -103,7 +106,7 @@ class SchedulingSampler:
         cost = INTERVAL_S * CPU_SHARE
         while not self._stopping.wait(max(INTERVAL_S, cost / CPU_SHARE)):
             begin = time.thread_time()
-            self._look()
+            self._parts.run("Waits for a CPU", self._look, None)
             cost += (
                 time.thread_time() - begin - cost
             ) / LIST_EVERY  # Listing threads costs more than a look.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +21,14 @@ from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.family import Family
 from llamactl.trace.files_left import files_left
-from llamactl.trace.marks import VARIABLE
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.scheduling import SchedulingSampler
 from llamactl.trace.session_agent import AgentPart
-from llamactl.trace.session_signals import OwnSignals, send, terminal_sends_it
-from llamactl.trace.session_types import Progress, SessionOptions, SessionResult
+from llamactl.trace.session_parts import Parts
+from llamactl.trace.session_signals import Answers, OwnSignals
+from llamactl.trace.session_types import Progress, SessionOptions, SessionResult, exit_code
 from llamactl.trace.setuid_programs import notes_on_setuid
 
 if TYPE_CHECKING:
@@ -38,10 +37,11 @@ if TYPE_CHECKING:
     from llamactl.trace.capture.writer import CaptureWriter
 
 POLL_S = 0.1
-INTERRUPTS_TO_KILL = 2
 LOOKS_FOR_REGIONS = 10
 FULL = ("limit", "error")
 """Ends at which nothing more may be kept."""
+CALLS, SYSTEM_CALLS, WAITS = "Calls into llama.cpp", "System calls", "Waits for a CPU"
+"""What is missing, and said so, when that part of a recording fails."""
 
 
 def record(
@@ -53,25 +53,21 @@ def record(
     """Record a command from its start, or a running process, and close the capture.
 
     Ctrl-C: an attached program is let go; a started one gets its own SIGINT and is recorded to its end, and
-    the second Ctrl-C kills it. SIGTERM is passed on to a started program.
+    the second Ctrl-C kills it. SIGTERM and SIGHUP are passed on to a started program, and let an attached one go.
 
     Raises:
         LlamactlError: The recording couldn't begin: what was refused, why, and the remedy.
     """
     choice = choose_engine(
-        options.engine, Options(options.selection, options.faults, asks=_asks(target, options)),
+        options.engine, Options(options.selection, options.faults, asks=options.asks(target)),
         attach=not isinstance(target, Command),
     )  # fmt: skip
     session = _Session(target, options, writer, choice, progress)
     try:
-        with OwnSignals(session.interrupt):
+        with OwnSignals(session.answers.take):
             return session.run()
     finally:
-        choice.engine.close()
-        session.close_marks()
-        session.close_calls()
-        session.scheduling.close()
-        session.agent.close()
+        session.free()
 
 
 @dataclass(slots=True)
@@ -81,7 +77,7 @@ class _Session:
     writer: CaptureWriter
     choice: Choice
     progress: Callable[[Progress], None] | None
-    interrupts: int = 0
+    parts: Parts = field(default_factory=Parts)
     _records: int = 0
     _ended: str = "exit"
     _stopping: bool = False
@@ -97,12 +93,16 @@ class _Session:
     _calls: AttachedCalls | None = field(default=None)
     _uncaught: str = ""
     agent: AgentPart = field(init=False)
+    answers: Answers = field(init=False)
     scheduling: SchedulingSampler = field(init=False)
     family: Family = field(default_factory=Family)
 
     def __post_init__(self) -> None:
-        self.agent = AgentPart(self.options.calls and self.ours, self.options.watch)
-        self.scheduling = SchedulingSampler(started=self.ours)
+        self.scheduling = SchedulingSampler(self.ours, self.parts)
+        wanted, watch = self.options.calls and self.ours, self.options.watch
+        agent = self.parts.run(CALLS, lambda: AgentPart(wanted, watch), None)
+        self.agent = agent or AgentPart(False)
+        self.answers = Answers(self.parts, self.ours, lambda: self.engine.state().pid, self._stop, self.kill)
 
     @property
     def engine(self) -> Engine:
@@ -117,91 +117,129 @@ class _Session:
             opening_facts(self.target, self.choice, self.options.selection, self.options.keep_argv)
         )
         self._start()
-        self.writer.publish()
+        try:
+            self._publish()
+            self._record()
+        except Exception as error:
+            self.parts.failed("The recording", error)
+            self._see_out()
+        return self._close()
+
+    def _record(self) -> None:
         more = True
         while more:
             finished = self.engine.state().finished
-            batch = self.engine.poll(0 if finished else self._span.time_left(self.options.duration_s, POLL_S))
-            self._keep(batch)
+            batch = self._poll(finished)
+            self.parts.run(SYSTEM_CALLS, lambda: self._keep(batch), None)  # noqa: B023 - called at once
             self._between(finished)
             more = batch is not None or not finished  # What was recorded last may fill several batches.
-        self._read_marks()
+        self.parts.run("Phases", self._read_marks, None)
         if not self._stopping:
             self._span.end()
-            self._write(self.scheduling.finish(self.writer))
+            self._finish_scheduling()
         self._from_agent(self.agent.finish)
-        return self._close()
 
-    def interrupt(self, number: int) -> None:
-        """React to a signal to llamactl itself; called between two bytecodes of the main thread."""
-        pid = self.engine.state().pid
-        if not self.ours:
-            self._stop("interrupt")
-        elif number != signal.SIGINT:
-            send(pid, number)
-        else:
-            self.interrupts += 1
-            if self.interrupts >= INTERRUPTS_TO_KILL:
-                self._ended = "interrupt"
-                self.engine.kill()
-            elif not terminal_sends_it():
-                send(pid, number)
+    def _publish(self) -> None:
+        """Give a kept capture its name; the program is there, and runs on where that fails."""
+        try:
+            self.writer.publish()
+        except LlamactlError as error:
+            self._error = error
+            self._stop("error")
+
+    def _see_out(self) -> None:
+        """Record no more; a started program runs to its end."""
+        self._stop("error")
+        while not self.engine.state().finished:
+            self._poll(False)
+
+    def free(self) -> None:
+        """Let go of the program, or end it where it hasn't ended, and of everything else."""
+        for held in (self.engine, self._marks, self._calls, self.scheduling, self.agent):
+            if held is not None:
+                self.parts.run("What comes last", held.close, None)
+
+    def _poll(self, finished: bool) -> Batch | None:
+        """Return what the engine has; without that it isn't asked for more, but the program runs on."""
+        try:
+            return self.engine.poll(0 if finished else self._span.time_left(self.options.duration_s, POLL_S))
+        except Exception as error:
+            self.parts.failed(SYSTEM_CALLS, error)
+            self._stop("error")
+            time.sleep(0 if finished else POLL_S)
+            return None
+
+    def kill(self) -> None:
+        """End the program that was started, since its user wants it so."""
+        self._ended = "interrupt"
+        self.engine.kill()
 
     def _notes(self, engine: tuple[str, ...]) -> tuple[str, ...]:
         agent = (self.agent.note,) if self.agent.note else ()
         uncaught = (self._uncaught,) if self._uncaught else ()
         setuid = notes_on_setuid(Capture.open(self.writer.path)) if self.ours and setuid_notes() else ()
-        return (*engine, *setuid, *agent, *uncaught, *(self._calls.notes if self._calls is not None else ()))
-
-    def close_calls(self) -> None:
-        if self._calls is not None:
-            self._calls.close()
-
-    def close_marks(self) -> None:
-        if self._marks is not None:
-            self._marks.close()
+        calls = self._calls.notes if self._calls is not None else ()
+        return (*engine, *setuid, *agent, *uncaught, *calls)
 
     def _start(self) -> None:
         self._begin, self._cpu_before = time.monotonic(), time.process_time()
         self._read_before = sampler.children_read_bytes()
         if isinstance(self.target, Command):
-            self._write(sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
+            self._look("Open files", lambda: sampler.descriptors(os.getpid(), self.writer, only=(0, 1, 2)))
             if self.options.calls and self.options.breakpoints:
                 self._calls = catch_started(self.engine, self.agent.stand_down)
-            command = self.agent.command(self._with_marks(self.target), self.engine)
+            plain = self._with_marks(self.target)
+            command = self.parts.run(CALLS, lambda: self.agent.command(plain, self.engine), plain)
+            self.answers.heed()
             self.agent.inherit(True)
             self.engine.start(command)
             self.agent.inherit(False)
             self._span.begin()
-            self._forget_write_end()
+            self.answers.begin()
+            if self._marks is not None:
+                self._marks.close_write_end()
         else:
-            if self.target == os.getpid():
-                raise UsageError(f"process {self.target} is llamactl itself")
-            if self.options.calls:
-                self._calls, self._uncaught = catch_if_possible(
-                    self.target, self.engine, self.options.breakpoints, bool(self.options.watch)
-                )
-            self._sample(self.target)
-            self.engine.attach(self.target)
-            if self._calls is not None:
-                self._calls.attached()
-            self._span.begin()
-            for look in (sampler.thread_names, sampler.descriptors, sampler.mappings):
-                self._write(look(self.target, self.writer))
+            self._attach(self.target)
         if self.options.sample_s:
             self._look_at_threads()
+
+    def _attach(self, pid: int) -> None:
+        if pid == os.getpid():
+            raise UsageError(f"process {pid} is llamactl itself")
+        if self.options.calls:
+            self._catch_calls(pid)
+        self._sample(pid)
+        self.answers.heed()
+        self.engine.attach(pid)
+        if self._calls is not None:
+            self._calls.attached()
+        self._span.begin()
+        for what, look in (
+            ("Threads' names", sampler.thread_names), ("Open files", sampler.descriptors),
+            ("Mappings", sampler.mappings),
+        ):  # fmt: skip
+            self._look(what, lambda look=look: look(pid, self.writer))  # type: ignore[misc]
+        self.answers.begin()
+
+    def _catch_calls(self, pid: int) -> None:
+        try:
+            self._calls, self._uncaught = catch_if_possible(
+                pid, self.engine, self.options.breakpoints, bool(self.options.watch)
+            )
+        except LlamactlError:
+            raise
+        except Exception as error:
+            self.parts.failed(CALLS, error)
+
+    def _look(self, what: str, look: Callable[[], Any]) -> None:
+        """Write what a look at the program found."""
+        self.parts.run(what, lambda: self._write(look()), None)
 
     def _with_marks(self, command: Command) -> Command:
         if not self.options.marks:
             return command
         self._marks = PhasePipe()
-        env = dict(os.environ if command.env is None else command.env)
-        env[VARIABLE] = str(self._marks.write_end)
-        return Command(command.argv, env, command.cwd)
-
-    def _forget_write_end(self) -> None:
-        if self._marks is not None:
-            self._marks.close_write_end()
+        return self._marks.given_to(command)
 
     def _keep(self, batch: Batch | None) -> None:
         if batch is None or self._error is not None or self._ended in FULL:
@@ -247,13 +285,14 @@ class _Session:
             self._next_sample = now + self.family.pause_s(self.options.sample_s)
             if not self._regions and self._looks < LOOKS_FOR_REGIONS:
                 self._looks += 1
-                self._regions = find_regions(self.engine.state().pid)
-        self._read_marks()
+                pid = self.engine.state().pid
+                self._regions = self.parts.run("What futexes are for", lambda: find_regions(pid), {})
+        self.parts.run("Phases", self._read_marks, None)
         if self.options.sample_s and not finished and not self._stopping:
             self._look_at_threads()
-            self._write(self.scheduling.take(self.writer))
+            self._look(WAITS, lambda: self.scheduling.take(self.writer))
         if self._calls is not None and self._error is None and not self._stopping:
-            self._calls.drain(self.writer)
+            self._from_calls(self._calls.drain)
         if not self._stopping:
             self._from_agent(self.agent.drain)
         options = self.options
@@ -265,15 +304,22 @@ class _Session:
             self._stop("limit")
         if self.progress is not None:
             state = self.engine.state()
-            self.progress(Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost))
+            told = Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost)
+            show = self.progress
+            self.parts.run("The live view", lambda: show(told), None)
 
     def _sample(self, pid: int) -> None:
         if self.options.sample_s:
             self.family.begin([pid])
-            self._write(self.family.sample())
+            self._look("Samples of memory, threads and disk", self.family.sample)
 
     def _look_at_threads(self) -> None:
-        self.scheduling.look_at({self.engine.state().pid, *self.agent.processes(), *self.family.alive()})
+        of_agent = self.parts.run(CALLS, self.agent.processes, list[int]())
+        processes = {self.engine.state().pid, *of_agent, *self.family.alive()}
+        self.parts.run(WAITS, lambda: self.scheduling.look_at(processes), None)
+
+    def _finish_scheduling(self) -> None:
+        self._look(WAITS, lambda: self.scheduling.finish(self.writer))
 
     def _read_marks(self) -> None:
         if self._marks is not None and not self._stopping:
@@ -282,31 +328,41 @@ class _Session:
                 self._write(records)
 
     def _from_agent(self, take: Callable[[CaptureWriter], int]) -> None:
-        if self._error is None:
-            try:
-                self._records += take(self.writer)
-            except LlamactlError as error:
+        self._records += self._from_calls(take)
+
+    def _from_calls(self, take: Callable[[CaptureWriter], int]) -> int:
+        """Let a source of calls write; return how many records that was."""
+        if self._error is not None:
+            return 0
+        try:
+            return take(self.writer)
+        except Exception as error:
+            if isinstance(error, LlamactlError) and self.writer.broken:
                 self._error = error
+            else:
+                self.parts.failed(CALLS, error)
+            return 0
 
     def _stop(self, why: str) -> None:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
             return
+        self._stopping = True  # At once: what follows may fail, and end up here again.
+        self._ended = why
         self._span.end()
-        self._write(self.scheduling.finish(self.writer))
+        self._finish_scheduling()
         self._from_agent(self.agent.finish)
         # What the program did up to here is known only with a sample behind it.
         self._sample(self.engine.state().pid)
-        self._stopping = True
-        self._ended = why
-        if self.ours:
-            self.engine.pass_through()
-        else:
-            self.engine.detach()
+        let_go = self.engine.pass_through if self.ours else self.engine.detach
+        self.parts.run("The end of the recording", let_go, None)
 
     def _close(self) -> SessionResult:
+        if self._calls is not None:
+            self._from_calls(self._calls.finish)
         state = self.engine.state()
         lost = state.lost + self.agent.lost
+        notes = self.parts.run("Notes", lambda: self._notes(state.notes), state.notes)
         complete = self._ended == "exit" and not lost
         traced_s = time.monotonic() - self._begin
         phases = self._marks.phases if self._marks is not None else []
@@ -314,9 +370,9 @@ class _Session:
             engine=self.engine.name,
             reasons=self.choice.reasons,
             blind=self.engine.blind,
-            notes=self._notes(state.notes),
+            notes=notes,
             pid=state.pid,
-            exit_code=None if state.wait_status is None else _exit_code(state.wait_status),
+            exit_code=None if state.wait_status is None else exit_code(state.wait_status),
             ended=self._ended,
             complete=complete,
             records=self._records,
@@ -327,23 +383,21 @@ class _Session:
             error=self._error,
         )
         if self._error is None:
-            if self._calls is not None:
-                self._calls.finish(self.writer)
             facts = closing_facts(
                 result, state, self.choice.plain_call_ns, self.choice.per_stop_ns, phases, self._regions
             )
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
-            facts["files_left"] = files_left(Capture.open(self.writer.path))
-            self.writer.metadata({**facts, **self._span.metadata()})
-        self.writer.close(complete)
-        return result
+            path = self.writer.path
+            facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
+            facts["notes"] = list(notes := (*notes, *self.parts.notes))
+            result = replace(result, notes=notes, complete=complete and not self.parts.any_failed)
+            self._close_capture({**facts, **self._span.metadata()}, result.complete)
+        return replace(result, error=self._error)
 
-
-def _asks(target: Command | int, options: SessionOptions) -> bool:
-    return isinstance(target, Command) and options.calls and options.watch is not False
-
-
-def _exit_code(wait_status: int) -> int:
-    code = os.waitstatus_to_exitcode(wait_status)
-    return 128 - code if code < 0 else code
+    def _close_capture(self, facts: dict[str, Any], complete: bool) -> None:
+        try:
+            self.writer.metadata(facts)
+            self.writer.close(complete)
+        except LlamactlError as error:
+            self._error = error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from llamactl.trace.engines.base import Command
 
 if TYPE_CHECKING:
     from llamactl.errors import LlamactlError
@@ -44,6 +47,10 @@ class SessionOptions:
     calls: bool = False
     breakpoints: bool = False
     watch: bool | None = None
+
+    def asks(self, target: Command | int) -> bool:
+        """Whether the program is to stop where it hands out a buffer that is to be watched."""
+        return isinstance(target, Command) and self.calls and self.watch is not False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +99,9 @@ class SessionResult:
     recorder_cpu_s: float
     per_record_ns: float | None
     error: LlamactlError | None = None
+
+
+def exit_code(wait_status: int) -> int:
+    """Return a program's exit status as shells give it: 128 + N for signal N."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return 128 - code if code < 0 else code

@@ -51,6 +51,8 @@ class Lookout:
             self._look(self._engine.state().pid, executed)
         except (LlamactlError, OSError) as error:
             self.failure = str(error)  # The program goes on; its calls are missing.
+        except Exception as error:
+            self.failure = f"an internal error, please report it: {type(error).__name__}: {error}"
         finally:
             lib.tracer_looked(tracer)
 

@@ -65,6 +65,11 @@ class CaptureWriter:
         except OSError as error:
             raise _uncreatable(self.path, error) from error
 
+    @property
+    def broken(self) -> bool:
+        """Whether the file couldn't be written any further."""
+        return self._broken
+
     def metadata(self, values: dict[str, Any]) -> None:
         """Add facts about the recording; a key that comes again replaces the earlier one."""
         self._chunk(Chunk.METADATA, json.dumps(values, ensure_ascii=True).encode())
