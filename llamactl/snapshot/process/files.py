@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from llamactl.snapshot._proc import ffi, lib
@@ -47,13 +47,18 @@ class OpenFile(NamedTuple):
     peers: tuple[tuple[int, int, str], ...]
 
 
-def read_files(process: ProcessDir, roles: RoleFinder) -> list[OpenFile]:
+def read_files(process: ProcessDir, roles: RoleFinder, only: Collection[int] | None = None) -> list[OpenFile]:
     """Return the open files by number.
+
+    Args:
+        process: Whose.
+        roles: Finds what they are for.
+        only: Just these descriptors, as far as they are open.
 
     Raises:
         OSError: The list of descriptors can't be read.
     """
-    numbers = sorted(map(int, process.list("fd")))
+    numbers = sorted(map(int, process.list("fd")) if only is None else only)
     links = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     infos = os.open("fdinfo", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     try:
@@ -61,7 +66,7 @@ def read_files(process: ProcessDir, roles: RoleFinder) -> list[OpenFile]:
     finally:
         os.close(links)
         os.close(infos)
-    return _with_ends(process, files, roles)
+    return _with_ends(process, files, roles, complete=only is None)
 
 
 class _Status(NamedTuple):
@@ -191,8 +196,13 @@ def _device(row: _Status) -> str:
     return f"{kind} {os.major(row.special_device)}:{os.minor(row.special_device)}"
 
 
-def _with_ends(process: ProcessDir, files: list[OpenFile], roles: RoleFinder) -> list[OpenFile]:
-    """Fill in both ends of sockets and who holds the other end of pipes and local sockets."""
+def _with_ends(
+    process: ProcessDir, files: list[OpenFile], roles: RoleFinder, *, complete: bool
+) -> list[OpenFile]:
+    """Fill in both ends of sockets and who holds the other end of pipes and local sockets.
+
+    Where ``files`` are all of the process, its descriptors aren't searched a second time.
+    """
     if not any(entry.kind in _PEERED for entry in files):
         return files
     sockets: dict[int, Socket] = {}
@@ -202,9 +212,10 @@ def _with_ends(process: ProcessDir, files: list[OpenFile], roles: RoleFinder) ->
 
         sockets = read_sockets(process)
     others = {entry.fd: _other_end(entry, sockets) for entry in files if entry.kind in _PEERED}
-    holders = find_holders((text for text in others.values() if text), without=process.pid)
+    wanted = (text for text in others.values() if text)
+    holders = find_holders(wanted, without=process.pid if complete else None)
     for entry in files:
-        if entry.kind in _PEERED:
+        if complete and entry.kind in _PEERED:
             own = Holder(process.pid, entry.fd, "r" in entry.mode, "w" in entry.mode)
             holders.setdefault(entry.target, []).append(own)
     return [

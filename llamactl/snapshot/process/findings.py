@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llamactl.snapshot.process.memory import ModelMemory
 from llamactl.snapshot.process.pools import placement
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
+from llamactl.snapshot.process.standing_text import standing_text
 
 _MIB = 1 << 20
 _NEARLY = 0.9
@@ -24,8 +25,14 @@ class Finding:
 
 def find_findings(snapshot: ProcessSnapshot) -> list[Finding]:
     """Return what stands out in a snapshot; an empty list says only that nothing known does."""
-    parts = (_threads, _models, _engine, _abi, _limits, _files)
+    parts = (_standing, _threads, _models, _engine, _abi, _limits, _files)
     return [finding for part in parts for finding in part(snapshot)]
+
+
+def _standing(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    for one in snapshot.threads.standing if snapshot.threads else ():
+        message, remedy = standing_text(snapshot.identity.pid, one)
+        yield Finding("stopped" if one.why == "stopped" else "standing", message, remedy)
 
 
 def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:

@@ -21,12 +21,12 @@ class Holder:
     writes: bool
 
 
-def find_holders(targets: Iterable[str], without: int) -> dict[str, list[Holder]]:
+def find_holders(targets: Iterable[str], without: int | None = None) -> dict[str, list[Holder]]:
     """Return for each link text (``pipe:[123]``) the descriptors that have it open.
 
     Args:
         targets: The texts.
-        without: Number of a process that isn't searched, because its files are known.
+        without: Number of a process that isn't searched, because its files are known; None searches all.
 
     Processes whose files we may not list are left out, so an empty answer is not a proof.
     """

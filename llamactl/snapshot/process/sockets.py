@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llamactl.snapshot.proc_text import proc_lines
@@ -32,7 +32,11 @@ _NLMSG_ERROR, _NLMSG_DONE, _UDIAG_SHOW_PEER, _UNIX_DIAG_PEER = 2, 3, 4, 2
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """One socket: ``local`` and ``remote`` as ``address:port`` or a path; ``peer`` is an inode or None."""
+    """One socket: ``local`` and ``remote`` as ``address:port`` or a path; ``peer`` is an inode or None.
+
+    ``resent`` is how often the kernel sent its last segment again for want of an answer; None for what isn't
+    TCP.
+    """
 
     inode: int
     protocol: str
@@ -40,6 +44,7 @@ class Socket:
     remote: str
     state: str
     peer: int | None = None
+    resent: int | None = None
 
 
 def read_sockets(process: ProcessDir) -> dict[int, Socket]:
@@ -73,7 +78,8 @@ def _inet(process: ProcessDir, table: str) -> Iterator[Socket]:
         code = int(part[3], 16)
         state = _TCP_STATES[code] if tcp and code < len(_TCP_STATES) else ""
         remote = "" if _unset(part[2]) else _address(part[2])
-        yield Socket(int(part[9]), table, _address(part[1]), remote, state)
+        resent = int(part[6], 16) if tcp else None
+        yield Socket(int(part[9]), table, _address(part[1]), remote, state, None, resent)
 
 
 def _unset(text: str) -> bool:
@@ -125,9 +131,7 @@ def _with_loopback_peers(found: dict[int, Socket]) -> dict[int, Socket]:
     for entry in list(found.values()):
         peer = ends.get((entry.remote, entry.local)) if entry.remote else None
         if peer is not None and peer != entry.inode:
-            found[entry.inode] = Socket(
-                entry.inode, entry.protocol, entry.local, entry.remote, entry.state, peer
-            )
+            found[entry.inode] = replace(entry, peer=peer)
     return found
 
 

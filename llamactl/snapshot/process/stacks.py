@@ -17,8 +17,8 @@ from llamactl.snapshot.process.smaps import Smaps
 from llamactl.snapshot.process.target_memory import TargetMemory
 
 _TOP_BYTES = 8192
-_TID_AT = 0x2D0
-_SELF_AT = 16
+TID_AT = 0x2D0
+SELF_AT = 16
 _DESCRIPTOR_BYTES = 0x900
 
 
@@ -67,17 +67,17 @@ def _descriptors(memory: TargetMemory, top: int) -> Iterator[tuple[int, bytes]]:
     """Yield thread number and bytes of the descriptor in the last pages of a stack."""
     base = top - _TOP_BYTES
     data = memory.read(base, _TOP_BYTES)
-    for at in range(0, len(data) - _TID_AT - 4, 64):
+    for at in range(0, len(data) - TID_AT - 4, 64):
         address = base + at
         own, _, self = struct.unpack_from("<3Q", data, at)
         if own == address and self == address:
-            (thread,) = struct.unpack_from("<i", data, at + _TID_AT)
+            (thread,) = struct.unpack_from("<i", data, at + TID_AT)
             yield thread, data[at : at + _DESCRIPTOR_BYTES]
 
 
 def _stack(memory: TargetMemory, maps: Smaps, index: int, thread: int, descriptor: bytes) -> Stack:
     started_in, argument = "", 0
-    for at in range(_TID_AT + 16, len(descriptor) - 16, 8):
+    for at in range(TID_AT + 16, len(descriptor) - 16, 8):
         word, following = struct.unpack_from("<2Q", descriptor, at)
         path = code_file(maps, word)
         if path:

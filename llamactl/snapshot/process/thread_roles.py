@@ -20,7 +20,8 @@ _BY_LIBRARY = {
     "engine": "engine", "agent": "llamactl's agent", "blas": "BLAS pool", "cuda": "CUDA", "rocm": "ROCm",
     "vulkan": "Vulkan", "python": "Python",
 }  # fmt: skip
-WORKERS = frozenset({"ggml worker", "libgomp", "libomp", "BLAS pool"})
+POOLS = frozenset({"libgomp", "libomp"})
+WORKERS = POOLS | {"ggml worker", "BLAS pool"}
 
 
 @dataclass(frozen=True, slots=True)

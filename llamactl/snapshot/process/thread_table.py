@@ -11,6 +11,8 @@ from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.pools import Pool, find_pools, settings
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.stacks import code_file
+from llamactl.snapshot.process.standing import find_standing
+from llamactl.snapshot.process.standing_facts import Standing
 from llamactl.snapshot.process.thread_roles import Thread, find_spinning, role_of
 from llamactl.snapshot.process.threads import Reading
 from llamactl.snapshot.process.waiting import describe
@@ -25,7 +27,8 @@ class ThreadTable:
     """The threads, their pools, and how many may run at once.
 
     ``compute_threads`` are those of the largest pool that computes and the one that leads it; 0 means
-    that no such pool runs right now. ``settings`` is None where the environment may not be read.
+    that no such pool runs right now. ``settings`` is None where the environment may not be read;
+    ``standing`` are the threads that wait for what should have come.
     """
 
     threads: tuple[Thread, ...]
@@ -33,6 +36,7 @@ class ThreadTable:
     budget: CpuBudget | None
     compute_threads: int
     settings: Mapping[str, str] | None
+    standing: tuple[Standing, ...]
 
 
 def build_table(
@@ -61,7 +65,10 @@ def build_table(
     most = max(counts[name] for name in _COMPUTE)
     pools = find_pools(space.libraries(), environment) if space else []
     chosen = None if environment is None else settings(environment)
-    return ThreadTable(threads, tuple(pools), _budget(process, threads), most + 1 if most else 0, chosen)
+    standing = tuple(find_standing(process, threads, space))
+    return ThreadTable(
+        threads, tuple(pools), _budget(process, threads), most + 1 if most else 0, chosen, standing
+    )
 
 
 def _role(pid: int, reading: Reading, space: AddressSpace | None, engine: Collection[str]) -> tuple[str, str]:

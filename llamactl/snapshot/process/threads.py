@@ -134,6 +134,11 @@ def _switches(status: Mapping[str, str]) -> tuple[int | None, int | None]:
     return _number(status.get("voluntary_ctxt_switches")), _number(status.get("nonvoluntary_ctxt_switches"))
 
 
+def switches_now(process: ProcessDir, thread: int) -> int | None:
+    """Return how often a thread has gone to sleep so far; None where that can't be read."""
+    return _switches(status_fields(_quietly(lambda: process.text(f"task/{thread}/status"))))[0]
+
+
 def _whole_sample(
     before: _Before, state: str, switches: tuple[int | None, int | None]
 ) -> tuple[bool | None, bool | None]:
