@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.snapshot.proc_text import comm_name, stat_fields
 from llamactl.snapshot.process.holders import process_name
-from llamactl.snapshot.process.proc import stat_fields
 from llamactl.snapshot.process.waiting import parse_syscall
 
 
@@ -73,7 +73,7 @@ def thread_end(pid: int, thread: int) -> End:
     """Return a thread of a process as an end."""
     try:
         comm = Path(f"/proc/{pid}/task/{thread}/comm").read_bytes()
-        name = comm.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+        name = comm_name(comm).decode("utf-8", "surrogateescape")
     except OSError:
         name = ""
     return End(pid, name, thread, None, doing(pid, thread))
@@ -83,7 +83,7 @@ def doing(pid: int, thread: int) -> str:
     """Return what a thread does right now: a call's name, ``running``, ``stopped``, or nothing."""
     place = Path(f"/proc/{pid}/task/{thread}")
     try:
-        _, stat = stat_fields((place / "stat").read_text(encoding="utf-8", errors="surrogateescape"))
+        _, stat = stat_fields((place / "stat").read_bytes())
         text = (place / "syscall").read_text(encoding="ascii")
     except (OSError, ValueError):
         return ""

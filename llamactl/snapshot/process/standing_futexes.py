@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from llamactl.snapshot.proc_text import status_fields
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.futexes import FutexWait, gil_switches, look_at
 from llamactl.snapshot.process.libraries import library_role
-from llamactl.snapshot.process.proc import ProcessDir, status_fields
+from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.stacks import code_file
 from llamactl.snapshot.process.standing_facts import Case, End, thread_end
 from llamactl.snapshot.process.thread_roles import POOLS, Thread
@@ -125,7 +126,7 @@ def _deadlock(process: ProcessDir, threads: Sequence[Thread], waits: dict[int, F
     if not all(one.forever and (one.private or one.kind == "join") for one in waits.values()):
         return
     try:
-        caught = int(status_fields(process.text("status")).get("SigCgt", "0"), 16)
+        caught = int(status_fields(process.read("status")).get("SigCgt", "0"), 16)
     except (OSError, ValueError):
         return
     if caught & ~_USUAL_HANDLERS:

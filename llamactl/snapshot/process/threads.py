@@ -136,7 +136,7 @@ def _switches(status: Mapping[str, str]) -> tuple[int | None, int | None]:
 
 def switches_now(process: ProcessDir, thread: int) -> int | None:
     """Return how often a thread has gone to sleep so far; None where that can't be read."""
-    return _switches(status_fields(_quietly(lambda: process.text(f"task/{thread}/status"))))[0]
+    return _switches(status_fields(_bytes_quietly(lambda: process.read(f"task/{thread}/status"))))[0]
 
 
 def _whole_sample(
