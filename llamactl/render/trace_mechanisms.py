@@ -131,29 +131,42 @@ def _gpu(report: TraceReport) -> Mechanism:
         calls = sum(row.count for row in opened)
         names = ", ".join(name_text(row.name) for row in opened[:3])
         return Mechanism("GPU", (f"{names}: {count_text(calls)} calls",), OK, explanation)
+    held = [name for name in report.open_at_start if name.startswith(_GPU_NODES)]
+    if held:
+        calls = sum(row.count for row in nodes)
+        names = ", ".join(name_text(name) for name in held[:3])
+        text = f"{names}: open when recording began; {counted(calls, 'call')}"
+        return Mechanism("GPU", (text,), OK if calls else NONE, explanation)
     if not report.blind.opens:
         return Mechanism("GPU", ("unknown: opening files wasn't recorded (-e)",), UNKNOWN, explanation)
     tried = ", ".join(name_text(row.name) for row in nodes[:2])
-    return Mechanism(
-        "GPU", (f"none: {tried + ' not there' if tried else 'no device node opened'}",), NONE, explanation
-    )
+    text = f"none: {tried + ' not there' if tried else 'no device node opened'}"
+    return Mechanism("GPU", (text,), NONE, explanation)
 
 
 def _files(report: TraceReport) -> Mechanism:
     opened, blind = [row for row in report.files if row.opens], report.blind
+    held = [
+        row
+        for row in report.files
+        if not row.opens and row.name.startswith(b"/") and row.name in report.open_at_start
+    ]
+    used = [*opened, *held]
     parts = (
         (count_text(len(opened)), "opened", blind.opens),
-        (byte_text(sum(row.read_bytes for row in opened)), "read", blind.reads),
-        (byte_text(sum(row.written_bytes for row in opened)), "written", blind.writes),
+        (byte_text(sum(row.read_bytes for row in used)), "read", blind.reads),
+        (byte_text(sum(row.written_bytes for row in used)), "written", blind.writes),
     )
     lines = [", ".join(f"{figure if known else 'unknown'} {what}" for figure, what, known in parts)]
+    if report.open_at_start:
+        lines.append(f"{counted(sum(report.open_at_start.values()), 'descriptor')} open when recording began")
     lines += ["left behind: " + shortened(safe_text(row.name), 44) for row in report.left_files[:3]]
     lines += _unseen(blind)
     explanation = (
         "Files that a program makes in /tmp and doesn't remove stay until someone does; on many systems /tmp is"
         " memory."
     )
-    verdict = OK if blind.files_known else UNKNOWN
+    verdict = UNKNOWN if not blind.files_known else OK if used else NONE
     return Mechanism("Files", tuple(lines), "LEFT BEHIND" if report.left_files else verdict, explanation)
 
 

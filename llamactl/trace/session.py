@@ -219,6 +219,7 @@ class _Session:
             ("Mappings", sampler.mappings),
         ):  # fmt: skip
             self._look(what, lambda look=look: look(pid, self.writer))  # type: ignore[misc]
+        self._span.looked()
         self.answers.begin()
 
     def _catch_calls(self, pid: int) -> None:
@@ -352,6 +353,8 @@ class _Session:
         self._span.end()
         self._finish_scheduling()
         self._from_agent(self.agent.finish)
+        if self._calls is not None:
+            self._from_calls(self._calls.ended)
         # What the program did up to here is known only with a sample behind it.
         self._sample(self.engine.state().pid)
         let_go = self.engine.pass_through if self.ours else self.engine.detach

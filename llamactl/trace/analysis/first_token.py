@@ -11,10 +11,12 @@ from llamactl.trace.analysis.phases import OUTSIDE, Phases
 _ENDS = ("sample", "decode", "prefill")
 """The first token is there when its sampling ends; where none was seen, when the prompt is read."""
 
+LOAD = "load"
+
 
 @dataclass(frozen=True, slots=True)
 class FirstToken:
-    """Seconds from the beginning of the capture to the first token; ``parts`` add up to ``total_s``.
+    """Seconds to the first token, from what :func:`first_token` says; ``parts`` add up to ``total_s``.
 
     ``unfinished``: there was none when recording ended, after ``total_s``.
     """
@@ -25,13 +27,20 @@ class FirstToken:
     unfinished: bool = False
 
 
-def first_token(phases: Phases, begin_ns: int) -> FirstToken | None:
+def first_token(phases: Phases, begin_ns: int, attached: bool = False) -> FirstToken | None:
     """Return the split, or None when the capture has no phase in which a token is made.
 
     Args:
         phases: The phases of the capture.
         begin_ns: The first moment of the capture.
+        attached: The program ran before: the first token that was seen is its first one only if it was also seen
+            loading its model, and counts from there.
     """
+    if attached:
+        loads = phases.start[phases.number == phases.names.index(LOAD)] if LOAD in phases.names else []
+        if not len(loads):
+            return None
+        begin_ns = int(loads[0])
     for last in _ENDS:
         if last in phases.names:
             rows = np.flatnonzero(phases.number == phases.names.index(last))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llamactl.trace.analysis.blind_spots import BlindSpots
 from llamactl.trace.analysis.files import FileRow
-from llamactl.trace.analysis.mapping_rows import MappingRow
+from llamactl.trace.analysis.mapping_rows import DELETED, MODEL, MappingRow
 
-_MODEL = b".gguf"
 _MOST = 0.5
 """A way that moved at least half of the model file is the way it was loaded."""
 
@@ -38,24 +38,77 @@ class LoadFacts:
     major_faults: int | None
 
 
-def load_facts(files: list[FileRow], mappings: list[MappingRow], blind: BlindSpots) -> list[LoadFacts]:
-    """Return what was done with each model file that the program opened or mapped."""
-    return [
-        _facts(row, mappings, blind)
-        for row in files
-        if row.name.endswith(_MODEL) and (row.opens or row.mapped_bytes)
-    ]
+def load_facts(
+    files: list[FileRow],
+    mappings: list[MappingRow],
+    blind: BlindSpots,
+    open_files: Mapping[bytes, int] | None = None,
+    mapped: list[MappingRow] | None = None,
+) -> list[LoadFacts]:
+    """Return what was done with each model file that the program opened or mapped, or had when recording began.
+
+    Args:
+        files: What was done with files.
+        mappings: All mappings.
+        blind: What wasn't seen.
+        open_files: Descriptors by file when recording began.
+        mapped: The mappings of that moment.
+    """
+    rows = {_text(row.name): row for row in files if row.name.endswith(MODEL)}
+    found = {
+        name: _facts(row, _named(name, mappings), blind)
+        for name, row in rows.items()
+        if row.opens or row.mapped_bytes
+    }
+    there = [row.name for row in mapped or [] if row.role == "weights"]
+    opened = [_text(name) for name in open_files or {} if name.removesuffix(DELETED).endswith(MODEL)]
+    for name in (*there, *opened):
+        if name not in found:
+            found[name] = _from_start(name, rows.get(name), _named(name, mapped or []))
+    return list(found.values())
 
 
-def _facts(row: FileRow, mappings: list[MappingRow], blind: BlindSpots) -> LoadFacts:
-    name = row.name.decode("utf-8", "backslashreplace")
-    mine = [mapping for mapping in mappings if mapping.name == name]
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _named(name: str, mappings: list[MappingRow]) -> list[MappingRow]:
+    return [mapping for mapping in mappings if mapping.name == name]
+
+
+def _from_start(name: str, row: FileRow | None, mine: list[MappingRow]) -> LoadFacts:
+    """Return what is known of a model that was there when recording began: not how it came into memory."""
+    read = row.read_bytes if row is not None else 0
+    return LoadFacts(
+        name=name,
+        count=row.count if row is not None else 0,
+        mode="mmap" if mine else "unknown",
+        evidence="mapped when recording began" if mine else "open when recording began, not mapped",
+        mapped_bytes=max((_covered(mine, pid) for pid in {mapping.pid for mapping in mine}), default=0),
+        processes=len({mapping.pid for mapping in mine}),
+        read_bytes=read,
+        read_s=row.read_ns / 1e9 if row is not None else 0.0,
+        map_s=None,
+        populated=False,
+        locked=any(mapping.locked for mapping in mine),
+        resident_advice=tuple(sorted({advice for mapping in mine for advice in mapping.advice})),
+        minor_faults=_sum(mapping.minor_faults for mapping in mine),
+        major_faults=_sum(mapping.major_faults for mapping in mine),
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of what is known, None for nothing."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _facts(row: FileRow, mine: list[MappingRow], blind: BlindSpots) -> LoadFacts:
+    name = _text(row.name)
     locked = any(mapping.locked for mapping in mine)
     covered = [_covered(mine, pid) for pid in {mapping.pid for mapping in mine}]
     mapped = max(covered + [mapping.made_bytes for mapping in mine], default=0)
     mode, evidence = _mode(row, mapped, locked, blind)
-    minor = [mapping.minor_faults for mapping in mine if mapping.minor_faults is not None]
-    major = [mapping.major_faults for mapping in mine if mapping.major_faults is not None]
     return LoadFacts(
         name=name,
         count=row.count,
@@ -69,8 +122,8 @@ def _facts(row: FileRow, mappings: list[MappingRow], blind: BlindSpots) -> LoadF
         populated=any(mapping.populated for mapping in mine),
         locked=locked,
         resident_advice=tuple(sorted({advice for mapping in mine for advice in mapping.advice})),
-        minor_faults=sum(minor) if minor else None,
-        major_faults=sum(major) if major else None,
+        minor_faults=_sum(mapping.minor_faults for mapping in mine),
+        major_faults=_sum(mapping.major_faults for mapping in mine),
     )
 
 

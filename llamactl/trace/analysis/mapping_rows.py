@@ -10,6 +10,8 @@ from llamactl.trace.analysis.names import Names
 from llamactl.trace.syscalls.constants import ADVICE
 
 _MAP_STACK, _MAP_GROWSDOWN, _MAP_POPULATE = 0x20000, 0x100, 0x8000
+MODEL, DELETED = b".gguf", b" (deleted)"
+"""How a model's name ends; what the kernel adds to the name of a mapped file that was removed."""
 _ARENA = 64 << 20
 """glibc reserves arenas of 64 MiB (malloc/arena.c, HEAP_MAX_SIZE on 64-bit), aligned to their size."""
 
@@ -56,7 +58,7 @@ def role_of(mapping: Mapping, name: bytes) -> str:
 def _role_of_name(name: bytes) -> str:
     if name == b"[heap]":
         return "heap"
-    if name.endswith(b".gguf"):
+    if name.removesuffix(DELETED).endswith(MODEL):
         return "weights"
     if b".so" in name.rpartition(b"/")[2] or name.startswith(b"/usr/bin/"):
         return "library"

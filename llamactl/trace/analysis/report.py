@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.analysis.at_start import AtStart
 from llamactl.trace.analysis.attribution import FunctionWork, work_by_function
 from llamactl.trace.analysis.blind_spots import BlindSpots, BlindTable
 from llamactl.trace.analysis.buffer_rows import BufferRow, buffer_rows
@@ -79,6 +80,8 @@ class TraceReport:
     layers: list[TensorRow]
     tensors: list[TensorRow]
     load: list[LoadFacts]
+    open_at_start: dict[bytes, int]
+    """Descriptors by file that a program had when recording began; empty for one that was started."""
     disk: list[DiskRow]
     counters: list[CounterRow]
     cpu: list[CpuRow]
@@ -127,6 +130,7 @@ class _Tables:
         self.blind = BlindTable(self.names, capture.metadata)
         self.gpu_calls = GpuCalls(self.names)
         self.pinning = PinningTable()
+        self.at_start = AtStart(self.names, capture.metadata)
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.lost = 0
         self.faults = 0
@@ -147,6 +151,7 @@ class _Tables:
         self.mappings.add(view, resolved)
         self.gpu_calls.add(view, resolved)
         self.pinning.add(view)
+        self.at_start.add(view)
         self.counters.add(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
@@ -206,6 +211,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     blind = tables.blind.found()
     files = tables.files.rows(blind.io_uring_files)
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
+    open_files = tables.at_start.open_files()
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
     records = exchange.exchange if exchange is not None else None
@@ -232,7 +238,8 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
         tensors=faults.tensors() if faults else [],
-        load=load_facts(files, mappings, blind),
+        load=load_facts(files, mappings, blind, open_files, tables.at_start.mapped(mappings, begin)),
+        open_at_start=open_files,
         disk=tables.disk.rows(disk, mapped, begin, end, blind),
         counters=tables.counters.rows(phases),
         cpu=cpu,
@@ -241,7 +248,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
         if exchange and records
         else 0,
-        first_token=first_token(phases, begin),
+        first_token=first_token(phases, begin, tables.at_start.attached),
         signals=tables.signals,
         exchange=exchange,
         slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),

@@ -45,6 +45,9 @@ class AttachedCalls(Protocol):
     def drain(self, writer: CaptureWriter) -> int:
         """Write what didn't come through the engine."""
 
+    def ended(self, writer: CaptureWriter) -> int:
+        """Recording ends: catch no more, and write what is left where the engine hasn't got it."""
+
     def finish(self, writer: CaptureWriter) -> int:
         """Write what is left and the metadata, when the engine has let the program go."""
 
@@ -67,6 +70,9 @@ class _Beside:
 
     def drain(self, writer: CaptureWriter) -> int:
         return self._source.drain(writer)
+
+    def ended(self, writer: CaptureWriter) -> int:
+        return self._source.finish(writer)
 
     def finish(self, writer: CaptureWriter) -> int:
         return self._source.finish(writer)
@@ -118,6 +124,9 @@ class _Late:
         except LlamactlError as error:
             self._reason = str(error)
 
+    def ended(self, writer: CaptureWriter) -> int:
+        return self._source.finish(writer) if self._source is not None else 0
+
     def finish(self, writer: CaptureWriter) -> int:
         return self._source.finish(writer) if self._source is not None else 0
 
@@ -145,6 +154,9 @@ class _InEngine:
         return self._breakpoints.translate(records, writer.add_string)
 
     def drain(self, writer: CaptureWriter) -> int:  # noqa: ARG002
+        return 0
+
+    def ended(self, writer: CaptureWriter) -> int:  # noqa: ARG002 - the engine has them
         return 0
 
     def finish(self, writer: CaptureWriter) -> int:
@@ -177,6 +189,9 @@ class _Started:
         return self._breakpoints.translate(records, writer.add_string)
 
     def drain(self, writer: CaptureWriter) -> int:  # noqa: ARG002
+        return 0
+
+    def ended(self, writer: CaptureWriter) -> int:  # noqa: ARG002 - the engine has them
         return 0
 
     def finish(self, writer: CaptureWriter) -> int:

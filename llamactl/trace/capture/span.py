@@ -19,11 +19,16 @@ class Span:
 
     def __init__(self) -> None:
         self.begin_ns: int | None = None
+        self.looked_ns: int | None = None
         self.end_ns: int | None = None
 
     def begin(self) -> None:
         """Everything records from now on."""
         self.begin_ns = time.monotonic_ns()
+
+    def looked(self) -> None:
+        """What was there before has been looked up."""
+        self.looked_ns = time.monotonic_ns()
 
     def end(self) -> None:
         """Nothing that begins from now on is kept."""
@@ -52,4 +57,5 @@ class Span:
 
     def metadata(self) -> dict[str, Any]:
         """Return what the capture says of it."""
-        return {"recorded": {"begin_ns": self.begin_ns, "end_ns": self.end_ns}}
+        moments = {"begin_ns": self.begin_ns, "looked_ns": self.looked_ns, "end_ns": self.end_ns}
+        return {"recorded": moments}

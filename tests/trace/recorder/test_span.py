@@ -10,7 +10,7 @@ import pytest
 from recording import NUMBERS, PROGRAMS, engines, read, recorded
 
 from llamactl.trace.analysis.report import analyse
-from llamactl.trace.capture.record import Flag
+from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.session import record
 from llamactl.trace.session_types import Progress, SessionOptions
@@ -55,6 +55,9 @@ def test_a_duration_begins_when_recording_does(tmp_path: Path, engine: str) -> N
     assert last["flags"] & Flag.NO_EXIT
     assert int(last["start"]) + int(last["duration"]) == seen.capture.end_ns
     assert int(last["duration"]) > 0.5 * DURATION_S * 1e9
+    assert (
+        int(seen.of(Kind.COUNTER)["start"].max()) == seen.capture.end_ns
+    )  # The last sample covers all of it.
     report = analyse(seen.capture)
     row = next(row for row in report.calls if row.name == "read")
     assert row.unfinished == 1
