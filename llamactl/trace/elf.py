@@ -6,12 +6,14 @@ Sources: elf(5) and the System V ABI. What an ELF file is otherwise (identity, s
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from llamactl.snapshot.file_bytes import FileBytes
 
 SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
@@ -95,23 +97,19 @@ def read_symbols(path: Path, prefixes: tuple[bytes, ...]) -> Symbols | None:
     Raises:
         OSError: The file can't be opened.
     """
-    with path.open("rb") as file:
-        try:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            return None  # An empty file.
+    data = FileBytes(path)
     try:
         return _parse(data, prefixes) if data[:6] == IDENT else None
     except (ValueError, struct.error, IndexError):
         return None  # Its tables point outside of it.
 
 
-def _parse(data: mmap.mmap, prefixes: tuple[bytes, ...]) -> Symbols:
-    (kind,) = struct.unpack_from("<H", data, 16)
-    headers_at, sections_at = struct.unpack_from("<QQ", data, 32)
-    header_count, _, section_count = struct.unpack_from("<3H", data, 56)
-    headers = np.frombuffer(data, HEADER, header_count, headers_at)
-    sections = np.frombuffer(data, SECTION, section_count, sections_at)
+def _parse(data: FileBytes, prefixes: tuple[bytes, ...]) -> Symbols:
+    (kind,) = data.unpack("<H", 16)
+    headers_at, sections_at = data.unpack("<QQ", 32)
+    header_count, _, section_count = data.unpack("<3H", 56)
+    headers = _array(data, HEADER, header_count, headers_at)
+    sections = _array(data, SECTION, section_count, sections_at)
     loaded = headers[headers["kind"] == PT_LOAD]
     segments = tuple(
         Segment(int(h["address"]), int(h["offset"]), int(h["file_bytes"]), bool(h["flags"] & EXECUTABLE))
@@ -127,20 +125,33 @@ def _parse(data: mmap.mmap, prefixes: tuple[bytes, ...]) -> Symbols:
     return Symbols(functions, frozenset(wanted), segments, kind == 2, dynamic)
 
 
+def _array(data: FileBytes, dtype: np.dtype[Any], count: int, offset: int) -> np.ndarray[Any, Any]:
+    """Return a table of the file.
+
+    Raises:
+        ValueError: It reaches past the file's end.
+    """
+    return (
+        np.frombuffer(data[offset : offset + count * dtype.itemsize], dtype, count)
+        if count
+        else np.empty(0, dtype)
+    )
+
+
 def _has_exports(sections: np.ndarray) -> bool:
     tables = sections[sections["kind"] == SHT_DYNSYM]
     return bool(len(tables)) and int(tables[0]["size"]) > SYMBOL.itemsize * 2
 
 
 def _read_table(
-    data: mmap.mmap,
+    data: FileBytes,
     section: np.void,
     strings: np.void,
     prefixes: tuple[bytes, ...],
     functions: dict[str, int],
     wanted: set[str],
 ) -> None:
-    symbols = np.frombuffer(data, SYMBOL, int(section["size"]) // SYMBOL.itemsize, int(section["offset"]))
+    symbols = _array(data, SYMBOL, int(section["size"]) // SYMBOL.itemsize, int(section["offset"]))
     text = data[int(strings["offset"]) : int(strings["offset"]) + int(strings["size"])]
     kinds = symbols["info"] & 15
     # Undefined symbols need no type.

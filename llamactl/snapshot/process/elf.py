@@ -5,10 +5,11 @@ Sources: elf(5), the System V ABI, and the description of DT_GNU_HASH in binutil
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from llamactl.snapshot.file_bytes import FileBytes
 
 _PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
 _DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 6, 10, 14, 15, 29
@@ -32,7 +33,7 @@ class Elf:
     with ``$ORIGIN``.
     """
 
-    data: mmap.mmap = field(repr=False)
+    data: FileBytes = field(repr=False)
     machine: int
     segments: tuple[tuple[int, int, int], ...]
     dynamic: tuple[tuple[int, int], ...]
@@ -112,7 +113,6 @@ class Elf:
         """Tell whether what is loaded of the file, and never written to, holds this text."""
         for start, end in self.constant:
             for at in range(start, end, _PIECE):
-                # A copy, because searching in a mapping itself compares byte by byte.
                 if text in self.data[at : min(at + _PIECE + len(text) - 1, end)]:
                     return True
         return False
@@ -133,9 +133,9 @@ class Elf:
     def _symbols(self) -> bytes:
         """Return the table of dynamic symbols; its size is in the section headers alone (elf(5))."""
         start = self._tag(_DT_SYMTAB)
-        at, size, count = struct.unpack_from("<Q10x2H", self.data, 40)
+        at, size, count = self.data.unpack("<Q10x2H", 40)
         for index in range(count):
-            fields = struct.unpack_from("<IIQQQQ", self.data, at + index * size)
+            fields = self.data.unpack("<IIQQQQ", at + index * size)
             if fields[1] == _SHT_DYNSYM and fields[3] == start:
                 return self.at(start, fields[5] // _SYMBOL * _SYMBOL)
         # Without headers: linkers lay the names behind the symbols.
@@ -185,35 +185,31 @@ def read_elf(path: Path) -> Elf | None:
     Raises:
         OSError: The file can't be opened.
     """
-    with path.open("rb") as file:
-        try:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file
-            return None
+    data = FileBytes(path)
     if data[:6] != b"\x7fELF\x02\x01":
         return None
     try:
         return _parse(data)
-    except (struct.error, OverflowError):
+    except (struct.error, ValueError):
         return None
 
 
-def _parse(data: mmap.mmap) -> Elf:
-    machine, headers_at = struct.unpack_from("<H12xQ", data, 18)
-    header_size, header_count = struct.unpack_from("<HH", data, 54)
+def _parse(data: FileBytes) -> Elf:
+    machine, headers_at = data.unpack("<H12xQ", 18)
+    header_size, header_count = data.unpack("<HH", 54)
     segments: list[tuple[int, int, int]] = []
     dynamic: tuple[tuple[int, int], ...] = ()
     build_id = None
     zeroed = 0
     constant: list[tuple[int, int]] = []
     for index in range(header_count):
-        kind, flags, offset, address, _, size, in_memory = struct.unpack_from(
-            "<IIQQQQQ", data, headers_at + index * header_size
+        kind, flags, offset, address, _, size, in_memory = data.unpack(
+            "<IIQQQQQ", headers_at + index * header_size
         )
         if kind == _PT_LOAD:
             segments.append((address, offset, size))
             if not flags & _WRITABLE:
-                constant.append((offset, offset + size))
+                constant.append((offset, min(offset + size, len(data))))
             zeroed = max(_pages_up(address + in_memory) - _pages_up(address + size), 0)
         elif kind == _PT_DYNAMIC:
             whole = data[offset : offset + size // 16 * 16]
