@@ -46,7 +46,7 @@ def test_what_is_mapped_and_open_at_the_start_is_told(build: Build) -> None:
     assert load["/models/read.gguf"].mode == "unknown"
     found = rows(report)
     assert "a.gguf 8 MiB, mmap (mapped when recording began)" in found["Mapping"][0]
-    assert "read.gguf 0 B, unknown (open when recording began, not mapped)" in found["Mapping"][0]
+    assert "read.gguf, unknown (open when recording began, not mapped)" in found["Mapping"][0]
     assert found["Mapping"][1] == "UNKNOWN"
     assert found["GPU"][0].startswith("/dev/nvidia0: open when recording began")
     assert "0 opened, 0 B read, 60 B written" in found["Files"][0]
