@@ -159,34 +159,33 @@ def _microseconds(ns: int) -> int | float:
 
 
 class _Sums:
-    """Counters added up from events: bytes read, faults, threads."""
+    """Counters added up from events, each process's own: bytes read and page faults."""
 
     def __init__(self, begin: int) -> None:
         self._begin = begin
         self._written = begin
-        self._values = {"bytes read": 0, "page faults": 0, "threads": 0}
-        self._shown: dict[str, int] = {}
-        self._pid = 0
+        self._values: dict[tuple[int, str], int] = {}
+        self._shown: dict[tuple[int, str], int] = {}
         self._moment = begin
 
     def add(self, event: Event) -> Iterator[dict[str, Any]]:
         """Take an event; yield the counters that changed, when it is time to."""
-        self._pid = self._pid or event.pid
         self._moment = event.start_ns
-        values = self._values
         if event.kind == Kind.FAULT:
-            values["page faults"] += 1
-        elif event.kind == Kind.TASK:
-            values["threads"] += {"clone": 1, "fork": 1, "vfork": 1, "exit": -1}.get(event.name, 0)
+            self._more(event.pid, "page faults", 1)
         elif event.call and event.name in _READS and isinstance(event.call.result, int):
-            values["bytes read"] += max(event.call.result, 0)
+            self._more(event.pid, "bytes read", max(event.call.result, 0))
         if event.start_ns - self._written >= COUNTER_STEP_NS:
             yield from self.last()
 
     def last(self) -> Iterator[dict[str, Any]]:
         """Yield the counters that changed since they were yielded."""
         self._written = self._moment
-        for name, value in self._values.items():
-            if self._shown.get(name, 0) != value:
-                self._shown[name] = value
-                yield _counter(self._pid, self._moment - self._begin, name, value)
+        for key, value in self._values.items():
+            if self._shown.get(key, 0) != value:
+                self._shown[key] = value
+                pid, name = key
+                yield _counter(pid, self._moment - self._begin, name, value)
+
+    def _more(self, pid: int, name: str, count: int) -> None:
+        self._values[pid, name] = self._values.get((pid, name), 0) + count

@@ -11,6 +11,7 @@ from typing import Any
 
 from llamactl.errors import UsageError
 from llamactl.render.findings.text import finding_text
+from llamactl.render.trace_markdown import findings_markdown, verdicts_markdown
 from llamactl.render.trace_mechanisms import mechanisms
 from llamactl.render.trace_tables import TABLES, Table, rows_of, table_markdown
 from llamactl.trace.analysis.buffers import Buffer
@@ -111,9 +112,10 @@ def report_csv(report: TraceReport, tables: Sequence[Table]) -> str:
 
 
 def report_markdown(report: TraceReport, tables: Sequence[Table]) -> str:
-    """Return the chosen summaries in Markdown; phases, calls and files unless others are chosen."""
+    """Return verdicts, findings and the chosen summaries in Markdown; phases, calls and files unless chosen."""
     chosen = tables or [table for table in TABLES if table.name in {"phases", "calls", "files"}]
-    return "\n".join(table_markdown(report, table) for table in chosen)
+    parts = [verdicts_markdown(report), findings_markdown(report)]
+    return "\n".join([part for part in parts if part] + [table_markdown(report, table) for table in chosen])
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from llamactl.render.trace_text import call_text
 from llamactl.trace.analysis.events import Event
 from llamactl.trace.capture.record import Kind
 
-_HIDDEN = frozenset({Kind.FD, Kind.MAP})
+_HIDDEN = frozenset({Kind.FD, Kind.MAP, Kind.SCHED})
 """Records that only help to read others."""
 
 

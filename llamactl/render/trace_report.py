@@ -39,13 +39,14 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
         tables: Summaries to show below.
         explain: Whether each mechanism is explained in two sentences.
     """
-    parts = [_head(report), _rows(report, explain), findings_text(find(report)), _slow(report)]
+    parts = [head_text(report), _rows(report, explain), findings_text(find(report)), _slow(report)]
     parts += [_first_token(report), _cost(report), _engine(report)]
     parts += [table_text(report, table) for table in tables]
     return "\n".join(part for part in parts if part)
 
 
-def _head(report: TraceReport) -> str:
+def head_text(report: TraceReport) -> str:
+    """Return what was recorded: the command, how long, what was made, by which engine, the phases."""
     command = shortened(safe_text(_command(report.command)), 70)
     about = [f"{report.length_s:.2f} s", *_generated(report)]
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")

@@ -9,12 +9,13 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from llamactl.errors import LlamactlError
+from llamactl.render.document import schema
+from llamactl.render.trace_json import report_object
 from llamactl.render.trace_jsonl import event_object
 from llamactl.trace.analysis.events import Event
 from llamactl.trace.analysis.report import TraceReport
@@ -27,24 +28,12 @@ CREATE TABLE events (
 ) STRICT
 """
 _BATCH = 10000
-_SUMMARIES = (
-    "phases",
-    "calls",
-    "files",
-    "mappings",
-    "threads",
-    "processes",
-    "futexes",
-    "faults",
-    "tensors",
-    "load",
-)
 
 
 def write_sqlite(
     sink: IO[bytes], events: Iterable[Event], report: TraceReport, folder: Path | None = None
 ) -> None:
-    """Write a database with a table of events and a table per summary.
+    """Write a database with a table of events and all that the report says.
 
     SQLite needs a file with a name. It is made in a directory that only we can enter, and is without a
     name again as soon as SQLite has opened it.
@@ -52,7 +41,8 @@ def write_sqlite(
     Args:
         sink: Where the bytes go; anything that can be written to.
         events: In the order of time.
-        report: Its summaries become tables of the same names.
+        report: Everything in its JSON document: summaries, verdicts, findings and slow tokens as tables of
+            the same names, single facts in the table ``facts``.
         folder: Where the file is made: where the result will lie, there is room. None: where temporary
             files go.
 
@@ -62,8 +52,7 @@ def write_sqlite(
     try:
         with _nameless(folder) as (database, file):
             _write_events(database, events)
-            for name in _SUMMARIES:
-                _write_rows(database, name, getattr(report, name))
+            _write_document(database, report_object(report))
             _write_metadata(database, report)
             database.commit()
             shutil.copyfileobj(file, sink, 1 << 20)
@@ -120,25 +109,41 @@ def _signed64(value: int | None) -> int | None:
     return value - (1 << 64) if value is not None and value >> 63 and value > 0 else value
 
 
-def _write_rows(database: sqlite3.Connection, table: str, rows: list[Any]) -> None:
-    if not rows:
-        return
-    columns = [field.name for field in fields(rows[0])]
+def _write_document(database: sqlite3.Connection, document: dict[str, Any]) -> None:
+    """Write the whole report: each list of objects that its schema knows as a table, the rest as facts."""
+    database.execute("CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT)")  # JSON texts
+    for key, value in document.items():
+        if key == "metadata":
+            continue
+        columns = _columns(key)
+        if columns is None:
+            database.execute("INSERT INTO facts VALUES (?, ?)", (key, json.dumps(value)))
+        else:
+            _write_rows(database, key, columns, value)
+
+
+def _columns(key: str) -> list[str] | None:
+    """Return what the objects of a list have, as the schema says; None for what isn't such a list."""
+    known = schema("trace")
+    items = known["properties"].get(key, {}).get("items", {})
+    if "$ref" in items:
+        items = known["$defs"][items["$ref"].rpartition("/")[2]]
+    return list(items["properties"]) if "properties" in items else None
+
+
+def _write_rows(
+    database: sqlite3.Connection, table: str, columns: list[str], rows: list[dict[str, Any]]
+) -> None:
+    columns = list(dict.fromkeys([*columns, *(rows[0] if rows else ())]))
     quoted = ", ".join(f'"{column}"' for column in columns)
     database.execute(f"CREATE TABLE {table} ({quoted})")
     marks = ", ".join("?" * len(columns))
-    database.executemany(f"INSERT INTO {table} VALUES ({marks})", _cells(rows))  # noqa: S608
-
-
-def _cells(rows: list[Any]) -> Iterator[tuple[Any, ...]]:
-    for row in rows:
-        yield tuple(_cell(value) for value in asdict(row).values())
+    cells = (tuple(_cell(row.get(column)) for column in columns) for row in rows)
+    database.executemany(f"INSERT INTO {table} VALUES ({marks})", cells)  # noqa: S608
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, (list, dict)):
         return json.dumps(value)
     return _signed64(value) if isinstance(value, int) else value
 

@@ -30,7 +30,7 @@ from llamactl.render.trace_tables import TABLES, chosen_tables
 from llamactl.trace.analysis.events import derived_phases, read_events
 from llamactl.trace.analysis.report import TraceReport, analyse
 from llamactl.trace.capture.reader import Capture
-from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.capture.record import RECORD, Kind, Sched
 from llamactl.trace.capture.writer import CaptureWriter
 
 TESTS = Path(__file__).parents[1]
@@ -226,6 +226,77 @@ def test_chrome_trace_has_names_phases_and_counters(capture: Capture, report: Tr
     assert {"rss_bytes", "read_bytes", "page faults", "bytes read"} <= counters
     assert all(item["ts"] >= 0 for item in items if "ts" in item)
     assert document["otherData"]["complete"] is True
+
+
+def test_counters_lie_under_the_process_that_they_are_of(tmp_path: Path) -> None:
+    """The first record is of llamactl itself, which tells what it hands on; two processes read and fault."""
+    path, ours, program, child = tmp_path / "c", 10, 20, 30
+    writer = CaptureWriter(path)
+    writer.metadata({"pid": program, "counters": ["rss_bytes"]})
+    records = np.zeros(6, RECORD)
+    records["kind"] = [Kind.FD, Kind.COUNTER, Kind.FAULT, Kind.FAULT, Kind.SYSCALL, Kind.FAULT]
+    records["pid"] = records["tid"] = [ours, program, program, child, child, child]
+    records["start"], records["ret"] = range(1000, 1006), [0, 7, 0, 0, 300, 0]
+    writer.records(records)
+    writer.close()
+    capture = Capture.open(path)
+    last = {
+        (item["pid"], item["name"]): item["args"]["value"]
+        for item in chrome(capture, analyse(capture))["traceEvents"]
+        if item["ph"] == "C"
+    }
+    assert last == {
+        (program, "rss_bytes"): 7,
+        (program, "page faults"): 1,
+        (child, "page faults"): 2,
+        (child, "bytes read"): 300,
+    }
+
+
+def test_each_kind_of_record_is_an_event_of_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    writer = CaptureWriter(path)
+    kinds = [(kind, 0) for kind in Kind] + [(Kind.SCHED, nr) for nr in Sched]
+    records = np.zeros(len(kinds), RECORD)
+    records["kind"], records["nr"] = zip(*kinds, strict=True)
+    records["args"][:, 3] = ord("D") | (1 << 8)
+    records["text"] = writer.add_string(b"/sys/fs/cgroup/x")
+    writer.records(records)
+    writer.close()
+    schema = json.loads((SCHEMAS / "trace_event.schema.json").read_text(encoding="utf-8"))
+    lines = [json.loads(line) for line in jsonl_lines(read_events(Capture.open(path)))]
+    assert {line["kind"] for line in lines} == {kind.name.lower() for kind in Kind}
+    for line in lines:
+        jsonschema.validate(line, schema)
+    assert [line["name"] for line in lines if line["kind"] == "sched"] == [
+        "thread", "thread", "group", "affinity", "machine",
+    ]  # fmt: skip
+    assert [line["name"] for line in lines].count("lost") == 1
+    assert next(line for line in lines if line["name"] == "group")["directory"] == "/sys/fs/cgroup/x"
+
+
+def test_sqlite_and_markdown_have_what_json_has(
+    capture: Capture, report: TraceReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "trace.db"
+    with path.open("wb") as file:
+        write_sqlite(file, read_events(capture), report)
+    document = json.loads(report_json(report))
+    with closing(sqlite3.connect(path)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        facts = dict(database.execute("SELECT key, value FROM facts"))
+        assert tables | set(facts) >= set(document)
+        assert {table.name for table in TABLES} | {"findings", "mechanisms", "slow_tokens"} <= tables
+        for name in tables - {"events", "facts", "metadata"}:
+            (count,) = database.execute(f"SELECT count(*) FROM {name}").fetchone()
+            assert count == len(document[name])
+        (verdict,) = database.execute("SELECT verdict FROM mechanisms WHERE name = 'Files'").fetchone()
+        (text,) = database.execute("SELECT text FROM findings").fetchone()
+    assert verdict == "LEFT BEHIND"
+    assert text == document["findings"][0]["text"]
+    shown = report_markdown(report, [])
+    assert all(row["verdict"] in shown for row in document["mechanisms"])
+    assert text in shown.replace("\\", "")
 
 
 def test_folded_stacks_add_up(capture: Capture, report: TraceReport) -> None:

@@ -13,6 +13,7 @@ from llamactl.trace.analysis.fds import FdTable
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import OUTSIDE, Phases, find_phases
+from llamactl.trace.analysis.sched_events import sched_event
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.threads import find_roles
 from llamactl.trace.analysis.view import EXIT_CALLS, View
@@ -169,6 +170,10 @@ class EventReader:
             return "map", (*facts, ("path", self._string(text)))
         if kind == Kind.FD:
             return "fd", (("fd", nr), ("path", self._string(text)))
+        if kind == Kind.SCHED:
+            return sched_event(nr, args, self._string(text))
+        if kind == Kind.WATCH:
+            return "logits read", (("address", args[0]), ("ip", args[1]), ("returns_to", args[2]))
         return "lost", (("records", ret),)
 
     def _string(self, reference: int) -> str:
