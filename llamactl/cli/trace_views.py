@@ -24,6 +24,8 @@ FILES = ("report", "chrome", "folded", "jsonl", "sqlite")
 """The options that name a file."""
 
 _REFRESH_S = 0.2
+_PATIENCE_S = 1.0
+"""Helpers of a program that has ended get so long to end, too."""
 
 
 class Views:
@@ -139,6 +141,25 @@ _EXPORTS: dict[str, Callable[[Capture, Selection, TraceReport], Iterable[str]]] 
 """By option; a new export is a function and a line here."""
 
 
+class Waiting:
+    """Says once what a recording goes on for when the program itself has ended, and how to end it."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._said = False
+
+    def take(self, progress: Progress) -> None:
+        """Take the session's state."""
+        if self._said or not progress.left:
+            return
+        self._since = progress.elapsed_s if self._since is None else self._since
+        if progress.elapsed_s - self._since >= _PATIENCE_S:
+            self._said = True
+            from llamactl.render.trace_waiting import waiting_text
+
+            warn(waiting_text(progress.left))
+
+
 class Follower:
     """Shows a recording while it runs: the live log, or a progress line on a terminal.
 
@@ -160,9 +181,12 @@ class Follower:
         self._line = sys.stderr.isatty() and not quiet and log is None
         self._next = 0.0
         self._shown = False
+        self._waiting = None if quiet else Waiting()
 
     def progress(self, progress: Progress) -> None:
         """Take the session's state, several times a second."""
+        if self._waiting is not None:
+            self._waiting.take(progress)
         if progress.elapsed_s < self._next:
             return
         self._next = progress.elapsed_s + _REFRESH_S

@@ -20,6 +20,7 @@ from llamactl.render.trace_text import (
 from llamactl.render.trace_workers import workers
 from llamactl.trace.analysis.blind_spots import BlindSpots
 from llamactl.trace.analysis.disk import DiskVerdict, judge
+from llamactl.trace.analysis.left_running import LeftRunning
 from llamactl.trace.analysis.report import TraceReport
 
 _DISK = {
@@ -29,6 +30,7 @@ _DISK = {
     DiskVerdict.UNKNOWN: UNKNOWN,
 }
 
+_NAMED = 3
 _GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
 
@@ -97,11 +99,22 @@ def _threads(report: TraceReport) -> Mechanism:
         lines.append(f"{time_text(blocked)} waiting for files, sockets and timers, all together")
     if len(report.processes) > 1:
         lines.append(f"{count_text(len(report.processes))} processes")
+    if report.left_running is not None:
+        lines += _left_running(report.left_running)
     explanation = (
         "llama.cpp computes in threads that meet at barriers; more threads than CPUs make every token wait"
         " for the slowest."
     )
     return Mechanism("Threads", tuple(lines), OK if report.threads else NONE, explanation)
+
+
+def _left_running(left: LeftRunning) -> list[str]:
+    """Say what the recording waited for."""
+    lines = [f"the program itself ended after {time_text(left.ended_s * 1e9)}; it left running:"]
+    for row in left.processes[:_NAMED]:
+        until = "to the end" if row.end_s is None else f"until {time_text(row.end_s * 1e9)}"
+        lines.append(f"{shortened(safe_text(row.name), 30)} (process {row.pid}) {until}")
+    return lines
 
 
 def _locks(report: TraceReport) -> Mechanism:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.snapshot.process.holders import process_name
 from llamactl.trace import sampler
 from llamactl.trace.arguments import with_kept_arguments
 from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, catch_started
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.span import Span
-from llamactl.trace.engines.base import Batch, Command, Engine, Options
+from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.family import Family
@@ -305,9 +306,16 @@ class _Session:
             self._stop("limit")
         if self.progress is not None:
             state = self.engine.state()
-            told = Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost)
+            left = self._left_running(state)
+            told = Progress(state.pid, elapsed, self._records, self.writer.bytes_written, state.lost, left)
             show = self.progress
             self.parts.run("The live view", lambda: show(told), None)
+
+    def _left_running(self, state: State) -> tuple[tuple[int, str], ...]:
+        """Return what still runs of a program that we started, whose own process has ended."""
+        if not self.ours or state.wait_status is None or state.finished:
+            return ()
+        return tuple((pid, process_name(pid)) for pid in self.family.alive() if pid != state.pid)
 
     def _sample(self, pid: int) -> None:
         if self.options.sample_s:

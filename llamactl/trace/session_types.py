@@ -55,13 +55,17 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a recording is."""
+    """How far a recording is.
+
+    ``left`` are the processes that go on after the program itself has ended: (number, name).
+    """
 
     pid: int
     elapsed_s: float
     records: int
     capture_bytes: int
     lost: int
+    left: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class ProcessTable:
         if kind in {Task.CLONE, Task.FORK, Task.VFORK} and child not in {0, pid}:
             started = self._process(child)
             started.parent, started.began_ns = pid, moment
-        elif kind == Task.EXEC:
+            started.commands = process.commands[-1:]  # Until it starts another program it runs its parent's.
+        elif kind == Task.EXEC or (kind == Task.NAME and int(record["tid"]) == pid and not process.commands):
             process.commands.append(self._text(int(record["text"])).decode("utf-8", "backslashreplace"))
         elif kind == Task.EXIT and int(record["tid"]) == pid:
             process.ended_ns, process.status = moment, int(record["ret"])

@@ -30,6 +30,7 @@ from llamactl.trace.analysis.futexes import FutexRow, FutexTable
 from llamactl.trace.analysis.generation_reads import GenerationReads, PageIn, ReaderTable, none_waited
 from llamactl.trace.analysis.gpu_calls import GpuCalls
 from llamactl.trace.analysis.left_files import LeftFile, left_files
+from llamactl.trace.analysis.left_running import LeftRunning, left_running
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
@@ -100,6 +101,7 @@ class TraceReport:
     workers: list[WorkerRow]
     buffers: list[BufferRow]
     left_files: list[LeftFile]
+    left_running: LeftRunning | None
     blind: BlindSpots
     generation_reads: GenerationReads
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -220,6 +222,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     lives = tables.processes.lives()
     disk = fetched(tables.counters, lives, capture.metadata, begin, end)
+    processes = tables.processes.rows(begin, disk.by_process(), tables.counters.largest("rss_bytes"))
     mapped = mapped_in(tables.counters, lives, capture.metadata, begin)
     return TraceReport(
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
@@ -233,7 +236,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         mappings=mappings,
         mappings_not_kept=tables.mappings.not_kept,
         threads=tables.threads.rows(begin),
-        processes=tables.processes.rows(begin, disk.by_process(), tables.counters.largest("rss_bytes")),
+        processes=processes,
         futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
@@ -264,6 +267,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
             tables.readers.rows(), _page_ins(tables, phases, faults, mappings), blind.reads
         ),
         blind=blind,
+        left_running=left_running(processes, capture.metadata, length),
         left_files=left_files(files, capture.metadata),
         metadata=dict(capture.metadata),
     )

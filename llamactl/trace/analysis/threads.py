@@ -62,6 +62,10 @@ class _Thread:
     ended_ns: int | None = None
 
 
+_COMM = 15
+"""Bytes of a thread's name (TASK_COMM_LEN - 1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadRow:
     """One thread; times in seconds since the capture began.
@@ -156,6 +160,12 @@ class ThreadTable:
                 child_tid, child_pid = int(record["args"][0]), int(record["args"][1])
                 child = self._thread(child_tid, child_pid or pid, moment)
                 child.parent, child.began_ns = tid, moment
+                if child_pid not in {0, pid}:
+                    child.name = thread.name  # A new process goes on under its parent's name.
+            elif kind == Task.EXEC:
+                # As the kernel names it (begin_new_exec in its exec.c), until it renames itself.
+                program = self._text(int(record["text"])).rpartition(b"/")[2][:_COMM]
+                thread.name = program.decode("utf-8", "backslashreplace") or thread.name
             elif kind == Task.EXIT:
                 thread.ended_ns = moment
             elif kind == Task.NAME:
