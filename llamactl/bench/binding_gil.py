@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from llamactl.errors import LlamactlError
+from llamactl.output.leftovers import temporary_room
 from llamactl.trace.agent.source import AgentSource
 from llamactl.trace.analysis.exchange_facts import exchange_facts
 from llamactl.trace.capture.reader import Capture
@@ -29,8 +29,8 @@ def gil_ns_per_token(start: Start) -> tuple[float | None, str | None]:
     except LlamactlError as error:
         return None, str(error)
     try:
-        with tempfile.TemporaryDirectory(prefix="llamactl-") as room:
-            return _measured(start, source, Path(room) / "gil.capture")
+        with temporary_room("llamactl-gil-") as room:
+            return _measured(start, source, room / "gil.capture")
     finally:
         source.close()
 

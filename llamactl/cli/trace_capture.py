@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shlex
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llamactl.cli.boundary import warn
 from llamactl.errors import UsageError
 from llamactl.output.file import OutputFile
 from llamactl.output.place import find_place
@@ -16,6 +19,8 @@ from llamactl.trace.capture.writer import CaptureWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+PREFIX, SUFFIX = "llamactl-", ".capture"
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def capture_writer(output: str | None) -> Iterator[CaptureWriter]:
     """
     if output is None:
         with _temporary() as path:
-            yield CaptureWriter(path)
+            yield CaptureWriter(path, told=f"in {tempfile.gettempdir()}")
         return
     if not _is_file(output):
         with _temporary() as path, _opened(output) as sink:
@@ -49,13 +54,45 @@ def capture_writer(output: str | None) -> Iterator[CaptureWriter]:
 
 
 @contextmanager
-def _temporary() -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix="llamactl-", suffix=".capture")
-    os.close(handle)
+def kept_unless_shown(writer: CaptureWriter) -> Iterator[None]:
+    """Keep a recording that can't be shown, and say where it is and how to see it.
+
+    Somebody who has stopped reading (a closed pipe), or pressed Ctrl-C, has seen enough.
+    """
     try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception:
+        with suppress(OSError):
+            where = _keep(writer.path)
+            warn(
+                "the recording couldn't be shown and is kept. Show it, or less of it (--show calls), with: "
+                f"llamactl trace --from {shlex.quote(str(where))}"
+            )
+        raise
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """Yield the path of a file without a name: whatever ends llamactl, SIGKILL too, ends the file (open(2))."""
+    with tempfile.TemporaryFile(prefix=PREFIX, suffix=SUFFIX) as file:
+        yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+
+
+def _keep(path: Path) -> Path:
+    """Return the name of a capture; one that has none is given one in the folder for temporary files."""
+    if path.parent.name != "fd" or not str(path).startswith("/proc/"):
+        return path
+    target = Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
+    try:
+        os.link(path, target, follow_symlinks=True)
+    except OSError:  # A file system without such files: it had a name, and lost it.
+        copy = OutputFile(target)
+        with path.open("rb") as source, copy.stream("wb") as stream:
+            shutil.copyfileobj(source, stream, 1 << 20)
+        copy.commit()
+    return target
 
 
 @contextmanager

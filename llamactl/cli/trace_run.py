@@ -44,7 +44,7 @@ def record_and_show(
     showing: ShowingOptions,
 ) -> int:
     """Record a command or a process, show it, and return the program's exit status."""
-    from llamactl.cli.trace_capture import capture_writer
+    from llamactl.cli.trace_capture import capture_writer, kept_unless_shown
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.engines.base import Command
     from llamactl.trace.session import record
@@ -57,12 +57,13 @@ def record_and_show(
         options = _session_options(recording, selection.calls, own)
         follow = views.follower(path, selection)
         result = record(recording.pid or Command(argv), options, writer, follow.progress)
-        follow.finish()
-        if recording.compare_untraced and result.error is None:
-            _compare(path, argv, result)
-        capture = Capture.open(path)
-        # What was selected for recording needs no second filter.
-        views.show(capture, replace(selection, calls=None))
+        with kept_unless_shown(writer):
+            follow.finish()
+            if recording.compare_untraced and result.error is None:
+                _compare(path, argv, result)
+            capture = Capture.open(path)
+            # What was selected for recording needs no second filter.
+            views.show(capture, replace(selection, calls=None))
     return _status(result)
 
 

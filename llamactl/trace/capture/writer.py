@@ -24,6 +24,7 @@ class CaptureWriter:
 
     Args:
         path: Where; an existing file is replaced. Its mode becomes 0600.
+        told: What messages call it, where its name says nothing.
         kept: A person keeps it: until :meth:`publish` its name leads to what was there before, and
             :meth:`close` brings it to the disk.
 
@@ -34,8 +35,9 @@ class CaptureWriter:
         bytes_written: Size of the file so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, kept: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, kept: bool = False, told: str = "") -> None:
         self.path = Path(path)
+        self._told = told or str(self.path)
         self.bytes_written = 0
         self._kept = kept
         self._strings = StringTable()
@@ -45,7 +47,7 @@ class CaptureWriter:
             if not kept:
                 self._file.publish()
         except OSError as error:
-            raise _uncreatable(self.path, error) from error
+            raise _uncreatable(self._told, error) from error
         self._fd = self._file.descriptor
         self._write(FILE_HEADER.pack(MAGIC, VERSION, 0))
 
@@ -63,7 +65,7 @@ class CaptureWriter:
         try:
             self._file.publish()
         except OSError as error:
-            raise _uncreatable(self.path, error) from error
+            raise _uncreatable(self._told, error) from error
 
     @property
     def broken(self) -> bool:
@@ -129,7 +131,7 @@ class CaptureWriter:
             if self._kept:
                 self._file.commit()
         except OSError as error:
-            raise _failure("can't write the capture", self.path, error) from error
+            raise _failure("can't write the capture", self._told, error) from error
         finally:
             self._file.discard()
 
@@ -150,7 +152,7 @@ class CaptureWriter:
                 written = os.writev(self._fd, pending)
             except OSError as error:
                 self._broken = True
-                raise _failure("can't write the capture", self.path, error) from error
+                raise _failure("can't write the capture", self._told, error) from error
             self.bytes_written += written
             while pending and written >= len(pending[0]):
                 written -= len(pending.pop(0))
@@ -189,15 +191,15 @@ def add_metadata(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
         with where.open("ab") as file:
             file.write(chunk)
     except OSError as error:
-        raise _failure("can't write the capture", where, error) from error
+        raise _failure("can't write the capture", str(where), error) from error
 
 
-def _uncreatable(path: Path, error: OSError) -> LlamactlError:
+def _uncreatable(path: str, error: OSError) -> LlamactlError:
     if error.errno == errno.ENOSPC:
         return _failure("can't create the capture", path, error)
     return UsageError(f"can't create the capture {path}: {error.strerror}", "Give another place with -o.")
 
 
-def _failure(what: str, path: Path, error: OSError) -> LlamactlError:
+def _failure(what: str, path: str, error: OSError) -> LlamactlError:
     hint = "Free some space, or give another place with -o." if error.errno == errno.ENOSPC else ""
     return LlamactlError(f"{what} {path}: {error.strerror}", hint)
