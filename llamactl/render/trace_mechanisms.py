@@ -49,11 +49,15 @@ def _calls(report: TraceReport) -> Mechanism:
             f"{time_text(spent)} inside them, all threads together; {count_text(failed)} failed"
             f"{f'; {count_text(still)} unfinished' if still else ''}"
         )
+    standing = sum(len(row.standing.threads) for row in report.standing)
+    if standing:
+        lines.append(f"{counted(standing, 'thread')} stood in a call at the end (see the findings)")
     explanation = (
         "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"
         " microsecond to enter, and whatever it waits for."
     )
-    return Mechanism("System calls", tuple(lines), OK if total else NONE, explanation)
+    verdict = "STANDS" if standing else OK if total else NONE
+    return Mechanism("System calls", tuple(lines), verdict, explanation)
 
 
 def _mapping(report: TraceReport) -> Mechanism:

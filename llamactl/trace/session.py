@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from llamactl.trace.session_parts import Parts
 from llamactl.trace.session_signals import Answers, OwnSignals
 from llamactl.trace.session_types import Progress, SessionOptions, SessionResult, exit_code
 from llamactl.trace.setuid_programs import notes_on_setuid
+from llamactl.trace.under_way import UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,7 @@ LOOKS_FOR_REGIONS = 10
 FULL = ("limit", "error")
 """Ends at which nothing more may be kept."""
 CALLS, SYSTEM_CALLS, WAITS = "Calls into llama.cpp", "System calls", "Waits for a CPU"
+UNDER_WAY = "Calls that were under way at the beginning and at the end"
 """What is missing, and said so, when that part of a recording fails."""
 
 
@@ -97,6 +100,7 @@ class _Session:
     answers: Answers = field(init=False)
     scheduling: SchedulingSampler = field(init=False)
     family: Family = field(default_factory=Family)
+    under_way: UnderWay = field(default_factory=lambda: UnderWay(platform.machine()))
 
     def __post_init__(self) -> None:
         self.scheduling = SchedulingSampler(self.ours, self.parts)
@@ -211,10 +215,12 @@ class _Session:
             self._catch_calls(pid)
         self._sample(pid)
         self.answers.heed()
+        self.parts.run(UNDER_WAY, lambda: self.under_way.begin(pid), None)
         self.engine.attach(pid)
         if self._calls is not None:
             self._calls.attached()
         self._span.begin()
+        self.under_way.begun(self._span.begin_ns or 0)
         for what, look in (
             ("Threads' names", sampler.thread_names), ("Open files", sampler.descriptors),
             ("Mappings", sampler.mappings),
@@ -256,6 +262,7 @@ class _Session:
             elif base < 0:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
         self.family.follow(records)
+        self.under_way.saw(records)
         # What the engine still had when recording ended belongs to it, as far as it had begun.
         records = self._span.cut(self.agent.translate(records, self.writer))
         self._write(records if self._calls is None else self._calls.translate(records, self.writer))
@@ -365,8 +372,10 @@ class _Session:
             self._from_calls(self._calls.ended)
         # What the program did up to here is known only with a sample behind it.
         self._sample(self.engine.state().pid)
+        self._look(UNDER_WAY, lambda: self.under_way.end(self.family.alive(), self.options, self.engine))
         let_go = self.engine.pass_through if self.ours else self.engine.detach
         self.parts.run("The end of the recording", let_go, None)
+        self.parts.run(UNDER_WAY, self.under_way.look, None)
 
     def _close(self) -> SessionResult:
         if self._calls is not None:
@@ -401,6 +410,7 @@ class _Session:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
+            facts["standing"] = self.under_way.standing
             facts["notes"] = list(notes := (*notes, *self.parts.notes))
             result = replace(result, notes=notes, complete=complete and not self.parts.any_failed)
             self._close_capture({**facts, **self._span.metadata()}, result.complete)

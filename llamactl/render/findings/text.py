@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from llamactl.render.findings import buffers, cpu, disk, engine, files, gil, memory, threads
+from llamactl.render.findings import buffers, cpu, disk, engine, files, gil, memory, standing, threads
 from llamactl.render.findings.sentence import Sentence
 from llamactl.render.trace_exchange import place_text
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind
@@ -13,6 +13,7 @@ from llamactl.trace.analysis.findings.finding import Finding, FindingKind
 WIDTH = 80
 
 SENTENCES: dict[FindingKind, Sentence] = {
+    **standing.SENTENCES,
     **gil.SENTENCES,
     **cpu.SENTENCES,
     **threads.SENTENCES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from llamactl.snapshot.process.address_space import AddressSpace
@@ -116,9 +116,3 @@ def _standing(group: Sequence[_Timed]) -> Standing:
         any(one.at_least for one in group),
         case.ends,
     )
-
-
-def seen_again(standing: Standing, before_s: float) -> Standing:
-    """Return what stood already ``before_s`` seconds ago with at least that time."""
-    known = standing.seconds or 0.0
-    return replace(standing, seconds=max(known, before_s), at_least=standing.at_least or known < before_s)

@@ -9,6 +9,12 @@ from llamactl.snapshot.proc_text import comm_name, stat_fields
 from llamactl.snapshot.process.holders import process_name
 from llamactl.snapshot.process.waiting import parse_syscall
 
+REASONS = frozenset({
+    "lock", "full", "no-writer", "no-answer", "connecting", "file", "page", "mutex", "mutex-orphan", "deadlock",
+    "gil", "pool", "stopped",
+})  # fmt: skip
+"""What :attr:`Standing.why` may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:

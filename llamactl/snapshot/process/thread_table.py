@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
 from llamactl.snapshot.process.address_space import AddressSpace
+from llamactl.snapshot.process.last_ran import seconds_asleep
 from llamactl.snapshot.process.pools import Pool, find_pools, settings
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.stacks import code_file
-from llamactl.snapshot.process.standing import find_standing
+from llamactl.snapshot.process.standing import Asleep, find_standing
 from llamactl.snapshot.process.standing_facts import Standing
 from llamactl.snapshot.process.thread_roles import Thread, find_spinning, role_of
 from llamactl.snapshot.process.threads import Reading
@@ -45,6 +46,7 @@ def build_table(
     space: AddressSpace | None,
     engine: Collection[str],
     environment: Mapping[str, str] | None,
+    asleep: Asleep = seconds_asleep,
 ) -> ThreadTable:
     """Join readings and address space.
 
@@ -54,6 +56,7 @@ def build_table(
         space: Its address space, None where it may not be read; roles are unknown then.
         engine: Files that hold llama.cpp inside of something else.
         environment: What the process was started with, or None.
+        asleep: Tells for how many seconds a thread hasn't run.
     """
     roles = [_role(process.pid, reading, space, engine) for reading in readings]
     spinning = find_spinning(list(readings), [role for role, _ in roles])
@@ -65,7 +68,7 @@ def build_table(
     most = max(counts[name] for name in _COMPUTE)
     pools = find_pools(space.libraries(), environment) if space else []
     chosen = None if environment is None else settings(environment)
-    standing = tuple(find_standing(process, threads, space))
+    standing = tuple(find_standing(process, threads, space, asleep))
     return ThreadTable(
         threads, tuple(pools), _budget(process, threads), most + 1 if most else 0, chosen, standing
     )

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# What a call with a time limit is called after a stop or a signal that it survived, with its own arguments.
+RESTARTED = "restart_syscall"
 # Calls in which threads sleep: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64.
 _X86_64 = {
     0: "read", 1: "write", 2: "open", 3: "close", 4: "stat", 5: "fstat", 6: "lstat", 7: "poll", 16: "ioctl",
@@ -19,6 +21,7 @@ _X86_64 = {
     72: "fcntl", 73: "flock", 74: "fsync", 75: "fdatasync", 77: "ftruncate", 80: "chdir", 82: "rename",
     83: "mkdir", 87: "unlink", 89: "readlink", 128: "rt_sigtimedwait", 130: "rt_sigsuspend", 137: "statfs",
     138: "fstatfs", 162: "sync", 187: "readahead", 202: "futex", 208: "io_getevents", 217: "getdents64",
+    219: RESTARTED,
     220: "semtimedop", 221: "fadvise64", 230: "clock_nanosleep", 232: "epoll_wait", 247: "waitid",
     257: "openat", 262: "newfstatat", 263: "unlinkat", 264: "renameat", 267: "readlinkat", 269: "faccessat",
     270: "pselect6", 271: "ppoll", 275: "splice", 281: "epoll_pwait", 285: "fallocate", 288: "accept4",

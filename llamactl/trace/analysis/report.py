@@ -46,6 +46,7 @@ from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_measures import Evidence
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.spinning import Spinning, spinning
+from llamactl.trace.analysis.standing import StandingRow, standing_rows
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.view import View
 from llamactl.trace.analysis.workers import WorkerRow, WorkerTable
@@ -100,6 +101,7 @@ class TraceReport:
     work: list[FunctionWork]
     workers: list[WorkerRow]
     buffers: list[BufferRow]
+    standing: list[StandingRow]
     left_files: list[LeftFile]
     left_running: LeftRunning | None
     blind: BlindSpots
@@ -269,6 +271,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         blind=blind,
         left_running=left_running(processes, capture.metadata, length),
         left_files=left_files(files, capture.metadata),
+        standing=standing_rows(capture.metadata.get("standing")),
         metadata=dict(capture.metadata),
     )
 

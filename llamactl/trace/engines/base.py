@@ -98,6 +98,9 @@ class Engine(ABC):
     strings_when_attached: bool = True
     """Whether it reads the strings of a program that it attaches to."""
 
+    enters_again: bool = False
+    """Whether attaching makes threads enter the call anew in which they wait, so that it is recorded."""
+
     @abstractmethod
     def start(self, command: Command) -> None:
         """Start a program and record it from its ``execve`` on, with every child and thread."""

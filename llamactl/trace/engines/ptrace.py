@@ -43,6 +43,7 @@ class PtraceEngine(Engine):
             isn't selected costs next to nothing.
     """
 
+    enters_again = True
     name: ClassVar[str] = "ptrace"
     blind: tuple[str, ...] = (
         "page faults and the CPU a call ran on aren't seen; the engine perf sees them",

@@ -28,6 +28,7 @@ class PythonEngine(Engine):
         options: What to record.
     """
 
+    enters_again = True
     name: ClassVar[str] = "python"
     blind: tuple[str, ...] = (
         "page faults and the CPU a call ran on aren't seen; the engine perf sees them",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.findings import buffers, cpu, disk, engine, files, gil, memory, threads
+from llamactl.trace.analysis.findings import buffers, cpu, disk, engine, files, gil, memory, standing, threads
 from llamactl.trace.analysis.findings.finding import Finding, Look
 
 if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
 
 LOOKS: tuple[Look, ...] = (
+    *standing.LOOKS,
     *gil.LOOKS,
     *cpu.LOOKS,
     *threads.LOOKS,

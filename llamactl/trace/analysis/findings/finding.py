@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class FindingKind(Enum):
     """What was found; the value is its name in JSON."""
 
+    STANDING = "standing"
     GIL_HELD = "gil-held"
     EVENT_LOOP_BLOCKED = "event-loop-blocked"
     THREADS_OVER_BUDGET = "threads-over-budget"

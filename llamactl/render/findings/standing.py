@@ -1,0 +1,18 @@
+"""Sentences on what `trace/analysis/findings/standing.py` finds."""
+
+from __future__ import annotations
+
+from llamactl.render.findings.sentence import Figures, Sentence
+from llamactl.render.safe import safe_text
+from llamactl.snapshot.process.standing_text import standing_text
+from llamactl.trace.analysis.findings.finding import FindingKind
+from llamactl.trace.analysis.standing import standing_rows
+
+
+def _standing(f: Figures) -> str:
+    (row,) = standing_rows([{**f, "threads": list(f["threads"]), "ends": list(f["ends"])}])
+    message, remedy = standing_text(row.process, row.standing)
+    return safe_text(f"{message[:1].upper()}{message[1:]}. {remedy}".rstrip())
+
+
+SENTENCES: dict[FindingKind, Sentence] = {FindingKind.STANDING: _standing}

@@ -1,0 +1,21 @@
+"""Findings on threads that stood in a call when the recording ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
+
+if TYPE_CHECKING:
+    from llamactl.trace.analysis.report import TraceReport
+
+
+def _standing(report: TraceReport) -> Iterator[Finding]:
+    for one in report.standing:
+        cost = None if one.standing.seconds is None else round(one.standing.seconds * 1e9)
+        yield Finding(FindingKind.STANDING, cost, {"process": one.process, **asdict(one.standing)})
+
+
+LOOKS: tuple[Look, ...] = (_standing,)
