@@ -8,7 +8,9 @@ enum {
     // of a place that calls nothing long.
     FRAMES = 24,
     LOOK_OUT_EVERY = 64,
-    PAIRS = 512
+    PAIRS = 512,
+    // Those that installers write have eight to eleven.
+    LAUNCHER_NAMES = 16
 };
 
 // What the agent needs of CPython, by its own public names (3.10 and later).
@@ -20,6 +22,8 @@ static struct {
     int (*get_instruction)(void *); // since 3.11
     void * (*get_attribute)(void *, const char *);
     const char * (*get_utf8)(void *, intptr_t *);
+    void * (*get_item)(void *, intptr_t); // of a tuple, borrowed
+    intptr_t (*get_size)(void *);
     void (*forget)(void *);
     void * (*error_occurred)(void);
     void (*error_clear)(void);
@@ -52,6 +56,8 @@ void python_found(const struct link_map * map) {
     FIND(get_instruction, "PyFrame_GetLasti");
     FIND(get_attribute, "PyObject_GetAttrString");
     FIND(get_utf8, "PyUnicode_AsUTF8AndSize");
+    FIND(get_item, "PyTuple_GetItem");
+    FIND(get_size, "PyTuple_Size");
     FIND(forget, "Py_DecRef");
     FIND(error_occurred, "PyErr_Occurred");
     FIND(error_clear, "PyErr_Clear");
@@ -155,7 +161,12 @@ static uint32_t place_text(void * file, void * function, int line) {
     return ring_text(text, at);
 }
 
+// Code that isn't the user's: of an installed package, of Python itself, or compiled into it
+// ("<frozen importlib._bootstrap>").
 static int is_package(const char * text, size_t length) {
+    if (length > sizeof("<frozen ") - 1 && begins_with(text, "<frozen ")) {
+        return 1;
+    }
     for (; length > sizeof("/dist-packages/") - 1; text++, length--) {
         if (*text == '/' &&
             (begins_with(text, "/site-packages/") || begins_with(text, "/dist-packages/") ||
@@ -164,6 +175,39 @@ static int is_package(const char * text, size_t length) {
         }
     }
     return 0;
+}
+
+// The script that an installer makes for a command, in a folder "bin" and without a suffix: all it
+// does is sys.exit(main()), with sys.argv[0] put right before.
+static int is_launcher(void * code, const char * text, size_t length) {
+    size_t colon = length, slash = 0;
+    for (unsigned colons = 0; colon > 0 && colons < 2;) {
+        colons += text[--colon] == ':';
+    }
+    for (size_t i = 0; i < colon; i++) {
+        slash = text[i] == '/' ? i : slash;
+    }
+    for (size_t i = slash; i < colon; i++) {
+        if (text[i] == '.') {
+            return 0;
+        }
+    }
+    if (slash < 4 || !begins_with(text + slash - 4, "/bin/") || !python.get_item) {
+        return 0;
+    }
+    void * names = python.get_attribute(code, "co_names");
+    unsigned exits = 0;
+    const intptr_t count = names ? python.get_size(names) : 0;
+    for (intptr_t i = 0; i < count && count <= LAUNCHER_NAMES; i++) {
+        intptr_t size = 0;
+        const char * name = python.get_utf8(python.get_item(names, i), &size);
+        exits += name && ((size == 4 && begins_with(name, "exit")) ||
+                          (size == 4 && begins_with(name, "argv")));
+    }
+    if (names) {
+        python.forget(names);
+    }
+    return exits == 2;
 }
 
 static uint32_t learn_place(void * code, void * frame, int instruction, struct place * place) {
@@ -184,7 +228,7 @@ static uint32_t learn_place(void * code, void * frame, int instruction, struct p
         place->heavy = 0;
         size_t length;
         const char * kept = ring_string(text, &length);
-        place->package = (uint8_t) is_package(kept, length);
+        place->package = (uint8_t) (is_package(kept, length) || is_launcher(code, kept, length));
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         place->code = file_word && function_word ? code : NULL;
     }

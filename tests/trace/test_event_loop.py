@@ -27,7 +27,7 @@ def capture_of(build: Build, computes_on: int, gap_us: int = 300_000, decode_us:
         out.call("epoll_wait", 0, 3, 0, 1, 10, ret=1, took_us=1000, tid=LOOP)
         out.add(
             Kind.CALL, 10_000, nr=0, args=(1, 1, 0), duration=decode_us * 1000, flags=Flag.GIL_RELEASED,
-            tid=computes_on, text2=b"/a/app.py:7:handle",
+            tid=computes_on, text2=b"/p/site-packages/llama_cpp/llama.py:99:eval\n/a/app.py:7:handle",
         )  # fmt: skip
         out.call("epoll_wait", 1000 + gap_us, 3, 0, 1, 10, ret=1, took_us=1000, tid=LOOP)
 
@@ -42,7 +42,9 @@ def test_the_loop_computes(build: Build) -> None:
     assert (loop.tid, loop.gaps) == (LOOP, 1)
     assert (loop.longest_ns, loop.in_c_ns) == (300_000_000, 200_000_000)
     finding = next(one for one in find(report) if one.kind is FindingKind.EVENT_LOOP_BLOCKED)
-    assert finding.place == ("/a/app.py", 7, "handle")
+    assert finding.place == ("/p/site-packages/llama_cpp/llama.py", 99, "eval")
+    assert finding.caller == ("/a/app.py", 7, "handle")
+    assert "Called at a/app.py:7 (handle), through" in finding_text(finding)
     assert "for up to 300 ms" in finding_text(finding)
 
 

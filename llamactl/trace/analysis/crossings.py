@@ -27,6 +27,8 @@ LOGITS = ("llama_get_logits", "llama_get_logits_ith")
 LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
 COMPUTE = ("llama_decode", "llama_encode", "llama_process")
 VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
+LEAST_SAMPLES, SURE_SHARE = 16, 0.5
+"""The agent looks for the caller of a cheap call once in 64 times: fewer samples than this don't tell the busiest."""
 FLOAT_BYTES = 4
 TOKEN_BYTES = 4
 
@@ -53,7 +55,8 @@ class FunctionRow:
     places: tuple[Place, ...]
     """(file, line, function) of the Python code that called, the most frequent three."""
     callers: tuple[Place, ...]
-    """Where that was called from outside of all installed packages, likewise; empty where it is the same."""
+    """Where that was called from outside of all installed packages, likewise; empty where it is the same, and where
+    too few calls were looked at to tell the busiest."""
 
 
 def function_rows(exchange: Exchange) -> list[FunctionRow]:
@@ -81,13 +84,26 @@ def _row(exchange: Exchange, name: str) -> FunctionRow:
         inner=count_flag(calls, Flag.INNER),
         libraries=tuple(sorted(libraries)),
         places=_places(exchange.place, calls),
-        callers=_places(exchange.caller, calls),
+        callers=_callers(exchange, calls),
     )
 
 
 def count_flag(calls: NDArray[np.void], flag: int) -> int:
     """Return how many of the calls have the flag."""
     return int(((calls["flags"] & int(flag)) != 0).sum())
+
+
+def _callers(exchange: Exchange, calls: NDArray[np.void]) -> tuple[Place, ...]:
+    """Return the places outside of packages, unless they are of a few samples of many calls."""
+    references, counts = np.unique(calls["text2"], return_counts=True)
+    seen = sum(
+        count
+        for reference, count in zip(references.tolist(), counts.tolist(), strict=True)
+        if exchange.caller(reference) is not None
+    )
+    if seen < LEAST_SAMPLES and seen < SURE_SHARE * len(calls):
+        return ()
+    return _places(exchange.caller, calls)
 
 
 def _places(place_of: Callable[[int], Place | None], calls: NDArray[np.void]) -> tuple[Place, ...]:

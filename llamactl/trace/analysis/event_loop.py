@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from llamactl.trace.analysis.exchange import (
     Exchange,
     IntArray,
+    Place,
     durations,
     ends,
     finished,
@@ -40,7 +41,8 @@ class BlockedLoop:
         total_ns: All of them.
         in_c_ns: How much of that was in computing calls.
         unfinished: The last of them was still under way at the end of the recording.
-        place: (file, line, function) that made the first of those calls.
+        place: (file, line, function) that made the longest call of the longest gap.
+        caller: Where that was called from, outside of all installed packages; None where it is the same.
     """
 
     tid: int
@@ -49,7 +51,8 @@ class BlockedLoop:
     total_ns: int
     in_c_ns: int
     unfinished: bool
-    place: tuple[str, int, str] | None
+    place: Place | None
+    caller: Place | None
 
 
 class EventLoopTable:
@@ -98,6 +101,9 @@ def _loop(
     if not len(gaps):
         return None
     length = (before - after)[gaps]
+    widest = gaps[length.argmax()]
+    mine = calls[low[widest] : high[widest]]
+    text = int(mine["text2"][durations(mine).argmax()])
     return BlockedLoop(
         tid=tid,
         gaps=len(gaps),
@@ -105,5 +111,6 @@ def _loop(
         total_ns=int(length.sum()),
         in_c_ns=int(in_c[gaps].sum()),
         unfinished=bool((~finished(calls[low[gaps[-1]] : high[gaps[-1]]])).any()),
-        place=exchange.place(int(calls["text2"][low[gaps[0]]])),
+        place=exchange.place(text),
+        caller=exchange.caller(text),
     )

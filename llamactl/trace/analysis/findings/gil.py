@@ -47,7 +47,7 @@ def _gil_held(report: TraceReport) -> Iterator[Finding]:
 def _event_loop(report: TraceReport) -> Iterator[Finding]:
     for loop in report.blocked_loops[:1]:
         figures = {"tid": loop.tid, "gaps": loop.gaps, "longest_ns": loop.longest_ns, "in_c_ns": loop.in_c_ns}
-        yield Finding(FindingKind.EVENT_LOOP_BLOCKED, loop.total_ns, figures, loop.place)
+        yield Finding(FindingKind.EVENT_LOOP_BLOCKED, loop.total_ns, figures, loop.place, loop.caller)
 
 
 def _binding(report: TraceReport) -> Iterator[Finding]:
