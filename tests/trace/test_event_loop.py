@@ -55,3 +55,23 @@ def test_another_thread_computes(build: Build) -> None:
 def test_a_short_gap_and_one_that_python_made(build: Build) -> None:
     assert analyse(capture_of(build, LOOP, gap_us=90_000, decode_us=80_000)).blocked_loops == []
     assert analyse(capture_of(build, LOOP, gap_us=300_000, decode_us=100_000)).blocked_loops == []
+
+
+def test_a_caller_from_few_samples_of_cheap_calls_is_not_named(build: Build) -> None:
+    function = Function("llama_vocab_bos", "/p/_ctypes.so", "/l/libllama.so", "dlsym", (), "", "i")
+    inner, outer = b"/p/site-packages/llama_cpp/llama.py:99:eval", b"\n/a/app.py:7:handle"
+
+    def callers(looked_up: int, calls: int) -> tuple[Any, ...]:
+        def fill(out: Any) -> None:
+            for number in range(calls):
+                text = inner + outer if number < looked_up else inner
+                out.add(Kind.CALL, number, nr=0, duration=100, text2=text)
+
+        (row,) = analyse(
+            build(fill, functions=["llama_vocab_bos"], function_table=[function.to_metadata()])
+        ).functions
+        assert row.places == (("/p/site-packages/llama_cpp/llama.py", 99, "eval"),)
+        return row.callers
+
+    assert callers(2, 70) == ()
+    assert callers(20, 1280) == callers(1, 2) == (("/a/app.py", 7, "handle"),)

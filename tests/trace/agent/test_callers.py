@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_support import Trace, exchange_of
+from agent_support import Trace, Traced, exchange_of
 
 from llamactl.trace.analysis.crossings import function_rows
 
@@ -54,12 +54,9 @@ def test_the_line_outside_of_packages_is_named(
         assert [(Path(file).name, line) for file, line, _ in sleeps.callers] == [("user.py", 7)]
         assert [(Path(file).name, line) for file, line, _ in direct.places] == [("user.py", 12)]
         assert direct.callers == ()
-        # Two samples of seventy calls don't tell who makes most of them.
         few = rows["llama_nothing"]
-        assert ([(Path(file).name, line) for file, line, _ in few.places], few.callers) == (
-            [("binding.py", 8)],
-            (),
-        )
+        assert [(Path(file).name, line) for file, line, _ in few.places] == [("binding.py", 8)]
+        assert {(Path(file).name, line) for file, line, _ in few.callers} <= {("user.py", 11)}
 
 
 LAUNCHER = """
@@ -86,7 +83,7 @@ for _ in range(2):
 """
 
 
-def decode_callers(result: Trace) -> list[tuple[str, int]]:
+def decode_callers(result: Traced) -> list[tuple[str, int]]:
     (decode,) = [row for row in function_rows(exchange_of(result)) if row.name == "llama_decode"]
     return [(Path(file).name, line) for file, line, _ in decode.callers]
 
