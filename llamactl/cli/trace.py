@@ -141,7 +141,7 @@ class ShowingOptions:
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
                help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults,"
-                    " layers, tensors, load, disk, counters, cpu or all; separated by commas."),
+                    " layers, tensors, load, disk, counters, cpu, requests or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,

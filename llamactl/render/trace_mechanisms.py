@@ -8,6 +8,7 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_cpu import cpu
 from llamactl.render.trace_exchange import buffers, gil, interface
 from llamactl.render.trace_mechanism import NONE, OK, UNKNOWN, Mechanism
+from llamactl.render.trace_requests import requests
 from llamactl.render.trace_text import (
     bounds_text,
     byte_text,
@@ -242,7 +243,7 @@ def _disk(report: TraceReport) -> Mechanism | None:
 
 
 MECHANISMS: tuple[Callable[[TraceReport], Mechanism | None], ...] = (
-    _calls, interface, buffers, _mapping, _faults, _disk, _threads, cpu, gil, _locks, _gpu, workers,
+    _calls, interface, requests, buffers, _mapping, _faults, _disk, _threads, cpu, gil, _locks, _gpu, workers,
     _files,
 )  # fmt: skip
 """In the order of the report; a new row is a function here."""

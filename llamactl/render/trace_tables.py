@@ -170,6 +170,12 @@ TABLES = (
         Column("waited", _ns("waited_ns")), Column("words", _count("words")),
         Column("threads", _count("threads")),
     )),
+    Table("requests", "Requests: what their prompts computed and took from the cache", (
+        Column("request", _name(14), left=True), Column("pid", _plain("pid")), Column("at s", _seconds("begin_s")),
+        Column("prompt s", _seconds("prompt_s")), Column("computed", _count("computed_tokens")),
+        Column("reused", _count("reused_tokens")), Column("thrown out", _count("dropped_tokens")),
+        Column("tokens", _count("count")),
+    )),
     Table("cpu", "CPU time, and waits of threads that were ready to run", (
         Column("phase", _name(10), left=True), Column("count", _count("count")),
         Column("threads", _nonzero("threads")), Column("wall", _ns("wall_ns")), Column("computed", _ns("ran_ns")),

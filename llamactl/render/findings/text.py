@@ -5,7 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from llamactl.render.findings import buffers, cpu, disk, engine, files, gil, memory, standing, threads
+from llamactl.render.findings import (
+    buffers,
+    cpu,
+    disk,
+    engine,
+    files,
+    gil,
+    memory,
+    requests,
+    standing,
+    threads,
+)
 from llamactl.render.findings.sentence import Sentence
 from llamactl.render.trace_exchange import place_text
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind
@@ -17,6 +28,7 @@ SENTENCES: dict[FindingKind, Sentence] = {
     **gil.SENTENCES,
     **cpu.SENTENCES,
     **threads.SENTENCES,
+    **requests.SENTENCES,
     **files.SENTENCES,
     **disk.SENTENCES,
     **memory.SENTENCES,

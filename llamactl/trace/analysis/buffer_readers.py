@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.crossings import DECODES
 from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, outermost, starts, timed
+from llamactl.trace.analysis.requests import DECODES
 
 FIRST, LAST = 0, 1
 ENGINE = ("libllama", "libggml", "libmtmd")

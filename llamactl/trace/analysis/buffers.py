@@ -24,8 +24,9 @@ from llamactl.trace.analysis.buffer_readers import (
     while_valid,
     without_repeats,
 )
-from llamactl.trace.analysis.crossings import DECODES, FLOAT_BYTES, LOGITS
+from llamactl.trace.analysis.crossings import FLOAT_BYTES, LOGITS
 from llamactl.trace.analysis.exchange import Exchange, IntArray, ends, finished, outermost, starts
+from llamactl.trace.analysis.requests import DECODES
 
 BUFFERS = ("logits", "embeddings", "state")
 """WATCH records of buffer n have the numbers 2n for its first and 2n + 1 for its last float."""

@@ -20,9 +20,9 @@ from llamactl.trace.analysis.exchange import (
     timed,
 )
 from llamactl.trace.analysis.model_tensors import vocabulary_of
+from llamactl.trace.analysis.requests import Decodes, decodes_of
 from llamactl.trace.capture.record import Flag
 
-DECODES = ("llama_decode", "llama_process")
 LOGITS = ("llama_get_logits", "llama_get_logits_ith")
 LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
 COMPUTE = ("llama_decode", "llama_encode", "llama_process")
@@ -156,9 +156,14 @@ class Tokens:
         return len(self.start)
 
 
-def tokens(exchange: Exchange) -> Tokens:
-    """Cut the recording into tokens and add up what belongs to each."""
-    steps, lengths = _steps(exchange)
+def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
+    """Cut the recording into tokens and add up what belongs to each.
+
+    Args:
+        exchange: The calls.
+        decodes: Which decodes make tokens, where that is known already.
+    """
+    steps, lengths = _steps(exchange, decodes or decodes_of(exchange))
     calls = exchange.calls
     start = starts(calls[steps])
     tid = calls["tid"][steps].astype(np.int64)
@@ -183,14 +188,12 @@ def tokens(exchange: Exchange) -> Tokens:
     )
 
 
-def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
-    """Return the decodes of one token that another such decode follows, and the time until that one.
+def _steps(exchange: Exchange, decodes: Decodes) -> tuple[IntArray, IntArray]:
+    """Return the decodes of a token that another such decode follows, and the time until that one.
 
     The last token of an answer isn't counted: what follows it is the next request, whenever that comes.
     """
-    decodes = np.flatnonzero(exchange.named(*DECODES) & outermost(exchange.calls))
-    calls = exchange.calls[decodes]
-    single = batches(exchange, calls).generating
+    calls = exchange.calls[decodes.index]
     context = exchange.argument(calls, "context")
     group = np.zeros(len(calls), np.int64) if context is None else context
     steps: list[int] = []
@@ -200,22 +203,12 @@ def _steps(exchange: Exchange) -> tuple[IntArray, IntArray]:
     for position in range(len(calls)):
         key = (int(calls["tid"][position]), int(group[position]))
         before = last.get(key)
-        if before is not None and single[before] and single[position]:
-            steps.append(int(decodes[before]))
+        if before is not None and not decodes.prompt[before] and not decodes.prompt[position]:
+            steps.append(int(decodes.index[before]))
             lengths.append(int(begin[position] - begin[before]))
         last[key] = position
-    return _of_one_request(exchange, np.array(steps, np.int64), np.array(lengths, np.int64))
-
-
-def _of_one_request(exchange: Exchange, steps: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
-    """Leave out the steps in which text was tokenized: there the next request begins, with one new token."""
-    order = np.argsort(steps, kind="stable")
-    steps, lengths = steps[order], lengths[order]
-    calls = exchange.calls
-    prompts = calls[exchange.named("llama_tokenize")]
-    tid = calls["tid"][steps].astype(np.int64)
-    begun = sums_by_token(starts(calls[steps]), lengths, tid, prompts, np.ones(len(prompts), np.int64))
-    return steps[begun == 0], lengths[begun == 0]
+    order = np.argsort(np.array(steps, np.int64), kind="stable")
+    return np.array(steps, np.int64)[order], np.array(lengths, np.int64)[order]
 
 
 def sums_by_token(

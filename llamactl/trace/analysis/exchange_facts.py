@@ -21,6 +21,7 @@ from llamactl.trace.analysis.crossings import (
 )
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.gil import GilReport, gil_report
+from llamactl.trace.analysis.requests import Request, decodes_of
 from llamactl.trace.capture.record import RECORD, Kind
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class ExchangeFacts:
         copies: The objects that define ``llama_*``; more than one means several copies in the process.
         per_token: Averages.
         tokens: One row per generated token.
+        requests: One row per prompt, with what it computed and took from the cache.
         python: The Python's version as the agent saw it; None without Python.
         exchange: The records themselves.
         buffer: Who reads the logits; None where they weren't watched.
@@ -50,6 +52,7 @@ class ExchangeFacts:
     copies: list[str]
     per_token: PerToken
     tokens: Tokens
+    requests: list[Request]
     python: str | None
     exchange: Exchange
     buffer: Buffer | None = None
@@ -76,7 +79,8 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
     exchange = Exchange.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
     if not len(exchange.calls):
         return None
-    rows = tokens(exchange)
+    decodes = decodes_of(exchange)
+    rows = tokens(exchange, decodes)
     watched = _watched(capture, exchange)
     return ExchangeFacts(
         functions=function_rows(exchange),
@@ -85,6 +89,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         copies=engine_copies(exchange),
         per_token=per_token(rows, times_known(exchange, rows)),
         tokens=rows,
+        requests=decodes.requests,
         python=agent.get("python") or None,
         exchange=exchange,
         buffer=watched[0] if watched else None,

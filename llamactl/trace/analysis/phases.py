@@ -14,6 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.agent.functions import Function
+from llamactl.trace.analysis.context_memory import CLEAR, GET, REMOVE, RESTORES
+from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.requests import TAKES, decodes_of
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Flag, Kind
 
@@ -35,6 +39,9 @@ PHASE_OF_FUNCTION = {
     "llama_model_free": "free",
     "llama_free_model": "free",
 }
+
+TELLING = frozenset({*TAKES, *RESTORES, CLEAR, GET, REMOVE})
+"""What tells a prompt's decode from a token's."""
 
 IntArray = NDArray[np.int64]
 
@@ -95,31 +102,40 @@ class Phases:
 def find_phases(views: Iterable[View], metadata: dict[str, object]) -> Phases:
     """Read the phases of a capture in one pass; PHASE records win over CALL records."""
     own: list[IntArray] = []
-    derived: list[IntArray] = []
-    from_function = _numbers_by_function(_strings(metadata, "functions"))
-    token_count = _token_counts(metadata, len(from_function))
+    calls: list[NDArray[np.void]] = []
+    functions = _functions(metadata)
+    telling = np.array(
+        [row.name in PHASE_OF_FUNCTION or row.name in TELLING for row in functions], dtype=bool
+    )
     for view in views:
         if (view.kind == Kind.PHASE).any():
             records = view.of_kind(Kind.PHASE)
             own.append(_intervals(records, records["nr"].astype(np.int64)))
-        if len(from_function) and (view.kind == Kind.CALL).any():
-            derived.append(_from_calls(view.of_kind(Kind.CALL), from_function, token_count))
+        if len(functions) and (view.kind == Kind.CALL).any():
+            records = view.of_kind(Kind.CALL)
+            records = records[records["nr"] < len(functions)]
+            calls.append(records[telling[records["nr"]]])
     if own:
         return _build(np.concatenate(own, axis=1), _strings(metadata, "phases"), "phases")
-    if derived and sum(part.shape[1] for part in derived):
-        return _build(np.concatenate(derived, axis=1), list(ORDER), "calls")
+    if any(len(part) for part in calls):
+        found = _from_calls(Exchange.of(calls, functions, lambda _: b""))
+        if found is not None:
+            return found
     return _build(np.zeros((4, 0), np.int64), [], "none")
+
+
+def _functions(metadata: dict[str, object]) -> list[Function]:
+    """Return what the numbers of calls mean; a capture with names alone keeps the number of tokens first."""
+    table = metadata.get("function_table")
+    if isinstance(table, list):
+        return [Function.from_metadata(row) for row in table]
+    names = [name.rpartition(":")[2] for name in _strings(metadata, "functions")]
+    return [Function(name, "", "", "", ("n_tokens:i",)) for name in names]
 
 
 def _strings(metadata: dict[str, object], key: str) -> list[str]:
     values = metadata.get(key)
     return [str(value) for value in values] if isinstance(values, list) else []
-
-
-def _numbers_by_function(functions: list[str]) -> IntArray:
-    """Return the number in ORDER for each function of the metadata, -1 for those that begin no phase."""
-    found = [PHASE_OF_FUNCTION.get(name.rpartition(":")[2]) for name in functions]
-    return np.array([ORDER.index(name) if name else -1 for name in found], dtype=np.int64)
 
 
 def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
@@ -128,37 +144,33 @@ def _intervals(records: NDArray[np.void], number: IntArray) -> IntArray:
     return np.stack([start, start + records["duration"].astype(np.int64), number, open_end])
 
 
-def _token_counts(metadata: dict[str, object], functions: int) -> IntArray:
-    """Return at which argument each function keeps its number of tokens.
-
-    0 without a table, -1 where the table says that it isn't kept.
-    """
-    table = metadata.get("function_table")
-    position = np.zeros(max(functions, 1), dtype=np.int64)
-    for nr, row in enumerate(table if isinstance(table, list) else []):
-        labels = [str(item).partition(":")[0] for item in row.get("args", ())]
-        position[nr] = labels.index("n_tokens") if "n_tokens" in labels else -1
-    return position
-
-
-def _from_calls(records: NDArray[np.void], from_function: IntArray, token_count: IntArray) -> IntArray:
-    """Take the calls that are phases; ``llama_decode`` of several tokens is the prompt's prefill."""
-    nr = np.minimum(records["nr"].astype(np.int64), len(from_function) - 1)
-    number = from_function[nr]
-    decode, prefill = ORDER.index("decode"), ORDER.index("prefill")
-    n_tokens = records["args"][np.arange(len(records)), np.maximum(token_count[nr], 0)]
-    is_prompt = (number == decode) & (token_count[nr] >= 0) & (n_tokens > 1)
-    number = np.where(is_prompt, prefill, number)
+def _from_calls(exchange: Exchange) -> Phases | None:
+    """Take the calls that are phases; decodes that read a prompt are its prefill, which begins once a request."""
+    found = [PHASE_OF_FUNCTION.get(function.name) for function in exchange.functions]
+    by_function = np.array([ORDER.index(name) if name else -1 for name in found], dtype=np.int64)
+    number = by_function[exchange.calls["nr"]]
+    decodes = decodes_of(exchange)
+    number[decodes.index[decodes.prompt]] = ORDER.index("prefill")
     # Calls of which only the entry was caught have no length.
-    kept = (number >= 0) & ((records["flags"] & int(Flag.LEFT)) == 0)
-    return _intervals(records[kept], number[kept])
+    kept = (number >= 0) & ((exchange.calls["flags"] & int(Flag.LEFT)) == 0)
+    if not kept.any():
+        return None
+    goes_on = np.zeros(len(number), dtype=bool)
+    goes_on[decodes.index] = decodes.prompt & ~decodes.begins
+    return _build(
+        _intervals(exchange.calls[kept], number[kept]), list(ORDER), "calls", number[kept & goes_on]
+    )
 
 
-def _build(intervals: IntArray, names: list[str], source: str) -> Phases:
+def _build(intervals: IntArray, names: list[str], source: str, going_on: IntArray | None = None) -> Phases:
+    """Sort intervals of start, end, number and whether it is open; those that go on begin nothing."""
     start, end, number, is_open = intervals[:, np.argsort(intervals[0], kind="stable")]
     while len(names) <= (int(number.max()) if len(number) else -1):
         names = [*names, f"phase {len(names)}"]
-    begun = tuple(np.bincount(number, minlength=len(names)).tolist())
+    counts = np.bincount(number, minlength=len(names))
+    if going_on is not None:
+        counts -= np.bincount(going_on, minlength=len(names))
+    begun = tuple(counts.tolist())
     unfinished = tuple(np.bincount(number[is_open == 1], minlength=len(names)).tolist())
     open_since = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(open_since, number[is_open == 1], start[is_open == 1])

@@ -41,6 +41,8 @@ from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.pinning import Pin, PinningTable
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
+from llamactl.trace.analysis.request_rows import RequestRow, request_rows
+from llamactl.trace.analysis.sampler_share import SamplerShare, sampler_share
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.select import PostFilter
 from llamactl.trace.analysis.slow_measures import Evidence
@@ -89,6 +91,8 @@ class TraceReport:
     cpu: list[CpuRow]
     cpu_use: CpuUse | None
     pins: list[Pin]
+    requests: list[RequestRow]
+    sampler_share: SamplerShare | None
     waited_between_calls_ns: int
     """How long the threads that make the tokens were ready without a CPU after the decodes."""
     first_token: FirstToken | None
@@ -250,6 +254,8 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         cpu=cpu,
         cpu_use=cpu_use(cpu, scheduling, phases, records, end),
         pins=tables.pinning.pins,
+        requests=request_rows(exchange.requests, begin) if exchange else [],
+        sampler_share=sampler_share(exchange.exchange, exchange.tokens) if exchange else None,
         waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
         if exchange and records
         else 0,

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llamactl.trace.analysis.findings import buffers, cpu, disk, engine, files, gil, memory, standing, threads
+from llamactl.trace.analysis.findings import (
+    buffers,
+    cpu,
+    disk,
+    engine,
+    files,
+    gil,
+    memory,
+    requests,
+    standing,
+    threads,
+)
 from llamactl.trace.analysis.findings.finding import Finding, Look
 
 if TYPE_CHECKING:
@@ -15,6 +26,7 @@ LOOKS: tuple[Look, ...] = (
     *gil.LOOKS,
     *cpu.LOOKS,
     *threads.LOOKS,
+    *requests.LOOKS,
     *files.LOOKS,
     *disk.LOOKS,
     *memory.LOOKS,

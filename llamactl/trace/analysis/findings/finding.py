@@ -35,6 +35,8 @@ class FindingKind(Enum):
     WRONG_LIBRARY = "wrong-library"
     CPU_STARVED = "cpu-starved"
     THROTTLED = "throttled"
+    PROMPT_RECOMPUTED = "prompt-recomputed"
+    SAMPLER_SLOW = "sampler-slow"
     SPINNING = "spinning"
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"

@@ -1,0 +1,48 @@
+"""How much of a token the samplers take, and whether a grammar does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llamactl.trace.analysis.crossings import Tokens, sums_by_token
+from llamactl.trace.analysis.exchange import Exchange, durations, outermost
+
+PREFIX = "llama_sampler_"
+GRAMMAR = "llama_sampler_init_grammar"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerShare:
+    """What choosing tokens takes.
+
+    Attributes:
+        tokens: How many tokens that is over.
+        sampler_ns: In samplers, in all.
+        token_ns: How long the tokens took in all.
+        grammars: How many grammar samplers were made while it was recorded.
+    """
+
+    tokens: int
+    sampler_ns: int
+    token_ns: int
+    grammars: int
+
+    @property
+    def share(self) -> float:
+        """Of a token's time."""
+        return self.sampler_ns / self.token_ns if self.token_ns else 0.0
+
+
+def sampler_share(exchange: Exchange, rows: Tokens) -> SamplerShare | None:
+    """Return it; None where no token was made."""
+    if not len(rows):
+        return None
+    calls = exchange.calls
+    named = np.array([function.name.startswith(PREFIX) for function in exchange.functions], dtype=bool)
+    samplers = calls[named[calls["nr"]] & outermost(calls)]
+    spent = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
+    grammar = np.array([function.name.startswith(GRAMMAR) for function in exchange.functions], dtype=bool)
+    made = calls[grammar[calls["nr"]]]
+    return SamplerShare(len(rows), int(spent.sum()), int(rows.length_ns.sum()), int((made["ret"] != 0).sum()))
