@@ -106,10 +106,21 @@ static enum gil_kind gil_kind(const char * name, const struct object * caller) {
     return GIL_NONE;
 }
 
-static uint8_t weight_of(const struct row * row, int role) {
-    return row && row->heavy                                  ? WORK
-           : (row && row->keeps[0].source != NOTHING) || role ? LIGHT
-                                                              : CHEAP;
+// What is made and freed is kept as long as what has arguments: the report says what is left.
+static int makes_or_frees(const char * name) {
+    for (; *name; name++) {
+        if (begins_with(name, "_init") || begins_with(name, "_free")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static uint8_t weight_of(const struct row * row, int role, const char * name) {
+    if (row && row->heavy) {
+        return WORK;
+    }
+    return (row && row->keeps[0].source != NOTHING) || role || makes_or_frees(name) ? LIGHT : CHEAP;
 }
 
 static int is_engine_name(const char * name) {
@@ -306,7 +317,7 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
         wanted.via = (uint8_t) via;
         wanted.row = kind ? NULL : table_find(name, library->map);
         wanted.role = (uint8_t) table_role(name);
-        wanted.weight = weight_of(wanted.row, wanted.role);
+        wanted.weight = weight_of(wanted.row, wanted.role, name);
         if (!kind) {
             ring_populate();
             caller->binding = 1;

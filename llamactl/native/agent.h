@@ -68,6 +68,8 @@ hidden void ring_hand_on(void);
 // What is kept when the ring fills: functions of which nothing but the time is recorded give way
 // first, those that do work last.
 enum weight { CHEAP, LIGHT, WORK };
+// What takes longer is no cheap call, whatever it is a call of.
+enum { SHORT_NS = 20000 };
 enum { TEXT_LIMIT = 4096 };
 hidden void ring_populate(void);
 hidden int ring_put(const struct record * record, uint64_t head, enum weight weight);

@@ -97,12 +97,9 @@ static int64_t result_of(char type, const struct saved_results * out) {
     }
 }
 
-// How long a call of a function that does no work as a rule may take and still be cheap.
-enum { LONG_CALL_NS = 20000 };
-
 static void keep(unsigned number, const struct record * frame, uint64_t head) {
     const struct hook * hook = hooks + number;
-    const enum weight weight = frame->duration > LONG_CALL_NS ? WORK : (enum weight) hook->weight;
+    const enum weight weight = frame->duration >= SHORT_NS ? WORK : (enum weight) hook->weight;
     if (unlikely(!ring_put(frame, head, weight))) {
         ring_count(hook->site, frame->duration, weight);
     }

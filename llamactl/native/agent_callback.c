@@ -69,8 +69,9 @@ void callback_end(struct thread * t, const struct hook * hook) {
     record.args[1] = hook->site;
     record.args[2] = callback->list;
     record.text2 = callback->place;
-    if (!ring_put(&record, record_head(KIND_GIL, 0, GIL_CALLED_BACK, cpu_now()), WORK)) {
-        ring_count(hook->site, record.duration, WORK);
+    const enum weight weight = record.duration < SHORT_NS ? CHEAP : WORK;
+    if (!ring_put(&record, record_head(KIND_GIL, 0, GIL_CALLED_BACK, cpu_now()), weight)) {
+        ring_count(hook->site, record.duration, weight);
     }
     callback->asked_at = 0;
 }

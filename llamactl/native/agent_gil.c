@@ -1,8 +1,7 @@
 // The GIL: let go, waited for, taken back.
 #include "agent.h"
 
-// As long as the GIL is away for a call that does work; shorter ones give way when the ring fills.
-enum { LONG_HOLD_NS = 1000000, SHORT_NS = 20000 };
+enum { LONG_HOLD_NS = 1000000 };
 
 static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t end,
                 const uint64_t args[3]) {

@@ -10,6 +10,7 @@ from llamactl.render.trace_mechanism import NONE, OK
 from llamactl.render.trace_text import byte_text, count_text, time_text
 from llamactl.trace.analysis.buffer_readers import How, Reader
 from llamactl.trace.analysis.buffers import EMBEDDINGS, STATE, Buffer, Verdict
+from llamactl.trace.analysis.callbacks import SAMPLER_PREFIX, CallbackRow
 from llamactl.trace.analysis.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
 
@@ -39,7 +40,7 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
     elif facts.per_token.tokens:
         if facts.per_token.bytes is not None:
             yield f"{byte_text(round(facts.per_token.bytes))} of tokens and text a token"
-        yield "no logits handed out: llama.cpp's own sampler reads them"
+        yield from _to_callbacks(facts)
         if facts.buffer is not None and facts.buffer.address is not None:
             yield from _watched(facts.buffer)
     others = {buffer.name: buffer for buffer in facts.other_buffers}
@@ -50,6 +51,22 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
             known = "" if buffer is None or buffer.row_bytes is None else f", {byte_text(buffer.row_bytes)}"
             yield f"{name} handed out {count_text(count)} times{known}"
             yield from _who(buffer)
+
+
+def _to_callbacks(facts: ExchangeFacts) -> Iterator[str]:
+    """What a sampler hands to the Python that it calls: all logits."""
+    rows = _of_samplers(facts)
+    if not rows:
+        yield "no logits handed out: llama.cpp's own sampler reads them"
+        return
+    count, lists = sum(row.count for row in rows), sum(row.lists for row in rows)
+    yield f"logits handed to Python by a callback of the sampler {count_text(count)} times"
+    if lists:
+        yield f"copied: all of them became a Python list {count_text(lists)} times"
+
+
+def _of_samplers(facts: ExchangeFacts) -> list[CallbackRow]:
+    return [row for row in facts.callbacks if row.name.startswith(SAMPLER_PREFIX)]
 
 
 def _who(buffer: Buffer | None) -> Iterator[str]:
@@ -94,6 +111,9 @@ def buffer_verdict(facts: ExchangeFacts) -> str:
     if facts.buffer is not None and facts.buffer.address is not None and not watched:
         watched = [facts.buffer]
     verdicts = [_verdict(buffer) for buffer in watched]
+    called = _of_samplers(facts)
+    if called:
+        verdicts.append(COPIED if any(row.lists for row in called) else NONE)
     return next((one for one in (STALE, COPIED, NONE) if one in verdicts), OK)
 
 

@@ -19,6 +19,8 @@ from llamactl.trace.analysis.slow_causes import Cause
 from llamactl.trace.analysis.slow_tokens import SlowToken
 
 SHOWN_SLOW = 5
+LOST = "LOST"
+CALLED_BACK_SHARE = 0.05
 NOT_SEEN = "no call into llama.cpp was seen"
 
 
@@ -40,7 +42,9 @@ def interface(report: TraceReport) -> Mechanism:
     facts = report.exchange
     if facts is None:
         return Mechanism("Interface", (_why_no_calls(report),), NONE, explanation)
-    return Mechanism("Interface", tuple(_interface_lines(facts)), OK, explanation)
+    return Mechanism(
+        "Interface", tuple(_interface_lines(facts)), LOST if facts.exchange.lost else OK, explanation
+    )
 
 
 def _why_no_calls(report: TraceReport) -> str:
@@ -59,7 +63,13 @@ def _interface_lines(facts: ExchangeFacts) -> Iterator[str]:
     most = sorted(facts.functions, key=lambda row: -row.count)[:3]
     listed = ", ".join(f"{count_text(row.count)} {row.name.removeprefix('llama_')}" for row in most)
     what = "calls inside it" if facts.calls_inside else "crossings"
-    yield f"{count_text(total)} {what} ({listed}{' …' if len(facts.functions) > 3 else ''})"
+    least = "at least " if facts.exchange.lost else ""
+    yield f"{least}{count_text(total)} {what} ({listed}{' …' if len(facts.functions) > 3 else ''})"
+    if facts.exchange.lost:
+        yield f"{count_text(facts.exchange.lost)} records of calls were lost"
+    without = sum(row.without_record for row in facts.functions)
+    if without:
+        yield f"{count_text(without)} of them were counted without a record each, to keep room for calls that work"
     yield from _per_token_line(facts)
 
 
@@ -91,11 +101,15 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
         unit += f" of {average.batch_tokens:.3g} tokens"
     calls = "calls" if facts.calls_inside else "crossings"
     between = "between the calls" if facts.calls_inside else "in Python"
+    least = "" if facts.exchange.complete else "at least "
     if average.in_c_us is None:
-        yield f"{unit}: {average.crossings:.3g} {calls}; only entries were caught, times are unknown"
+        yield f"{unit}: {least}{average.crossings:.3g} {calls}; only entries were caught, times are unknown"
         return
-    text = f"{unit}: {average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp,"
-    yield f"{text} {_us(average.python_us)} {between}"
+    text = f"{unit}: {least}{average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp,"
+    text += f" {_us(average.python_us)} {between}"
+    if average.called_back_us and average.called_back_us >= CALLED_BACK_SHARE * (average.python_us or 0):
+        text += f", of which llama.cpp called back {_us(average.called_back_us)}"
+    yield text
 
 
 def _us(value: float | None) -> str:

@@ -84,6 +84,8 @@ def _exchange(facts: ExchangeFacts | None) -> dict[str, Any] | None:
         "per_token": _plain(facts.per_token),
         "buffer": None if facts.buffer is None else _buffer(facts.buffer),
         "other_buffers": [_buffer(one) for one in facts.other_buffers],
+        "callbacks": [_plain(one) for one in facts.callbacks],
+        "calls_lost": facts.exchange.lost,
         "gil": {**gil, "verdict": facts.gil.verdict.value},
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from llamactl.render.findings import (
     buffers,
+    callbacks,
     cpu,
     disk,
     engine,
@@ -26,6 +27,7 @@ WIDTH = 80
 SENTENCES: dict[FindingKind, Sentence] = {
     **standing.SENTENCES,
     **gil.SENTENCES,
+    **callbacks.SENTENCES,
     **cpu.SENTENCES,
     **threads.SENTENCES,
     **requests.SENTENCES,

@@ -50,6 +50,7 @@ def own_cost(
     records: int,
     length_s: float,
     agent_records: int = 0,
+    counted: int = 0,
 ) -> Cost:
     """Draw the cost from what the recorder calibrated and from how many records there are.
 
@@ -60,6 +61,7 @@ def own_cost(
         records: How many there are.
         length_s: How long the recording lasted.
         agent_records: How many of ``records`` the agent wrote (CALL and GIL).
+        counted: Calls that it counted without a record, which cost as much.
     """
     cost = metadata.get("cost")
     known: Mapping[str, object] = cost if isinstance(cost, dict) else {}
@@ -70,7 +72,7 @@ def own_cost(
     estimated = None
     if per_record is not None and (stops is None or per_stop is not None):
         by_engine = per_record * (records - agent_records) + (per_stop or 0) * (stops or 0)
-        estimated = (by_engine + AGENT_RECORD_NS * agent_records) / 1e9
+        estimated = (by_engine + AGENT_RECORD_NS * (agent_records + counted)) / 1e9
     traced, untraced = _number(known.get("traced_s")), _number(known.get("untraced_s"))
     return Cost(
         engine=str(engine) if engine else None,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.batches import batches
+from llamactl.trace.analysis.callbacks import callback_rows, python_inside
 from llamactl.trace.analysis.exchange import (
     Exchange,
     IntArray,
@@ -51,6 +52,10 @@ class FunctionRow:
     gil_unknown: int
     inner: int
     """Calls of an extension module to the llama.cpp inside it: no crossings from Python."""
+    without_record: int
+    """Calls among ``count`` that were only counted, with their time, since the ring was filling."""
+    python_ns: int
+    """Of ``total_ns``: in Python that the function called back (a logits processor), waits for the GIL included."""
     libraries: tuple[str, ...]
     places: tuple[Place, ...]
     """(file, line, function) of the Python code that called, the most frequent three."""
@@ -61,27 +66,35 @@ class FunctionRow:
 
 def function_rows(exchange: Exchange) -> list[FunctionRow]:
     """Return one row per name, those that took longest first."""
-    names = sorted({exchange.functions[nr].name for nr in np.unique(exchange.calls["nr"]).tolist()})
-    rows = [_row(exchange, name) for name in names]
+    seen = {*np.unique(exchange.calls["nr"]).tolist(), *exchange.counted}
+    names = sorted({exchange.functions[nr].name for nr in seen})
+    inside = {row.name: row.total_ns for row in callback_rows(exchange, None)}
+    rows = [_row(exchange, name, inside.get(name, 0)) for name in names]
     return sorted(rows, key=lambda row: (-(row.total_ns or 0), -row.count, row.name))
 
 
-def _row(exchange: Exchange, name: str) -> FunctionRow:
+def _row(exchange: Exchange, name: str, python_ns: int) -> FunctionRow:
     calls = exchange.calls[exchange.named(name)]
     done = calls[timed(calls)]
-    total = int(done["duration"].sum()) if len(done) else None
-    libraries = {exchange.functions[nr].library for nr in np.unique(calls["nr"]).tolist()}
+    numbers = [nr for nr, function in enumerate(exchange.functions) if function.name == name]
+    counted = [exchange.counted[nr] for nr in numbers if nr in exchange.counted]
+    without, without_ns = sum(count for count, _ in counted), sum(ns for _, ns in counted)
+    total = int(done["duration"].sum()) + without_ns if len(done) or without else None
+    used = {*np.unique(calls["nr"]).tolist(), *exchange.counted}
+    libraries = {exchange.functions[nr].library for nr in numbers if nr in used}
     return FunctionRow(
         name=name,
-        count=len(calls),
+        count=len(calls) + without,
         unfinished=int((~finished(calls)).sum()),
         total_ns=total,
-        mean_ns=None if total is None else total / len(done),
+        mean_ns=None if total is None else total / (len(done) + without),
         max_ns=int(done["duration"].max()) if len(done) else None,
         gil_held=count_flag(calls, Flag.GIL_HELD),
         gil_released=count_flag(calls, Flag.GIL_RELEASED),
-        gil_unknown=int(((calls["flags"] & int(Flag.GIL_HELD | Flag.GIL_RELEASED)) == 0).sum()),
+        gil_unknown=int(((calls["flags"] & int(Flag.GIL_HELD | Flag.GIL_RELEASED)) == 0).sum()) + without,
         inner=count_flag(calls, Flag.INNER),
+        without_record=without,
+        python_ns=python_ns,
         libraries=tuple(sorted(libraries)),
         places=_places(exchange.place, calls),
         callers=_callers(exchange, calls),
@@ -129,12 +142,14 @@ class Tokens:
         start: Start of the decode, ns.
         length_ns: Until the next decode of the same thread and context.
         decode_ns: In the decode.
-        in_c_ns: In llama.cpp, the decode included.
+        in_c_ns: In llama.cpp, the decode included; without the Python that it calls back.
         gil_wait_ns: Waiting for the GIL.
-        python_ns: The rest: Python, the binding, and waiting for anything else.
+        python_ns: The rest: Python, also what llama.cpp calls back (a logits processor), the binding, and waiting
+            for anything else.
         crossings: Calls into llama.cpp.
         bytes: Bytes that llama.cpp was handed or offered: tokens in, rows of logits, text; None when
             logits were asked for and the vocabulary's size was never seen.
+        called_back_ns: Of ``python_ns`` and ``gil_wait_ns``: what llama.cpp called back in the middle of a call.
         tid: The thread.
         index: Index of the decode in ``exchange.calls``.
         batch: Tokens in the decode's batch, -1 where that isn't known.
@@ -148,6 +163,7 @@ class Tokens:
     python_ns: IntArray
     crossings: IntArray
     bytes: IntArray | None
+    called_back_ns: IntArray
     tid: IntArray
     index: IntArray
     batch: IntArray
@@ -170,7 +186,12 @@ def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
     outer = outermost(calls)
     own = np.flatnonzero(outer)
     waits = exchange.gil[(exchange.gil["nr"] == 1) & timed(exchange.gil) & (exchange.gil["args"][:, 0] == 0)]
-    in_c = sums_by_token(start, lengths, tid, calls[own], durations(calls[own]))
+    inside = python_inside(exchange)
+    waits = np.concatenate([waits, inside.waits])
+    crossed = np.concatenate([calls[own], inside.calls])
+    in_c = sums_by_token(start, lengths, tid, crossed, durations(crossed))
+    called = sums_by_token(start, lengths, tid, inside.callbacks, durations(inside.callbacks))
+    in_c -= called
     waited = sums_by_token(start, lengths, tid, waits, durations(waits))
     transferred = _bytes_of_calls(exchange)
     return Tokens(
@@ -180,8 +201,9 @@ def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
         in_c_ns=in_c,
         gil_wait_ns=waited,
         python_ns=np.maximum(lengths - in_c - waited, 0),
-        crossings=sums_by_token(start, lengths, tid, calls[own], np.ones(len(own), np.int64)),
+        crossings=sums_by_token(start, lengths, tid, crossed, np.ones(len(crossed), np.int64)),
         bytes=None if transferred is None else sums_by_token(start, lengths, tid, calls, transferred),
+        called_back_ns=called,
         tid=tid,
         index=steps,
         batch=batches(exchange, calls[steps]).tokens,
@@ -264,7 +286,8 @@ class PerToken:
     """Averages over the tokens; all None when there are none.
 
     ``batch_tokens`` is the tokens in a decode: 1, or as many as requests were under way; None where one of the
-    decodes doesn't tell.
+    decodes doesn't tell. ``called_back_us`` is Python that llama.cpp called in the middle of a call; it is part of
+    ``python_us`` and ``gil_wait_us``.
     """
 
     tokens: int
@@ -274,6 +297,7 @@ class PerToken:
     in_c_us: float | None
     decode_us: float | None
     python_us: float | None
+    called_back_us: float | None
     gil_wait_us: float | None
     median_us: float | None
 
@@ -286,12 +310,14 @@ def times_known(exchange: Exchange, rows: Tokens) -> bool:
 def per_token(rows: Tokens, timed: bool = True) -> PerToken:
     """Return what a token costs on average; without ``timed`` nothing is known of the time inside calls."""
     if not len(rows):
-        return PerToken(0, None, None, None, None, None, None, None, None)
+        return PerToken(0, None, None, None, None, None, None, None, None, None)
     batch = float(rows.batch.mean()) if (rows.batch > 0).all() else None
     if not timed:
         known = None if rows.bytes is None else float(rows.bytes.mean())
         median = float(np.median(rows.length_ns)) / 1e3
-        return PerToken(len(rows), batch, float(rows.crossings.mean()), known, None, None, None, None, median)
+        return PerToken(
+            len(rows), batch, float(rows.crossings.mean()), known, None, None, None, None, None, median
+        )
     return PerToken(
         tokens=len(rows),
         batch_tokens=batch,
@@ -300,6 +326,7 @@ def per_token(rows: Tokens, timed: bool = True) -> PerToken:
         in_c_us=float(rows.in_c_ns.mean()) / 1e3,
         decode_us=float(rows.decode_ns.mean()) / 1e3,
         python_us=float(rows.python_ns.mean()) / 1e3,
+        called_back_us=float(rows.called_back_ns.mean()) / 1e3,
         gil_wait_us=float(rows.gil_wait_ns.mean()) / 1e3,
         median_us=float(np.median(rows.length_ns)) / 1e3,
     )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 IntArray = NDArray[np.int64]
 
+GIL_NAMES = ("GIL released", "GIL waited for", "Python called back")
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -160,7 +162,8 @@ class EventReader:
             name = Task(nr).name.lower() if nr in set(Task) else f"task {nr}"
             return name, _task_facts(nr, args, ret, self._string(text))
         if kind == Kind.GIL:
-            return ("GIL waited for" if nr else "GIL released"), (("depth", args[0]),)
+            name = GIL_NAMES[nr] if nr < len(GIL_NAMES) else f"GIL {nr}"
+            return name, (("depth", args[0]),)
         if kind in self._tables:
             names = self._tables[kind]
             name = names[nr] if nr < len(names) else f"{kind.name.lower()} {nr}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ Mask = NDArray[np.bool_]
 Place = tuple[str, int, str]
 """File, line and function of Python code."""
 
+ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_")
 UNKNOWN_NS = np.uint64(2**64 - 1)
 
 
@@ -30,6 +32,9 @@ class Exchange:
         functions: What a CALL's ``nr`` means.
         text: Returns a string by reference.
         free_threaded: Whether the Python has no GIL.
+        counted: Calls without a record, since the ring was too full for cheap ones: by function, how many and
+            how long they took together, ns.
+        lost: How many records are missing altogether; what is counted is then "at least".
     """
 
     calls: NDArray[np.void]
@@ -37,6 +42,8 @@ class Exchange:
     functions: list[Function]
     text: Callable[[int], bytes]
     free_threaded: bool = False
+    counted: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    lost: int = 0
 
     @classmethod
     def of(
@@ -59,7 +66,13 @@ class Exchange:
         table = capture.metadata.get("function_table", [])
         agent = capture.metadata.get("agent") or {}
         functions = [Function.from_metadata(row) for row in table]
-        return cls.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
+        found = cls.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
+        return replace(found, counted=_counted(agent, functions), lost=_lost(capture.metadata))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every call has its record; else figures of single calls and tokens are "at least"."""
+        return not self.lost and not self.counted
 
     def named(self, *names: str) -> Mask:
         """Return which calls are of functions with these names."""
@@ -98,6 +111,24 @@ class Exchange:
         """Return the place outside of all installed packages that led there; None where it wasn't looked up."""
         _, _, outer = self.text(int(reference)).partition(b"\n")
         return _place(outer) if outer else None
+
+
+def _counted(agent: dict[str, Any], functions: list[Function]) -> dict[int, tuple[int, int]]:
+    rows = agent.get("counted") or {}
+    numbers = {int(number): row for number, row in rows.items() if str(number).isdigit()}
+    return {
+        number: (int(row["calls"]), int(row["ns"]))
+        for number, row in numbers.items()
+        if number < len(functions) and functions[number].name.startswith(ENGINE_PREFIXES)
+    }
+
+
+def _lost(metadata: dict[str, Any]) -> int:
+    """Return how many records of calls are missing, of the agent's or of the uprobes'."""
+    lost = (metadata.get("agent") or {}).get("lost") or {}
+    names = ("ring_full", "threads", "depth", "torn", "damaged")
+    outside = (metadata.get("boundary") or {}).get("lost") or 0
+    return sum(int(lost.get(name) or 0) for name in names) + int(outside)
 
 
 def _place(text: bytes) -> Place | None:

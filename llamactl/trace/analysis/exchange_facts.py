@@ -10,6 +10,7 @@ import numpy as np
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.binding import Binding, bindings, engine_copies
 from llamactl.trace.analysis.buffers import Buffer, watched_buffer
+from llamactl.trace.analysis.callbacks import CallbackRow, callback_rows
 from llamactl.trace.analysis.crossings import (
     FunctionRow,
     PerToken,
@@ -18,6 +19,7 @@ from llamactl.trace.analysis.crossings import (
     per_token,
     times_known,
     tokens,
+    vocabulary_size,
 )
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.gil import GilReport, gil_report
@@ -44,6 +46,7 @@ class ExchangeFacts:
         exchange: The records themselves.
         buffer: Who reads the logits; None where they weren't watched.
         other_buffers: The same of embeddings and the state, if they were handed out.
+        callbacks: Python that llama.cpp called in the middle of a call.
     """
 
     functions: list[FunctionRow]
@@ -57,6 +60,7 @@ class ExchangeFacts:
     exchange: Exchange
     buffer: Buffer | None = None
     other_buffers: tuple[Buffer, ...] = ()
+    callbacks: tuple[CallbackRow, ...] = ()
 
     @property
     def calls_inside(self) -> bool:
@@ -76,7 +80,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
     if not functions:
         return None
     agent: dict[str, Any] = capture.metadata.get("agent") or {}
-    exchange = Exchange.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
+    exchange = Exchange.of_capture(capture)
     if not len(exchange.calls):
         return None
     decodes = decodes_of(exchange)
@@ -94,6 +98,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         exchange=exchange,
         buffer=watched[0] if watched else None,
         other_buffers=tuple(watched[1:]),
+        callbacks=tuple(callback_rows(exchange, vocabulary_size(exchange))),
     )
 
 

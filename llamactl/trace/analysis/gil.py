@@ -20,7 +20,7 @@ from llamactl.trace.analysis.exchange import (
 )
 from llamactl.trace.capture.record import Flag
 
-RELEASED, WAITED = 0, 1
+RELEASED, WAITED, CALLED_BACK = 0, 1, 2
 WAIT_FLOOR_NS = 100_000
 """Shorter waits are the cost of taking a free lock; nobody is named for them."""
 HOLD_FLOOR_NS = 5_000_000
@@ -251,21 +251,22 @@ def _held_between(exchange: Exchange) -> list[_Hold]:
         taken, let_go = own[(own["nr"] == WAITED) & finished(own)], own[own["nr"] == RELEASED]
         if not len(taken) or not len(let_go):
             continue
-        begin = ends(taken)
-        after = np.searchsorted(starts(let_go), begin, "left")
-        for position, index in enumerate(after):
-            if index < len(let_go) and starts(let_go)[index] - begin[position] >= WAIT_FLOOR_NS:
-                release = let_go[index]
-                found.append(
-                    _Hold(
-                        int(begin[position]),
-                        int(release["start"]),
-                        int(tid),
-                        int(release["pid"]),
-                        None,
-                        int(release["text2"]),
-                    )
+        begin, release = ends(taken), starts(let_go)
+        after = np.searchsorted(release, begin, "left")
+        followed = after < len(let_go)
+        begin, after = begin[followed], after[followed]
+        for position in np.flatnonzero(release[after] - begin >= WAIT_FLOOR_NS).tolist():
+            last = let_go[after[position]]
+            found.append(
+                _Hold(
+                    int(begin[position]),
+                    int(last["start"]),
+                    int(tid),
+                    int(last["pid"]),
+                    None,
+                    int(last["text2"]),
                 )
+            )
     return found
 
 

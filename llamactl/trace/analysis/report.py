@@ -225,6 +225,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     records = exchange.exchange if exchange is not None else None
     scheduling = Scheduling.of(capture.chunks(), capture.text)
     cpu = cpu_rows(scheduling, phases, records, end)
+    counted = 0 if exchange is None else sum(calls for calls, _ in exchange.exchange.counted.values())
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
     lives = tables.processes.lives()
     disk = fetched(tables.counters, lives, capture.metadata, begin, end)
@@ -234,7 +235,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         command=tuple(str(word) for word in capture.metadata.get("argv") or ()),
         begin_ns=begin,
         length_s=length,
-        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length, tables.agent),
+        cost=own_cost(capture.metadata, capture.complete, lost, capture.count, length, tables.agent, counted),
         phases=tables.by_phase.rows(),
         phase_source=phases.source,
         calls=tables.calls.rows(),

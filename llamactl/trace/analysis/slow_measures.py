@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.callbacks import SAMPLER_PREFIX, callbacks_of, lie_in
 from llamactl.trace.analysis.crossings import Tokens, sums_by_token
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, starts, timed
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, outermost, starts, timed
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.slow_workers import Worker, workers
 
-SAMPLER_PREFIX = "llama_sampler_"
 MAJOR = 1
 
 
@@ -44,7 +44,7 @@ class Measured:
     Attributes:
         start: When the decode began.
         gil: Waiting for the GIL, ns.
-        sampler: In samplers, ns.
+        sampler: In samplers, without the Python that they call back, ns.
         other: In other calls into llama.cpp, ns.
         python: Between the calls, ns.
         system: In system calls between the calls, ns.
@@ -88,6 +88,9 @@ def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
     is_sampler = np.array([item.name.startswith(SAMPLER_PREFIX) for item in exchange.functions], dtype=bool)
     samplers = calls[is_sampler[calls["nr"]]]
     sampler = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
+    called = callbacks_of(exchange)
+    called = called[lie_in(called, samplers[outermost(samplers)])]  # That is Python's, not the sampler's.
+    sampler -= sums_by_token(rows.start, rows.length_ns, rows.tid, called, durations(called))
     decodes = calls[rows.index]
     switches, faults = exchange.argument(decodes, "switches"), exchange.argument(decodes, "faults")
     throttled, group = _throttled(rows, known.scheduling)

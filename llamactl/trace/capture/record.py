@@ -19,8 +19,9 @@ class Kind(IntEnum):
     SIGNAL    signal number                 sender's pid where known                   -
     TASK      see :class:`Task`             child tid, child pid                       wait status
     CALL      index in metadata functions   what that function's table row keeps       result
-    GIL       0 released, 1 waited for      call depth, caller's index in functions,   -
-                                            0: ns held before, 2**64-1 for unknown
+    GIL       0 released, 1 waited for,     call depth, caller's index in functions,   -
+              2 Python called back inside   0: ns held before, 2**64-1 for unknown;
+              of a call                     2: elements of the largest list it made
     PHASE     index in metadata phases      -                                          -
     COUNTER   index in metadata counters    -                                          value
     LOST      -                             -                                          how many records

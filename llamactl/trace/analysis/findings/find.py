@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.trace.analysis.findings import (
     buffers,
+    callbacks,
     cpu,
     disk,
     engine,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOOKS: tuple[Look, ...] = (
     *standing.LOOKS,
     *gil.LOOKS,
+    *callbacks.LOOKS,
     *cpu.LOOKS,
     *threads.LOOKS,
     *requests.LOOKS,

@@ -28,6 +28,7 @@ class FindingKind(Enum):
     LOAD_MODE = "load-mode"
     MLOCK_FAILED = "mlock-failed"
     BINDING_OVERHEAD = "binding-overhead"
+    PYTHON_CALLED_BACK = "python-called-back"
     LOGITS_COPIED = "logits-copied"
     LOGITS_STALE = "logits-stale"
     GPU_UNUSED = "gpu-unused"

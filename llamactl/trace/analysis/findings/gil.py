@@ -55,7 +55,9 @@ def _binding(report: TraceReport) -> Iterator[Finding]:
     # Between the calls of a module with llama.cpp inside runs its own code, not Python's.
     if facts is None or not len(facts.tokens) or facts.calls_inside:
         return
-    python, length = int(facts.tokens.python_ns.sum()), int(facts.tokens.length_ns.sum())
+    # What llama.cpp calls back isn't between the calls; it has a finding of its own.
+    between = facts.tokens.python_ns - facts.tokens.called_back_ns
+    python, length = max(int(between.sum()), 0), int(facts.tokens.length_ns.sum())
     # What the thread waited for a CPU isn't Python's.
     if length and (python - report.waited_between_calls_ns) / length > PYTHON_SHARE:
         yield Finding(
