@@ -25,6 +25,7 @@ WORDS = {
     Verdict.UNKNOWN: NONE,
 }
 SHOWN_READERS = 2
+EACH = {"logits": "a token", "embeddings": "a row", "state": "each time"}
 OTHERS = {"embeddings": EMBEDDINGS, "state": STATE}
 
 
@@ -48,7 +49,9 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
         count = _asked(facts, functions)
         if count:
             buffer = others.get(name)
-            known = "" if buffer is None or buffer.row_bytes is None else f", {byte_text(buffer.row_bytes)}"
+            known = (
+                "" if buffer is None or buffer.row_bytes is None else f", {byte_text(buffer.row_bytes)} each"
+            )
             yield f"{name} handed out {count_text(count)} times{known}"
             yield from _who(buffer)
 
@@ -82,11 +85,10 @@ def _watched(buffer: Buffer) -> Iterator[str]:
         return
     readers = [reader for reader in buffer.readers if reader.how is not How.WRITTEN]
     for reader in readers[:SHOWN_READERS]:
-        yield _reader(reader, "a token" if buffer.name == "logits" else "each")
+        yield _reader(reader, EACH.get(buffer.name, "each"))
     if WORDS[buffer.verdict] == COPIED:
         took = "" if buffer.copy_us_per_token is None else f", {time_text(buffer.copy_us_per_token * 1e3)}"
-        each = {"embeddings": "each time", "state": "each time"}.get(buffer.name, "a token")
-        yield f"copied: {byte_text(buffer.row_bytes)}{took} {each}"
+        yield f"copied: {byte_text(buffer.row_bytes)}{took} {EACH.get(buffer.name, 'each')}"
     if buffer.stale_reads:
         yield f"{count_text(buffer.stale_reads)} reads of a row that a later decode had overwritten"
 

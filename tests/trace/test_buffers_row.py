@@ -103,3 +103,52 @@ def test_unwatched_is_unknown(build: Build) -> None:
     row = row_of(capture_of(build, CTYPES, watched=False))
     assert row.verdict == "–"
     assert row.lines[-1] == "who reads them wasn't watched (--watch does)"
+
+
+TEXTS, WIDTH = 8, 576
+EMBEDDING_KEEPS = {
+    "llama_decode": "context:p n_tokens:i tokens:p +",
+    "llama_get_embeddings_seq": "context:p sequence:i -",
+}
+
+
+def embedding(build: Build, batches: int) -> Capture:
+    """So many batches of eight texts; each row is turned into a list once, which takes 40 µs."""
+
+    def fill(out: Any) -> None:
+        for batch in range(batches):
+            at = 1000 + batch * 100_000
+            out.add(Kind.CALL, at, nr=0, args=(1, 48, 0), duration=50_000_000, flags=Flag.GIL_RELEASED)
+            for row in range(TEXTS):
+                moment = at + 60_000 + row * 1000
+                address = ADDRESS + row * WIDTH * 4
+                out.add(Kind.CALL, moment, nr=1, ret=address, args=(1, row), duration=500)
+                for which, later in ((2, 100), (3, 140)):
+                    out.add(Kind.WATCH, moment + later, nr=which, args=(address, 0x100 + which), text=CTYPES)
+
+    table = [
+        Function(name, CTYPES.decode(), "/l/libllama.so", "dlsym", *parse_keeps(text), "p").to_metadata()
+        for name, text in EMBEDDING_KEEPS.items()
+    ]
+    one = {"buffer": "embeddings", "address": ADDRESS, "floats": WIDTH, "since_ns": 1, "last_watched": True}
+    watch = {
+        "address": None, "floats": None, "since_ns": None, "refused": None, "others": [one | {"refused": None}],
+    }  # fmt: skip
+    agent = {"python": "3.11.7"}
+    return build(
+        fill, functions=list(EMBEDDING_KEEPS), function_table=table, agent=agent, watch=watch, phases=[]
+    )
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_rows_that_a_batch_hands_over_are_counted_and_not_decodes(build: Build, batches: int) -> None:
+    row = row_of(embedding(build, batches))
+    assert row.lines[0] == f"embeddings handed out {TEXTS * batches} times, 2.25 KiB each"
+    assert "_ctypes: each float becomes a Python object, 1 times a row" in row.lines
+    assert "copied: 2.25 KiB, 40 µs a row" in row.lines
+
+
+def test_a_program_that_makes_no_token_has_no_first_token(build: Build) -> None:
+    report = analyse(embedding(build, 1))
+    assert [phase.name for phase in report.phases if phase.intervals] == ["prefill"]
+    assert report.first_token is None

@@ -78,7 +78,8 @@ class Buffer:
         name: One of ``BUFFERS``.
         address: In the program; None when it never asked for it.
         row_bytes: Its size, of one row; None when that isn't known.
-        tokens: How often it was written anew while it was watched: decodes, or states.
+        tokens: How often it was written anew while it was watched: decodes, or states. Where a decode writes several
+            rows that are handed out one by one, rows.
         readers: By touches, the busiest first; writing by llama.cpp included.
         verdict: The costliest use.
         copied_bytes_per_token: None when unknown.
@@ -138,11 +139,12 @@ def watched_buffer(
     else:
         touches = _first_use(np.sort(touches, order="start"), exchange, subject)
     touches = without_repeats(touches, text)
-    tokens = len(written)
+    tokens = max(len(written), _handed_out(exchange, subject, written, until))
+    unit = subject.unit if tokens == len(written) else "rows"
     groups = groups_of(touches, exchange, text)
     last_watched = bool(watch.get("last_watched"))
     readers = sorted(
-        (reader_of(key, rows, tokens, last_watched, subject.unit) for key, rows in groups.items()),
+        (reader_of(key, rows, tokens, last_watched, unit) for key, rows in groups.items()),
         key=lambda reader: -reader.touches,
     )
     copies = [reader for reader in readers if reader.how in COPIES]
@@ -201,6 +203,17 @@ def _written(exchange: Exchange, subject: Subject, watch: Mapping[str, Any]) -> 
     if until != FOREVER and len(written) > 1:
         return written[:-1], int(written[-1])
     return written, until
+
+
+def _handed_out(exchange: Exchange, subject: Subject, written: IntArray, until: int) -> int:
+    """Return how many rows were handed out while the buffer was watched; one that is asked for again counts once."""
+    if not len(written):
+        return 0
+    calls = exchange.calls[exchange.named(*subject.askers) & finished(exchange.calls)]
+    asked = starts(calls)
+    calls = calls[(calls["ret"] != 0) & (asked >= written[0]) & (asked < until)]
+    rows = np.stack([np.searchsorted(written, starts(calls), "right"), calls["ret"]])
+    return int(np.unique(rows, axis=1).shape[1]) if len(calls) else 0
 
 
 def _verdict(readers: list[Reader], tokens: int, armed: bool) -> Verdict:

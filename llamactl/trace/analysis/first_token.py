@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.phases import OUTSIDE, Phases
 
 _ENDS = ("sample", "decode", "prefill")
 """The first token is there when its sampling ends; where none was seen, when the prompt is read."""
+CHOOSES = ("llama_sampler_sample", "llama_get_logits", "llama_get_logits_ith", "llama_get_sampled_token_ith")
+"""What tokens are chosen with: a program that only reads prompts and calls none of them makes embeddings."""
 
 LOAD = "load"
 
@@ -27,7 +30,9 @@ class FirstToken:
     unfinished: bool = False
 
 
-def first_token(phases: Phases, begin_ns: int, attached: bool = False) -> FirstToken | None:
+def first_token(
+    phases: Phases, begin_ns: int, attached: bool = False, exchange: Exchange | None = None
+) -> FirstToken | None:
     """Return the split, or None when the capture has no phase in which a token is made.
 
     Args:
@@ -35,16 +40,19 @@ def first_token(phases: Phases, begin_ns: int, attached: bool = False) -> FirstT
         begin_ns: The first moment of the capture.
         attached: The program ran before: the first token that was seen is its first one only if it was also seen
             loading its model, and counts from there.
+        exchange: The calls into llama.cpp: they tell whether a program that reads prompts makes tokens of them.
     """
     if attached:
         loads = phases.start[phases.number == phases.names.index(LOAD)] if LOAD in phases.names else []
         if not len(loads):
             return None
         begin_ns = int(loads[0])
+    chooses = exchange is not None and bool(exchange.named(*CHOOSES).any())
     for last in _ENDS:
         if last in phases.names:
             rows = np.flatnonzero(phases.number == phases.names.index(last))
-            if len(rows):
+            # What a prompt is read for isn't known while it is read.
+            if len(rows) and (last != "prefill" or chooses or phases.is_open(int(rows[0]))):
                 return _split(phases, begin_ns, int(rows[0]), last)
     return None
 

@@ -260,7 +260,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
         if exchange and records
         else 0,
-        first_token=first_token(phases, begin, tables.at_start.attached),
+        first_token=first_token(phases, begin, tables.at_start.attached, records),
         signals=tables.signals,
         exchange=exchange,
         slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),
