@@ -21,7 +21,7 @@ static void on_wake(int signal) {
 }
 
 /* The signal by which a request gets the thread out of waitpid; its handler does nothing. */
-static int wake_signal(void) {
+int tracer_wake_signal(void) {
     return SIGRTMAX - 2;
 }
 
@@ -35,15 +35,15 @@ static void silence_stops(void) {
     }
 }
 
-static void prepare_thread(void) {
+void tracer_prepare_thread(void) {
     struct sigaction action;
     sigset_t wake;
     silence_stops();
     memset(&action, 0, sizeof action);
     action.sa_handler = on_wake;
-    sigaction(wake_signal(), &action, NULL);
+    sigaction(tracer_wake_signal(), &action, NULL);
     sigemptyset(&wake);
-    sigaddset(&wake, wake_signal());
+    sigaddset(&wake, tracer_wake_signal());
     pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 }
 
@@ -94,7 +94,7 @@ static void end_calls(struct task * task, void * data) {
 
 void * tracer_thread(void * data) {
     struct tracer * tracer = data;
-    prepare_thread();
+    tracer_prepare_thread();
     if (tracer->attached ? begin_attach(tracer) : begin_launch(tracer)) {
         tracer_loop(tracer);
     }
@@ -188,7 +188,7 @@ int tracer_started(struct tracer * tracer) {
 static void wake(struct tracer * tracer) {
     if (tracer->thread_started && !atomic_load(&tracer->done) &&
         atomic_load(&tracer->request) != REQUEST_NONE) {
-        pthread_kill(tracer->thread, wake_signal());
+        pthread_kill(tracer->thread, tracer_wake_signal());
     }
 }
 

@@ -179,7 +179,9 @@ int launch_start(struct launched *child, const char *path, char *const *argv, ch
                  const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
                  uint32_t loops);
 /* Stops one thread by SIGSTOP. */
-int launch_stop_thread(int pid, int tid);
+/* For a thread of another's that traces: what gets it out of waitpid, and the signal that does. */
+void tracer_prepare_thread(void);
+int tracer_wake_signal(void);
 int launch_open_gate(struct launched *child);
 int launch_answer(struct launched *child, int *stage, int *error, uint64_t *loop_ns);
 void launch_end(struct launched *child);

@@ -148,9 +148,6 @@ void awake_free(struct awake * awake) {
 }
 
 int awake_next(struct awake * awake, int * status) {
-    pid_t tid;
-    do {
-        tid = awake_wait(awake, status, NULL);
-    } while (tid < 0 && errno == EINTR);
+    pid_t tid = awake_wait(awake, status, NULL);
     return tid < 0 ? -errno : tid;
 }

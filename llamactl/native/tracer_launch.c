@@ -156,7 +156,3 @@ int launch_answer(struct launched * child, int * stage, int * error, uint64_t * 
 void launch_end(struct launched * child) {
     launch_close(child);
 }
-
-int launch_stop_thread(int pid, int tid) {
-    return syscall(SYS_tgkill, pid, tid, SIGSTOP) == 0 ? 0 : -errno;
-}

@@ -295,6 +295,15 @@ static void await_exec(struct tracer * tracer, const struct task * task) {
     tracer->recording = execs && task->arch == ARCH_NATIVE;
 }
 
+/* There is no memory for one more thread: it runs on unrecorded, but with its signals. */
+static void run_unknown(struct tracer * tracer, pid_t tid, int status) {
+    tracer->sink.lost++;
+    if (WIFSTOPPED(status)) {
+        bool own = status >> 16 || WSTOPSIG(status) == SYSCALL_STOP;
+        request(PTRACE_CONT, tid, 0, (void *) (long) (own ? 0 : WSTOPSIG(status)));
+    }
+}
+
 void tracer_loop(struct tracer * tracer) {
     awake_begin(&tracer->awake);
     while (tracer->tasks.count) {
@@ -314,7 +323,8 @@ void tracer_loop(struct tracer * tracer) {
         atomic_fetch_add_explicit(&tracer->stops, 1, memory_order_relaxed);
         struct task * task = task_get(&tracer->tasks, tid);
         if (!task) {
-            break;
+            run_unknown(tracer, tid, status);
+            continue;
         }
         if (!WIFSTOPPED(status)) {
             task_ended(tracer, task, status);

@@ -49,6 +49,11 @@ class Parts:
         failure.times += 1
 
     @property
+    def failures(self) -> int:
+        """How often something failed."""
+        return sum(found.times for found in self._failures.values())
+
+    @property
     def any_failed(self) -> bool:
         """Whether anything is missing."""
         return bool(self._failures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llamactl.trace.engines import refusal
@@ -30,10 +31,7 @@ class PythonEngine(Engine):
 
     enters_again = True
     name: ClassVar[str] = "python"
-    blind: tuple[str, ...] = (
-        "page faults and the CPU a call ran on aren't seen; the engine perf sees them",
-        "a SIGSTOP doesn't stop the program for long, because python-ptrace has no PTRACE_LISTEN",
-    )
+    blind: tuple[str, ...] = ("page faults and the CPU a call ran on aren't seen; the engine perf sees them",)
 
     def __init__(self, options: Options) -> None:
         awake = lib.awake_new()
@@ -77,6 +75,7 @@ class PythonEngine(Engine):
 
     def poll(self, timeout_s: float) -> Batch | None:
         """See :meth:`Engine.poll`."""
+        self._wake()
         return self._buffer.take(timeout_s)
 
     def pass_through(self) -> None:
@@ -90,15 +89,14 @@ class PythonEngine(Engine):
             self.pass_through()
         elif self._loop is not None:
             self._loop.detaching = True
-            self._loop.stop_threads()
+            self._wake()
 
     def kill(self) -> None:
         """See :meth:`Engine.kill`."""
         if self._loop is not None and self._thread is not None and self._thread.is_alive():
             self._loop.killing = True
             self._loop.recording = False
-            os.kill(self._loop.root, signal.SIGKILL)
-            self._loop.stop_threads()
+            self._wake()
 
     def state(self) -> State:
         """See :meth:`Engine.state`."""
@@ -106,15 +104,11 @@ class PythonEngine(Engine):
         alive = self._thread is not None and self._thread.is_alive()
         pid = loop.root if loop is not None else 0
         wait_status = loop.wait_status if loop is not None and not self._attached else None
-        return State(
-            pid,
-            not alive,
-            wait_status,
-            0,
-            loop.stops if loop is not None else 0,
-            self._loop_ns,
-            refusal.setuid_notes(),
-        )
+        failed = loop.parts.failures if loop is not None else 0
+        notes = loop.parts.notes if loop is not None else ()
+        stops = loop.stops if loop is not None else 0
+        notes = (*refusal.setuid_notes(), *notes)
+        return State(pid, not alive, wait_status, failed, stops, self._loop_ns, notes)
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""
@@ -124,7 +118,9 @@ class PythonEngine(Engine):
                 self.detach()
             else:
                 self.kill()
-            self._thread.join()
+            while self._thread.is_alive():
+                self._wake()
+                self._thread.join(JOIN_STEP_S)
         if self._child is not None:
             lib.launch_end(self._child)
             self._child = None
@@ -163,7 +159,6 @@ class PythonEngine(Engine):
             self._options.selection,
             self._filtered,
             not self._attached,
-            lib.launch_stop_thread,
             self._next_stop,
         )
         self._thread = threading.Thread(target=self._main, args=(self._loop, begin), name="llamactl-trace")
@@ -173,12 +168,21 @@ class PythonEngine(Engine):
         if self._failure is not None:
             raise self._failure
 
+    def _wake(self) -> None:
+        """Get the thread out of its wait if something was asked of it; again and again, until it is heard."""
+        loop, thread = self._loop, self._thread
+        asked = loop is not None and (loop.detaching or loop.killing)
+        if asked and thread is not None and thread.ident is not None and thread.is_alive():
+            with suppress(ProcessLookupError):
+                signal.pthread_kill(thread.ident, lib.tracer_wake_signal())
+
     def _next_stop(self) -> tuple[int, int]:
         tid = lib.awake_next(self._awake, self._status)
         return tid, self._status[0]
 
     def _main(self, loop: DebuggerLoop, begin: Callable[[DebuggerLoop], None]) -> None:
         try:
+            lib.tracer_prepare_thread()
             begin(loop)
         except BaseException as error:
             self._failure = error
@@ -187,5 +191,7 @@ class PythonEngine(Engine):
             self._ready.set()
             if self._failure is not None:
                 self._buffer.finish()
-        loop.run()
-        self._buffer.finish()
+        try:
+            loop.run()
+        finally:
+            self._buffer.finish()

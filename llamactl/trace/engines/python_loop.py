@@ -6,9 +6,11 @@ python-ptrace's own loop asks each thread in turn whether it has stopped, and sl
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,34 +22,46 @@ from llamactl.trace.ptrace_library import (
     PtraceDebugger,
     PtraceError,
     PtraceProcess,
+    ptrace_cont,
     ptrace_detach,
     ptrace_geteventmsg,
-    ptrace_getsiginfo,
+    ptrace_interrupt,
+    ptrace_listen,
+    ptrace_seize,
+    ptrace_syscall,
 )
+from llamactl.trace.session_parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WALL = 0x40000000
 OPTION_SECCOMP = 0x80
 OPTION_EXITKILL = 0x100000
-EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP = 1, 2, 3, 4, 7
+EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 7, 128
 BIRTHS = {EVENT_FORK: Task.FORK, EVENT_VFORK: Task.VFORK, EVENT_CLONE: Task.CLONE}
 STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 
 class DebuggerLoop:
-    """Resumes threads from stop to stop. All methods but ``stop_threads`` belong to one OS thread.
+    """Resumes threads from stop to stop. All methods belong to one OS thread.
+
+    Threads are seized (PTRACE_SEIZE, ptrace(2)): nothing is ever sent to them that could outlive us, so a
+    program isn't left stopped however llamactl ends, and a SIGSTOP of its own stops it as without us.
 
     Args:
         buffer: Where records go.
         selection: System calls to record, None for all.
         filtered: Whether a seccomp filter stops the program, instead of every call.
         ours: Whether the program is our child, which must die with us.
-        stop_thread: Sends SIGSTOP to one thread (process, thread).
-        next_stop: Waits for the next stop of any thread; returns its number (negative: none is left) and
-            status, as ``os.waitpid`` does.
+        next_stop: Waits for the next stop of any thread; returns its number and status, as ``os.waitpid``
+            does. Negative: an error number; EINTR when there is a request.
+
+    Attributes:
+        recording: Cleared by others to have it record no more.
+        detaching: Set by others to have it let every thread go.
+        killing: Set by others to have it end the program.
+        parts: What failed here; the program goes on.
     """
 
     def __init__(
@@ -56,7 +70,6 @@ class DebuggerLoop:
         selection: frozenset[int] | None,
         filtered: bool,
         ours: bool,
-        stop_thread: Callable[[int, int], int],
         next_stop: Callable[[], tuple[int, int]],
     ) -> None:
         self.recording = True
@@ -69,13 +82,14 @@ class DebuggerLoop:
         self._buffer = buffer
         self._selection = selection
         self._filtered = filtered
-        self._stop_thread = stop_thread
         self._next_stop = next_stop
         self._threads: dict[int, Thread] = {}
         self._debugger = PtraceDebugger()
         self._debugger.traceFork()
         self._debugger.traceClone()
         self._debugger.traceExec()
+        self.parts = Parts()
+        self._interrupted = False
         if ours:
             self._debugger.options |= OPTION_EXITKILL | (OPTION_SECCOMP if filtered else 0)
 
@@ -83,37 +97,60 @@ class DebuggerLoop:
         """Attach to a child that waits before its exec; it goes on when its gate is opened."""
         self.root = pid
         self.started = loop
-        self._resume(self._attach(pid, pid))
+        self._attach(pid, pid)
 
     def take_running(self, pid: int) -> None:
         """Attach to all threads of a process, those included that start meanwhile."""
         self.root = pid
-        taken: list[Thread] = []
-        while True:
-            new = [tid for tid in _threads_of(pid) if tid not in self._threads]
-            if not new:
-                break
-            taken += [thread for tid in new if (thread := self._attach_if_there(tid, pid))]
-        for thread in taken:
-            self._resume(thread)
+        seen: set[int] = set()
+        while new := set(_threads_of(pid)) - seen:
+            seen |= new
+            for tid in new - set(self._threads):
+                self._attach_if_there(tid, pid)
+        if not self._threads:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def run(self) -> None:
         """Handle stops until no thread is left."""
         while self._threads:
             tid, status = self._next_stop()
+            self._obey()
+            if tid == -errno.EINTR:
+                continue
             if tid < 0:
                 break
             self.stops += 1
-            thread = self._threads.get(tid) or self._new_thread(tid, _process_of(tid))
             try:
+                thread = self._threads.get(tid) or self._new_thread(tid, _process_of(tid))
                 self._handle(thread, status)
-            except PtraceError:
-                continue  # It was killed while it was stopped; its end comes through waitpid.
+            except Exception as error:
+                if isinstance(error, PtraceError) and error.errno == errno.ESRCH:
+                    continue  # It was killed while it was stopped; its end comes through waitpid.
+                self.parts.failed("System calls", error)
+                self._let_run(tid, status)
 
-    def stop_threads(self) -> None:
-        """From another thread: make every traced thread stop, so that the loop sees a request."""
-        for tid, thread in list(self._threads.items()):
-            self._stop_thread(thread.pid, tid)
+    def _obey(self) -> None:
+        """Do what was asked for meanwhile."""
+        if self.killing:
+            for pid in {thread.pid for thread in self._threads.values()}:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        elif self.detaching and not self._interrupted:
+            self._interrupted = True
+            for tid in self._threads:
+                with suppress(PtraceError):
+                    ptrace_interrupt(tid)
+
+    def _let_run(self, tid: int, status: int) -> None:
+        """Whatever failed at a stop: the thread runs on, with its signal if that is what stopped it."""
+        if not os.WIFSTOPPED(status):
+            if tid in self._threads:
+                self._forget(tid)
+            return
+        number = os.WSTOPSIG(status)
+        own = status >> 16 or number == SYSCALL_STOP
+        with suppress(PtraceError):
+            (ptrace_cont if self._filtered else ptrace_syscall)(tid, 0 if own else number)
 
     def record_no_more(self) -> None:
         """From another thread: what is under way is known to have lasted until now."""
@@ -127,43 +164,30 @@ class DebuggerLoop:
         self._debugger.dict[tid] = process
         return thread
 
-    def _attach(self, tid: int, pid: int) -> Thread:
-        process = PtraceProcess(self._debugger, tid, is_attached=False, is_thread=tid != pid)
-        while True:
-            _, status = os.waitpid(tid, WALL)
-            if not os.WIFSTOPPED(status):
-                raise ProcessLookupError(tid)
-            if os.WSTOPSIG(status) == signal.SIGSTOP:
-                break
-            process.cont(os.WSTOPSIG(status))
-        process.setoptions(self._debugger.options)
-        thread = self._threads[tid] = Thread(process, tid, pid, fresh=False)
-        self._debugger.dict[tid] = process
-        return thread
+    def _attach(self, tid: int, pid: int) -> None:
+        """Seize a thread and have it stop once; the loop resumes it then, so that it tells of its calls."""
+        ptrace_seize(tid, self._debugger.options)
+        self._new_thread(tid, pid)
+        ptrace_interrupt(tid)
 
-    def _attach_if_there(self, tid: int, pid: int) -> Thread | None:
+    def _attach_if_there(self, tid: int, pid: int) -> None:
         try:
-            return self._attach(tid, pid)
-        except (ProcessLookupError, ChildProcessError):
-            return None
-        except PtraceError:
-            if tid == pid or Path(f"/proc/{pid}/task/{tid}").exists():
+            self._attach(tid, pid)
+        except PtraceError as error:
+            # It has ended, or was born of a seized one and is ours already.
+            if error.errno != errno.ESRCH and _tracer_of(tid) not in {None, os.getpid()}:
                 raise
-            return None
 
     def _handle(self, thread: Thread, status: int) -> None:
         if not os.WIFSTOPPED(status):
             self._ended(thread, status)
             return
         number, event = os.WSTOPSIG(status), status >> 16
-        if thread.fresh and number == signal.SIGSTOP and not event:
-            thread.fresh = False
-            if self.detaching:
-                self._let_go(thread)  # It was born after all others were told to stop.
-            else:
-                self._resume(thread)
-        elif self.detaching and number == signal.SIGSTOP and not event:
-            self._let_go(thread)
+        if self.detaching:
+            # A signal about to be delivered goes on its way; every other stop is our own doing.
+            self._let_go(thread, 0 if event or number == SYSCALL_STOP else number)
+        elif event == EVENT_STOP and number in STOP_SIGNALS:
+            ptrace_listen(thread.tid)  # Stay stopped, but hear SIGCONT.
         elif event:
             self._event(thread, event)
         elif number == SYSCALL_STOP:
@@ -215,12 +239,6 @@ class DebuggerLoop:
         return thread
 
     def _signal(self, thread: Thread, number: int) -> None:
-        if number in STOP_SIGNALS:
-            try:
-                ptrace_getsiginfo(thread.tid)
-            except PtraceError:
-                self._resume(thread)  # A stop of the whole group can't be kept with PTRACE_ATTACH.
-                return
         if self.recording and self.started:
             self._buffer.add(Row(Kind.SIGNAL, 0, number, NATIVE, thread.tid, thread.pid, time.monotonic_ns()))
         self._resume(thread, number)
@@ -233,9 +251,9 @@ class DebuggerLoop:
             self.wait_status = status
         self._forget(thread.tid)
 
-    def _let_go(self, thread: Thread) -> None:
+    def _let_go(self, thread: Thread, number: int) -> None:
         thread.give_up(self._buffer)
-        ptrace_detach(thread.tid)
+        ptrace_detach(thread.tid, number)
         self._forget(thread.tid)
 
     def _forget(self, tid: int) -> None:
@@ -255,12 +273,9 @@ class DebuggerLoop:
             self._buffer.add(Row(Kind.TASK, 0, what, NATIVE, thread.tid, thread.pid, now, 0, ret, args), name)
 
     def _resume(self, thread: Thread, number: int = 0) -> None:
-        if self.killing:
-            os.kill(thread.pid, signal.SIGKILL)
-        if self._filtered and not thread.in_call:
-            thread.process.cont(number)
-        else:
-            thread.process.syscall(number)
+        # Not python-ptrace's methods: they never deliver a SIGTRAP, which may be the program's own.
+        freely = self._filtered and not thread.in_call
+        (ptrace_cont if freely else ptrace_syscall)(thread.tid, number)
 
 
 def _threads_of(pid: int) -> list[int]:
@@ -268,6 +283,14 @@ def _threads_of(pid: int) -> list[int]:
         return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
     except FileNotFoundError as error:
         raise ProcessLookupError(pid) from error
+
+
+def _tracer_of(tid: int) -> int | None:
+    """Return who traces a thread, 0 for nobody; None when it has ended."""
+    try:
+        return int(status_fields(Path(f"/proc/{tid}/status").read_bytes()).get("TracerPid", "0"))
+    except OSError:
+        return None
 
 
 def _process_of(tid: int) -> int:

@@ -35,8 +35,6 @@ class Thread:
     process: Any
     tid: int
     pid: int
-    fresh: bool = True
-    """Its first SIGSTOP, the one of attaching, hasn't come yet."""
     in_call: bool = False
     flags: int = 0
     nr: int = 0
@@ -107,7 +105,7 @@ class Thread:
                 continue
             try:
                 self.texts[index] = self._read(part, address)
-            except PtraceError:
+            except (PtraceError, OSError, OverflowError, ValueError):
                 self.flags |= Flag.TEXT_CUT  # The address is bad, as the call itself will find.
 
     def _read(self, part: Part, address: int) -> bytes:

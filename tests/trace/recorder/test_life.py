@@ -154,7 +154,7 @@ def test_a_signal_that_comes_while_detaching_arrives(program: Program, engine: s
     assert target.wait() == 0
 
 
-@engines("ptrace")
+@engines("ptrace", "python")
 def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> None:
     """A stopped program stays stopped under the recorder (PTRACE_LISTEN) and goes on with SIGCONT."""
     target = "import os,signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on')"
@@ -165,11 +165,11 @@ def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> Non
         from llamactl.trace.session import record
         from llamactl.trace.session_types import Progress, SessionOptions
         def tell(progress): print(progress.pid, flush=True)
-        r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine="ptrace"),
+        r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine=sys.argv[3]),
                    CaptureWriter(sys.argv[2]), tell)
         sys.exit(r.exit_code)
     """
-    process = driver(code, target, str(tmp_path / "c"))
+    process = driver(code, target, str(tmp_path / "c"), engine)
     pid = int(process.stdout.readline())
     state = ""
     while not state.startswith("t"):
