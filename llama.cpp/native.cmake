@@ -27,7 +27,7 @@ target_link_libraries(_engine PRIVATE llama ggml)
 
 llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
 llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
-llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c)
+llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c ${NATIVE_DIR}/asking.c)
 llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/tracer.c ${NATIVE_DIR}/tracer_attach.c ${NATIVE_DIR}/tracer_awake.c ${NATIVE_DIR}/tracer_launch.c
   ${NATIVE_DIR}/tracer_loop.c ${NATIVE_DIR}/tracer_memory.c ${NATIVE_DIR}/tracer_record.c

@@ -143,11 +143,13 @@ enum {
     FILE_INODE,
     LINKS,
     SPECIAL_DEVICE,
+    NOT_ASKED,
 };
-_Static_assert(SPECIAL_DEVICE + 1 == LLAMACTL_DESCRIPTOR_COLUMNS, "columns of a descriptor");
+_Static_assert(NOT_ASKED + 1 == LLAMACTL_DESCRIPTOR_COLUMNS, "columns of a descriptor");
 
 // "pos:\t123\nflags:\t0100002\n…" (proc_pid_fdinfo(5)).
-static int read_info(int infos, const char * name, int64_t * position, int64_t * flags) {
+static int read_info(int infos, const char * name, int64_t * position, int64_t * flags,
+                     int32_t * mount) {
     char info[128];
     int descriptor = openat(infos, name, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
@@ -162,15 +164,24 @@ static int read_info(int infos, const char * name, int64_t * position, int64_t *
     const char * line = strstr(info, "flags:");
     *position = strncmp(info, "pos:", 4) == 0 ? strtoll(info + 4, NULL, 10) : 0;
     *flags = line ? strtoll(line + 6, NULL, 8) : 0;
+    line = strstr(info, "mnt_id:");
+    *mount = line ? (int32_t) strtol(line + 7, NULL, 10) : -1;
     return 0;
+}
+
+static int by_number(const void * one, const void * other) {
+    int32_t a = *(const int32_t *) one, b = *(const int32_t *) other;
+    return (a > b) - (a < b);
 }
 
 // Read the descriptors `numbers` of a process through its directories fd and fdinfo. Columns have
 // `count` entries each; MODE is 0 for what has no place in a file system. Those closed meanwhile
-// are left out. Targets follow each other in `text`; when it is full, the rest is left for the next
-// call. Return the number of entries of `numbers` that were looked at; those found have NUMBER >=
-// 0.
+// are left out. Asked at once is only what lies on a mount in `answering`, which is sorted: a file
+// system that is somewhere else may not answer, and NOT_ASKED is 1 for it. Targets follow each
+// other in `text`; when it is full, the rest is left for the next call. Return the number of
+// entries of `numbers` that were looked at; those found have NUMBER >= 0.
 size_t llamactl_read_descriptors(int links, int infos, const int32_t * numbers, size_t count,
+                                 const int32_t * answering, size_t answering_count,
                                  int64_t * columns, char * text, size_t text_size) {
     size_t used = 0;
     size_t done = 0;
@@ -187,8 +198,14 @@ size_t llamactl_read_descriptors(int links, int infos, const int32_t * numbers, 
         *row[NUMBER] = -1;
         snprintf(name, sizeof name, "%d", numbers[done]);
         ssize_t length = readlinkat(links, name, text + used, 4096);
-        if (length < 0 || read_info(infos, name, row[POSITION], row[FLAGS]) != 0 ||
-            (text[used] == '/' && fstatat(links, name, &status, 0) != 0)) {
+        int32_t mount = -1;
+        if (length < 0 || read_info(infos, name, row[POSITION], row[FLAGS], &mount) != 0) {
+            continue;
+        }
+        int on_files = text[used] == '/';
+        *row[NOT_ASKED] =
+            on_files && !bsearch(&mount, answering, answering_count, sizeof mount, by_number);
+        if (on_files && !*row[NOT_ASKED] && fstatat(links, name, &status, 0) != 0) {
             continue;
         }
         *row[NUMBER] = numbers[done];

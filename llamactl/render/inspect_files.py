@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from llamactl.render.columns import WIDTH, columns, wrapped
 from llamactl.render.units import size
-from llamactl.snapshot.process.files import OpenFile
+from llamactl.snapshot.process.files import NOT_ANSWERING, OpenFile
 
 # Roles that are worth a line also when not everything is listed.
 _SHOWN = frozenset({"model weights", "temporary file", "GPU device", "RPC connection", "log", "server"})
@@ -25,7 +25,7 @@ def file_lines(files: Sequence[OpenFile] | None, *, full: bool) -> list[str]:
     )
     lines += _space("temporary", [entry for entry in files if entry.role == "temporary file"])
     lines += _space("deleted", [entry for entry in files if entry.deleted])
-    shown = list(files) if full else [entry for entry in files if entry.role in _SHOWN or entry.deleted]
+    shown = list(files) if full else [entry for entry in files if _matters(entry)]
     if not shown:
         return lines
     cut = shown if full else shown[:_MOST]
@@ -34,6 +34,10 @@ def file_lines(files: Sequence[OpenFile] | None, *, full: bool) -> list[str]:
     if len(cut) < len(shown):
         lines.append(f"  … and {len(shown) - len(cut)} more; --only files shows all")
     return lines
+
+
+def _matters(entry: OpenFile) -> bool:
+    return entry.role in _SHOWN or entry.deleted or entry.detail == NOT_ANSWERING
 
 
 def _space(what: str, entries: Sequence[OpenFile]) -> list[str]:

@@ -13,6 +13,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from llamactl.snapshot.answering import ask
+
 MOST_BYTES = 256 * 2**20
 """Of one piece; the largest tables of symbols have some ten MiB."""
 
@@ -21,12 +23,13 @@ class FileBytes:
     """A regular file; slices are read when they are taken, and are short where it ends or after ``MOST_BYTES``.
 
     Raises:
-        OSError: It can't be opened, or isn't a regular file.
+        OSError: It can't be opened, its file system doesn't answer, or isn't a regular file.
     """
 
     __slots__ = ("_fd", "_size")
 
     def __init__(self, path: Path) -> None:
+        ask(path, read=True)
         # Never waits for the other end of a pipe.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         status = os.fstat(self._fd)

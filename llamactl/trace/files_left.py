@@ -7,11 +7,11 @@ run made from what it only opened, and whoever still has it open, or mapped, use
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.snapshot.answering import answered_stat, ask
 from llamactl.snapshot.kernel import birth_ns
 from llamactl.snapshot.process.holders import find_holders
 from llamactl.snapshot.process.sharers import mapped_by
@@ -82,6 +82,7 @@ def _creating(chunk: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> np.nda
 def _state(path: bytes, opened_ns: int) -> dict[str, Any] | None:
     """Return what the file system says of a path now; None where there is nothing."""
     try:
+        ask(os.fsdecode(path))
         birth = birth_ns(path)
     except (OSError, ValueError):
         return None
@@ -91,7 +92,7 @@ def _state(path: bytes, opened_ns: int) -> dict[str, Any] | None:
 
 def _mapped(path: bytes) -> bool:
     try:
-        status = Path(os.fsdecode(path)).stat()
+        status = answered_stat(os.fsdecode(path))
     except OSError:
         return False
     return bool(mapped_by(status.st_dev, status.st_ino))

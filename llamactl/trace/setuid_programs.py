@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llamactl.snapshot.answering import answered_stat
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.syscalls.table import ARCH_NAMES, numbers
 
@@ -42,7 +42,7 @@ def _started(capture: Capture) -> set[str]:
 def _gain(path: str) -> str | None:
     """Say by what a file gives rights that this user hasn't; None for a plain one, and for one that is gone."""
     try:
-        status = Path(path).stat()
+        status = answered_stat(path)
     except (OSError, ValueError):
         return None
     if status.st_mode & stat.S_ISUID and status.st_uid != os.geteuid():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from llamactl.errors import UsageError
+from llamactl.snapshot.answering import ask
 from llamactl.snapshot.gguf import types
 from llamactl.snapshot.gguf.source import Fault, FaultError, Source, shown
 
@@ -142,6 +143,7 @@ def open_regular(path: str) -> int:
         UsageError: It doesn't exist, can't be opened or isn't a regular file.
     """
     try:
+        ask(path, read=True)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise UsageError(f"{path} can't be opened: {error.strerror}", _GIVE_A_FILE) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping as Table
 from collections.abc import Sequence
 from pathlib import Path
 
+from llamactl.snapshot.answering import answers
 from llamactl.snapshot.process.buffers import Buffer, find_buffers
 from llamactl.snapshot.process.elf import Elf, read_elf
 from llamactl.snapshot.process.libraries import is_library
@@ -146,6 +147,6 @@ class AddressSpace:
 
 def _is_same(one: str, other: str) -> bool:
     try:
-        return Path(one).samefile(other)
+        return answers(one) and answers(other) and Path(one).samefile(other)
     except OSError:
         return False

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llamactl.snapshot._proc import ffi, lib
+from llamactl.snapshot.answering import NotAnsweringError, ask
 from llamactl.snapshot.process.file_roles import RoleFinder
 from llamactl.snapshot.process.holders import Holder, find_holders, process_name
+from llamactl.snapshot.process.mounts import read_mounts
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.reach import DELETED
 
@@ -22,6 +25,8 @@ _MODES = ("r", "w", "rw", "rw")
 _BATCH = 1024
 _TEXT_BYTES = 1 << 20  # the targets of a batch; what doesn't fit comes with the next
 _PEERED = ("pipe", "socket")
+NOT_ANSWERING = "not answering"
+"""The detail of a descriptor whose file system didn't say in time what it is."""
 
 
 class OpenFile(NamedTuple):
@@ -62,7 +67,7 @@ def read_files(process: ProcessDir, roles: RoleFinder, only: Collection[int] | N
     links = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     infos = os.open("fdinfo", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.descriptor)
     try:
-        files = list(_read_all(links, infos, numbers, roles))
+        files = list(_read_all(process, links, infos, numbers, roles))
     finally:
         os.close(links)
         os.close(infos)
@@ -84,28 +89,74 @@ class _Status(NamedTuple):
     inode: int
     links: int
     special_device: int
+    not_asked: int
 
 
-def _read_all(links: int, infos: int, numbers: list[int], roles: RoleFinder) -> Iterator[OpenFile]:
+def _read_all(
+    process: ProcessDir, links: int, infos: int, numbers: list[int], roles: RoleFinder
+) -> Iterator[OpenFile]:
     """Yield the descriptors that are still open; C reads a batch of them at a time (``proc.c``)."""
     text = ffi.new("char[]", _TEXT_BYTES)
+    answering = sorted(mount.number for mount in read_mounts(Path(f"/proc/{process.pid}")) if mount.local)
     while numbers:
         count = min(len(numbers), _BATCH)
         block = ffi.new("int64_t[]", lib.LLAMACTL_DESCRIPTOR_COLUMNS * count)
-        done = lib.llamactl_read_descriptors(links, infos, numbers[:count], count, block, text, _TEXT_BYTES)
+        done = lib.llamactl_read_descriptors(
+            links, infos, numbers[:count], count, answering, len(answering), block, text, _TEXT_BYTES
+        )
         columns = (ffi.unpack(block + at * count, done) for at in range(lib.LLAMACTL_DESCRIPTOR_COLUMNS))
         rows = list(map(_Status._make, zip(*columns, strict=True)))
         used = max((row.target_end for row in rows if row.number >= 0), default=0)
         names = ffi.unpack(text, used) if used else b""
         for row in rows:
             if row.number >= 0:
-                yield _open_file(row, os.fsdecode(names[row.target_at : row.target_end]), infos, roles)
+                target = os.fsdecode(names[row.target_at : row.target_end])
+                yield from _asked(process, row, target, infos, roles)
         numbers = numbers[done:]
 
 
-def _open_file(row: _Status, target: str, infos: int, roles: RoleFinder) -> OpenFile:
+def _asked(
+    process: ProcessDir, row: _Status, target: str, infos: int, roles: RoleFinder
+) -> Iterator[OpenFile]:
+    """Yield a descriptor, after asking its file system with a time limit where that may not answer."""
+    if not row.not_asked:
+        yield _open_file(row, target, infos, roles)
+        return
+    try:
+        found = ask(f"/proc/{process.pid}/fd/{row.number}")
+    except NotAnsweringError:
+        yield OpenFile(
+            row.number,
+            "file",
+            _mode(row),
+            row.position,
+            None,
+            None,
+            False,
+            target,
+            "",
+            NOT_ANSWERING,
+            None,
+            None,
+            (),
+        )
+        return
+    except OSError:  # closed since it was listed
+        return
+    status = row._replace(
+        mode=found.mode, size=found.size, blocks=found.blocks, device=found.device, inode=found.inode,
+        links=found.links, special_device=found.special_device,
+    )  # fmt: skip
+    yield _open_file(status, target, infos, roles)
+
+
+def _mode(row: _Status) -> str:
     mode = "path" if row.flags & os.O_PATH else _MODES[row.flags & os.O_ACCMODE]
-    mode += "a" if row.flags & os.O_APPEND else ""
+    return mode + ("a" if row.flags & os.O_APPEND else "")
+
+
+def _open_file(row: _Status, target: str, infos: int, roles: RoleFinder) -> OpenFile:
+    mode = _mode(row)
     if row.mode:
         return _on_file_system(row, target, mode, roles)
     kind, detail = _anonymous(target, row.number, infos)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llamactl.snapshot.process.files import NOT_ANSWERING
 from llamactl.snapshot.process.memory import ModelMemory
 from llamactl.snapshot.process.pools import placement
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
@@ -161,6 +162,14 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
 def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     if snapshot.files is None:
         return
+    silent = [entry for entry in snapshot.files if entry.detail == NOT_ANSWERING]
+    if silent:
+        yield Finding(
+            "not-answering",
+            f"{len(silent)} descriptor{'s are' if len(silent) > 1 else ' is'} on a file system that doesn't answer: "
+            + ", ".join(f"{entry.fd} ({entry.target})" for entry in silent[:3]),
+            "Whoever uses them hangs: bring its server back, or give the mount up (umount -l).",
+        )
     places = {entry.inode: entry for entry in snapshot.files if entry.deleted and entry.kind == "file"}
     held = sum(entry.disk_bytes or 0 for entry in places.values())
     if held >= _MIB:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from llamactl.snapshot.answering import answered_stat
 from llamactl.snapshot.process.elf import Elf
 from llamactl.snapshot.process.libraries import is_python
 from llamactl.snapshot.process.proc import ProcessDir
@@ -36,7 +37,7 @@ def why_not_asked(
     process: ProcessDir,
     interpreter: str,
     program: Path,
-    stat: Callable[[str | Path], os.stat_result] = os.stat,
+    stat: Callable[[str | Path], os.stat_result] = answered_stat,
 ) -> str:
     """Return why a process's interpreter isn't started by us; empty where it may be.
 

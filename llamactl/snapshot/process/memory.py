@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from llamactl.snapshot.answering import ask
 from llamactl.snapshot.process.buffers import Buffer
 from llamactl.snapshot.process.mappings import Mapping
 from llamactl.snapshot.process.model_files import ModelHeader, TensorRange
@@ -185,6 +186,7 @@ def _cached(path: str) -> tuple[int | None, int | None, str]:
     from llamactl.snapshot.kernel import page_cache
 
     try:
+        ask(path, read=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None, None, ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.answering import ask
 from llamactl.snapshot.process.buffers import ModelSize
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def read_magic(path: str | Path) -> bytes:
     """Return the first four bytes of a file, without changing its access time where that is allowed."""
     for flags in (os.O_NOATIME, 0):
         try:
+            ask(path, read=True)
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
         except PermissionError:
             continue

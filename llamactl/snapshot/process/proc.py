@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.snapshot.answering import NOWHERE, answers
 from llamactl.snapshot.process.reach import mapped_file, within_root
 
 
@@ -80,9 +81,12 @@ class ProcessDir:
     def path(self, path: str) -> Path:
         """Return where a path can be read by us, that the process or the kernel told of the process.
 
-        Of a process in a chroot the kernel's paths begin with that chroot (see ``reach``).
+        Of a process in a chroot the kernel's paths begin with that chroot (see ``reach``). Where the file system
+        doesn't answer, nothing is there.
         """
         own = Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+        if not answers(own):
+            return NOWHERE
         try:
             inside = within_root(path, self.link("root"))
         except OSError:

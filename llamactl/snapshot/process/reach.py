@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llamactl.snapshot.answering import answered_stat
+
 DELETED = " (deleted)"
 """What the kernel adds to the path of a file without a name (proc_pid_maps(5))."""
 
@@ -27,7 +29,7 @@ def mapped_file(
     device: str,
     inode: int,
     piece: tuple[int, int],
-    stat: Callable[[str], os.stat_result] = os.stat,
+    stat: Callable[[str], os.stat_result] = answered_stat,
 ) -> str | None:
     """Return a path under which the mapped file, and no other, can be opened by us.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
+from llamactl.snapshot.answering import ASKER, silent_text
 from llamactl.snapshot.process import file_roles
 from llamactl.snapshot.process.abi import MODULES, AbiCheck, check_abi, engine_of_process, not_asked
 from llamactl.snapshot.process.address_space import AddressSpace
@@ -113,6 +114,7 @@ class _Inspection:
         abi = self._abi(python, binding, engine, interpreter, modules) if "abi" in self.sections else None
         if self.space:
             self.space.memory.close()
+        self.process.notes += [Note("files", silent_text(one)) for one in ASKER.silent.values()]
         shown = self.sections
         return ProcessSnapshot(
             time.time(), tuple(name for name in SECTIONS if name in shown), self.identity, self._ended(),

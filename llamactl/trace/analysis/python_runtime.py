@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from llamactl.snapshot.answering import answers
 from llamactl.snapshot.process.elf import Elf, read_elf
 from llamactl.trace.analysis.address_space import Mapping
 from llamactl.trace.analysis.names import Names
@@ -41,7 +42,7 @@ def _interpreter(name: bytes) -> Elf | None:
         return None
     path = Path(os.fsdecode(name))
     try:
-        return read_elf(path) if path.is_file() else None
+        return read_elf(path) if answers(path) and path.is_file() else None
     except (OSError, ValueError):
         return None
 

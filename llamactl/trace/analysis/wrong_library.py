@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llamactl.snapshot.answering import answers
 from llamactl.trace.analysis.exchange import Exchange, Place
 
 PATTERNS = ("libllama*.so*", "lib/libllama*.so*", "lib64/libllama*.so*", ".libs/libllama*.so*")
@@ -39,13 +40,13 @@ def wrong_libraries(exchange: Exchange) -> Iterator[tuple[str, str, Place]]:
 
 def _own(folder: Path) -> list[Path]:
     """Return the libraries that lie in or right below a package's folder."""
-    if not (folder / "__init__.py").exists():
+    if not answers(folder) or not (folder / "__init__.py").exists():
         return []  # A script beside a library isn't a package.
     return sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
 
 
 def _is_same(one: Path, other: Path) -> bool:
     try:
-        return one.samefile(other)
+        return answers(one) and answers(other) and one.samefile(other)
     except OSError:
         return one == other
