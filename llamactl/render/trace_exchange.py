@@ -9,7 +9,7 @@ from pathlib import PurePath
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
-from llamactl.render.trace_text import count_text, shortened, time_text
+from llamactl.render.trace_text import count_text, counted, shortened, time_text
 from llamactl.snapshot.process.interfaces import shown
 from llamactl.trace.analysis.binding import Binding, BindingKind
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
@@ -140,7 +140,20 @@ def gil(report: TraceReport) -> Mechanism:
     facts = report.exchange
     if facts is None:
         return Mechanism("GIL", (_why_no_calls(report),), NONE, explanation)
-    return Mechanism("GIL", tuple(_gil_lines(facts)), _gil_verdict(facts), explanation)
+    lines = (*_gil_lines(facts), *_collector_lines(report))
+    return Mechanism("GIL", lines, _gil_verdict(facts), explanation)
+
+
+def _collector_lines(report: TraceReport) -> Iterator[str]:
+    """Say what was seen of the garbage collector, which holds the GIL while it works, or why it wasn't."""
+    found, unseen = report.garbage, report.metadata.get("collectors_unseen") or {}
+    if found is not None and found.collections:
+        yield (
+            f"{counted(found.count, 'full garbage collection')}, {time_text(found.total_ns)} in all, up to"
+            f" {time_text(found.longest_ns)}"
+        )
+    if unseen and report.exchange is not None and report.exchange.python:
+        yield f"garbage collections aren't seen: {safe_text(next(iter(unseen.values())))}"
 
 
 def _gil_verdict(facts: ExchangeFacts) -> str:

@@ -53,6 +53,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
     document["cpu_use"] = (
         {**_plain(report.cpu_use), "verdict": report.cpu_use.verdict.value} if report.cpu_use else None
     )
+    document["collections"] = None if report.garbage is None else _plain(report.garbage.collections)
     document["pins"] = _plain(report.pins)
     document["blocked_loops"] = _plain(report.blocked_loops)
     for table in TABLES:

@@ -5,7 +5,7 @@ Documentation/scheduler/sched-stats.rst; the delay is there without CONFIG_SCHED
 each control group (``cpu.stat``, Documentation/admin-guide/cgroup-v2.rst; ``throttled_time`` of version 1). A
 thread of llamactl's own looks at them every few milliseconds; the traced program does nothing for it. Both only
 grow, so two looks around a token tell what belongs to it. Seldom, it also looks at which CPUs the threads may use
-(sched_getaffinity(2)) and at how busy these are.
+(sched_getaffinity(2)) and at how busy these are, and at whether Python collects garbage.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from llamactl.snapshot.cgroup import hierarchy
 from llamactl.snapshot.process.descendants import descendants
 from llamactl.trace.capture.record import Sched
+from llamactl.trace.collector_looks import CollectorLooks
 from llamactl.trace.scheduling_sources import Row, Source, affinity_row, machine_row, records_of
 from llamactl.trace.session_parts import Parts
 
@@ -56,6 +57,7 @@ class SchedulingSampler:
         self._places: dict[int, bytes] = {}
         self._allowed: dict[tuple[int, int], tuple[int, frozenset[int]]] = {}
         """Each thread's CPU time when its CPUs were looked up last, and those."""
+        self.collectors = CollectorLooks()
         self._rows: list[Row] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -98,6 +100,8 @@ class SchedulingSampler:
             source.close()
         if self._threads:
             self._machine(rows)
+        self.collectors.look(rows)
+        self.collectors.close()
         self._threads.clear()
         self._groups.clear()
         self._keep(rows)
@@ -117,6 +121,7 @@ class SchedulingSampler:
         if now >= self._next_family:
             self._next_family = now + FAMILY_EVERY_S
             self._list_processes()
+            self.collectors.find(self._processes)
         listing = self._looks % LIST_EVERY == 0
         self._looks += 1
         if listing:
@@ -126,6 +131,7 @@ class SchedulingSampler:
                 if not source.read(rows):
                     source.close()
                     del table[key]  # type: ignore[arg-type]
+        self.collectors.look(rows)
         if listing:
             self._affinities(rows)
         if now >= self._next_machine and self._cpus:

@@ -411,6 +411,9 @@ class _Session:
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
             facts["standing"] = self.under_way.standing
+            facts["collectors_unseen"] = {
+                str(pid): why for pid, why in self.scheduling.collectors.unseen.items()
+            }
             facts["notes"] = list(notes := (*notes, *self.parts.notes))
             result = replace(result, notes=notes, complete=complete and not self.parts.any_failed)
             self._close_capture({**facts, **self._span.metadata()}, result.complete)

@@ -12,6 +12,7 @@ from llamactl.render.findings import (
     disk,
     engine,
     files,
+    garbage,
     gil,
     memory,
     requests,
@@ -27,6 +28,7 @@ WIDTH = 80
 SENTENCES: dict[FindingKind, Sentence] = {
     **standing.SENTENCES,
     **gil.SENTENCES,
+    **garbage.SENTENCES,
     **callbacks.SENTENCES,
     **cpu.SENTENCES,
     **threads.SENTENCES,

@@ -27,6 +27,7 @@ from llamactl.trace.analysis.fetched import fetched, mapped_in
 from llamactl.trace.analysis.files import FileRow, FileTable
 from llamactl.trace.analysis.first_token import FirstToken, first_token
 from llamactl.trace.analysis.futexes import FutexRow, FutexTable
+from llamactl.trace.analysis.garbage import Garbage, garbage
 from llamactl.trace.analysis.generation_reads import GenerationReads, PageIn, ReaderTable, none_waited
 from llamactl.trace.analysis.gpu_calls import GpuCalls
 from llamactl.trace.analysis.left_files import LeftFile, left_files
@@ -92,6 +93,7 @@ class TraceReport:
     cpu_use: CpuUse | None
     pins: list[Pin]
     requests: list[RequestRow]
+    garbage: Garbage | None
     sampler_share: SamplerShare | None
     waited_between_calls_ns: int
     """How long the threads that make the tokens were ready without a CPU after the decodes."""
@@ -224,6 +226,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     kernel = _kernel_records(capture) if exchange is not None else None
     records = exchange.exchange if exchange is not None else None
     scheduling = Scheduling.of(capture.chunks(), capture.text)
+    collected = garbage(capture.chunks(), records, exchange.tokens if exchange else None)
     cpu = cpu_rows(scheduling, phases, records, end)
     counted = 0 if exchange is None else sum(calls for calls, _ in exchange.exchange.counted.values())
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
@@ -255,6 +258,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         cpu=cpu,
         cpu_use=cpu_use(cpu, scheduling, phases, records, end),
         pins=tables.pinning.pins,
+        garbage=collected,
         requests=request_rows(exchange.requests, begin) if exchange else [],
         sampler_share=sampler_share(exchange.exchange, exchange.tokens) if exchange else None,
         waited_between_calls_ns=waited_between_calls(scheduling, records, exchange.tokens)
@@ -263,7 +267,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin, tables.at_start.attached, records),
         signals=tables.signals,
         exchange=exchange,
-        slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults),
+        slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults, collected),
         spinning=spinning(exchange.exchange, scheduling) if exchange is not None else None,
         memory_growth=memory_growth(
             tables.counters.series("rss_bytes"), phases, exchange.exchange if exchange is not None else None
@@ -314,6 +318,7 @@ def _slow(
     kernel: np.ndarray[Any, Any] | None,
     gpu_calls: GpuCalls,
     faults: FaultTable | None,
+    collected: Garbage | None,
 ) -> list[SlowToken]:
     if exchange is None or exchange.per_token.in_c_us is None:
         return []
@@ -323,6 +328,7 @@ def _slow(
         scheduling=scheduling,
         faults=kernel[kernel["kind"] == Kind.FAULT] if kernel is not None and faults else None,
         place=faults.place if faults else None,
+        collecting=collected.token_ns if collected is not None else None,
     )
     return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, evidence)
 

@@ -9,6 +9,7 @@ _FACTS = {
     Sched.GROUP: ("group", ("throttled_periods", "throttled_ns", "periods", "", "quota_us", "period_us")),
     Sched.AFFINITY: ("affinity", ("cpus", "cores")),
     Sched.MACHINE: ("machine", ("busy_ns", "idle_ns", "stolen_ns")),
+    Sched.COLLECTOR: ("collector", ("at_work", "full_collections", "seen_before_ns")),
 }
 _TEXTS = {Sched.GROUP: "directory", Sched.AFFINITY: "cpu_list", Sched.MACHINE: "cpu_list"}
 

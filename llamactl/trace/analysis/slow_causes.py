@@ -24,6 +24,7 @@ class Cause(Enum):
     OTHER_CALLS = "other calls into llama.cpp"
     SYSTEM_CALLS = "system calls between the calls"
     PYTHON = "Python between the calls"
+    COLLECTOR = "Python's garbage collector"
     MAJOR_FAULTS = "page faults read from disk"
     THROTTLED = "throttled by the control group"
     PREEMPTED = "preempted"
@@ -111,6 +112,7 @@ WHAT = {
     Cause.OTHER_CALLS: "ns in other calls",
     Cause.SYSTEM_CALLS: "ns in system calls",
     Cause.PYTHON: "ns in Python",
+    Cause.COLLECTOR: "ns collecting garbage",
 }
 
 
@@ -121,6 +123,7 @@ def _series(measured: Measured, cause: Cause) -> IntArray:
         Cause.OTHER_CALLS: measured.other,
         Cause.SYSTEM_CALLS: measured.system,
         Cause.PYTHON: measured.python,
+        Cause.COLLECTOR: measured.collecting,
     }[cause]
     assert found is not None
     return found
@@ -133,6 +136,9 @@ def _excess(values: IntArray, index: int) -> int:
 def _left(measured: Measured, index: int) -> _Left:
     outside = [Cause.GIL, Cause.SAMPLER, Cause.OTHER_CALLS, Cause.PYTHON]
     parts = {cause: _excess(_series(measured, cause), index) for cause in outside}
+    if measured.collecting is not None:
+        parts[Cause.COLLECTOR] = min(_excess(measured.collecting, index), parts[Cause.PYTHON])
+        parts[Cause.PYTHON] -= parts[Cause.COLLECTOR]
     if measured.system is not None:
         parts[Cause.SYSTEM_CALLS] = min(_excess(measured.system, index), parts[Cause.PYTHON])
         parts[Cause.PYTHON] -= parts[Cause.SYSTEM_CALLS]

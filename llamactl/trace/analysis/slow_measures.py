@@ -28,6 +28,7 @@ class Evidence:
         scheduling: CPU time, run delays and throttling.
         faults: FAULT records by start.
         place: Returns the tensor or file at (process, address, moment).
+        collecting: For how long Python's garbage collector was at work in each token, ns.
     """
 
     system_calls: NDArray[np.void] | None = None
@@ -35,6 +36,7 @@ class Evidence:
     scheduling: Scheduling | None = None
     faults: NDArray[np.void] | None = None
     place: Callable[[int, int, int], str | None] | None = None
+    collecting: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Measured:
         sampler: In samplers, without the Python that they call back, ns.
         other: In other calls into llama.cpp, ns.
         python: Between the calls, ns.
+        collecting: Python's garbage collector at work, ns.
         system: In system calls between the calls, ns.
         decode: In the decode, ns.
         cpu: CPU time of the calling thread in the decode, ns.
@@ -67,6 +70,7 @@ class Measured:
     sampler: IntArray
     other: IntArray
     python: IntArray
+    collecting: IntArray | None
     system: IntArray | None
     decode: IntArray
     cpu: IntArray | None
@@ -100,6 +104,7 @@ def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
         sampler=sampler,
         other=np.maximum(rows.in_c_ns - rows.decode_ns - sampler, 0),
         python=rows.python_ns,
+        collecting=known.collecting,
         system=None if known.system_calls is None else _outside_calls(rows, known.system_calls),
         decode=rows.decode_ns,
         cpu=exchange.cpu_time(decodes),

@@ -69,12 +69,15 @@ class Sched(IntEnum):
     AFFINITY: how many CPUs the thread may use from now on, and how many cores these are; ``text`` lists them.
     MACHINE: for how long the CPUs that ``text`` lists were busy, idle and stolen by the hypervisor, ns since the
     machine started, all together.
+    COLLECTOR: whether Python's garbage collector was at work in the process, how often it had collected everything,
+    and when it was looked at before that; only where something is new.
     """
 
     THREAD = 0
     GROUP = 1
     AFFINITY = 2
     MACHINE = 3
+    COLLECTOR = 4
 
 
 class Flag(IntEnum):

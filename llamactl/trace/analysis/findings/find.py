@@ -11,6 +11,7 @@ from llamactl.trace.analysis.findings import (
     disk,
     engine,
     files,
+    garbage,
     gil,
     memory,
     requests,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LOOKS: tuple[Look, ...] = (
     *standing.LOOKS,
     *gil.LOOKS,
+    *garbage.LOOKS,
     *callbacks.LOOKS,
     *cpu.LOOKS,
     *threads.LOOKS,

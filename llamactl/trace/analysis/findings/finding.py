@@ -38,6 +38,7 @@ class FindingKind(Enum):
     THROTTLED = "throttled"
     PROMPT_RECOMPUTED = "prompt-recomputed"
     SAMPLER_SLOW = "sampler-slow"
+    COLLECTOR = "collector"
     SPINNING = "spinning"
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"
