@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from llamactl.bench.plan import BenchTest, Setup
 from llamactl.bench.report import BenchReport, Environment, Memory, ModelFacts, Result, Sample
-from llamactl.bench.typed import expect, made
 from llamactl.errors import UsageError
+from llamactl.json_file import LARGEST_BYTES, parse_json, read_json
+from llamactl.typed import expect, made
 
 SCHEMA, SCHEMA_VERSION = "llamactl.bench", 1
+SHOWN_RUNS = 20
+LONGEST_S = 10.0
+LIMIT_LENGTH = 0
+"""``SQLITE_LIMIT_LENGTH`` of sqlite3.h: most bytes of a value."""
 SQLITE_MAGIC = b"SQLite format 3\x00"
 RESULT_FIELDS: dict[str, Any] = {
     "test_time": str,
@@ -40,9 +45,9 @@ def load(reference: str) -> BenchReport:
     if _head(path) == SQLITE_MAGIC:
         return from_document(_from_history(path, int(number) if number else None), path)
     try:
-        value = _parsed(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it isn't JSON"
+        value = read_json(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{path!r} can't be read: {reason}", "Name a file that --save wrote.") from None
     return from_document(value, path)
 
@@ -71,18 +76,6 @@ def last_two(path: str) -> tuple[BenchReport, BenchReport]:
     return load(f"{path}#{runs[-2]}"), load(f"{path}#{runs[-1]}")
 
 
-def _parsed(text: str) -> Any:
-    """Return the value of a JSON text. Python also takes NaN and numbers without end, JSON doesn't."""
-
-    def finite(number: str) -> float:
-        value = float(number)
-        if not math.isfinite(value):
-            raise ValueError(f"{number} isn't a number")
-        return value
-
-    return json.loads(text, parse_float=finite, parse_constant=finite)
-
-
 def _head(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
@@ -92,7 +85,9 @@ def _head(path: str) -> bytes:
 
 
 def _runs(path: str) -> list[int]:
-    return [row[0] for row in _query(path, "SELECT run FROM llamactl_bench ORDER BY run", ())]
+    """Return the numbers of the last runs, in their order."""
+    rows = _query(path, "SELECT run FROM llamactl_bench ORDER BY run DESC LIMIT ?", (SHOWN_RUNS,))
+    return [row[0] for row in reversed(rows)]
 
 
 def _from_history(path: str, number: int | None) -> Any:
@@ -102,23 +97,39 @@ def _from_history(path: str, number: int | None) -> Any:
     if not rows:
         raise UsageError(f"{path!r} has no run {number}", f"It holds: {', '.join(map(str, runs)) or 'none'}.")
     try:
-        return _parsed(rows[0][0])
-    except (TypeError, ValueError, RecursionError):
-        raise UsageError(f"{path!r}: run {wanted} is damaged: it isn't JSON", "Name another run.") from None
+        return parse_json(rows[0][0])
+    except ValueError as error:
+        raise UsageError(f"{path!r}: run {wanted} is damaged: {error}", "Name another run.") from None
 
 
 def _query(path: str, sql: str, values: tuple[object, ...]) -> list[Any]:
     try:
-        # As a URI alone can a history be opened so that nothing is made or changed; `#`, `?` and `%` are quoted.
-        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
+        with closing(_opened(path)) as connection:
+            return connection.execute(sql, values).fetchmany(SHOWN_RUNS)
+    except (sqlite3.Error, OverflowError, ValueError) as error:
+        # SQLite quotes what it can't decode, all of it.
+        reason = str(error).partition("\n")[0][:100]
         raise UsageError(
-            f"{path!r} isn't a history of llamactl bench: {error}", "Name a file of --save."
+            f"{path!r} isn't a history of llamactl bench: {reason}", "Name a file of --save."
         ) from None
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    """Open a history so that nothing is made or changed, and no query is without end.
+
+    As a URI alone can it be opened read-only; ``#``, ``?`` and ``%`` are quoted. What the file says of its
+    schema may be anybody's: a view could be endless.
+    """
+    connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+    ends = time.monotonic() + LONGEST_S
+    connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    if hasattr(connection, "setlimit"):  # From Python 3.11 on.
+        connection.setlimit(LIMIT_LENGTH, LARGEST_BYTES)
+    elif Path(path).stat().st_size > 4 * LARGEST_BYTES:
+        raise sqlite3.DataError(f"it is larger than {4 * LARGEST_BYTES >> 20} MiB")
+    return connection
 
 
 def from_document(value: Any, source: str) -> BenchReport:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.json_file import read_json
 
 if TYPE_CHECKING:
     from llamactl.cli.inspect_subjects import Subject
@@ -96,11 +95,11 @@ def show_diff(before: str, after: str, *, as_json: bool) -> int:
 def _load(path: str) -> dict[str, Any]:
     hint = "Give a file that llamactl inspect --json wrote."
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = read_json(path)
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}", hint) from error
     except ValueError as error:
-        raise UsageError(f"{path} isn't JSON: {error}", hint) from error
+        raise UsageError(f"{path} can't be read: {error}", hint) from error
     if (
         not isinstance(found, dict)
         or found.get("schema") != "llamactl.inspect"

@@ -51,9 +51,10 @@ class History:
         try:
             with closing(sqlite3.connect(self._made())) as connection, connection:
                 self._write(connection, report)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            reason = str(error).partition("\n")[0][:100]
             raise LlamactlError(
-                f"--save {str(self._path)!r}: {error}", "Free space, or name another file."
+                f"--save {str(self._path)!r}: {reason}", "Free space, or name another file."
             ) from None
 
     def _made(self) -> Path:

@@ -117,14 +117,20 @@ def counter_steps(
 
 def _heir(pid: int, lives: Mapping[int, Life], samples: Mapping[int, _Samples]) -> int | None:
     """Return the nearest ancestor whose later samples hold what a process that ended had counted."""
-    child = lives.get(pid)
-    while child is not None and child.ended_ns is not None and child.parent is not None:
+    child, seen = lives.get(pid), {pid}
+    while (
+        child is not None
+        and child.parent not in seen
+        and child.ended_ns is not None
+        and child.parent is not None
+    ):
         parent = lives.get(child.parent)
         if parent is None or (parent.ended_ns is not None and parent.ended_ns < child.ended_ns):
             return None  # It was left to init.
         mine = samples.get(child.parent)
         if mine is not None and mine.last[0] > child.ended_ns:
             return child.parent
+        seen.add(child.parent)
         child = parent
     return None
 

@@ -165,8 +165,8 @@ def _from_calls(exchange: Exchange) -> Phases | None:
 def _build(intervals: IntArray, names: list[str], source: str, going_on: IntArray | None = None) -> Phases:
     """Sort intervals of start, end, number and whether it is open; those that go on begin nothing."""
     start, end, number, is_open = intervals[:, np.argsort(intervals[0], kind="stable")]
-    while len(names) <= (int(number.max()) if len(number) else -1):
-        names = [*names, f"phase {len(names)}"]
+    count = int(number.max()) + 1 if len(number) else 0
+    names = [*names, *(f"phase {number}" for number in range(len(names), count))]
     counts = np.bincount(number, minlength=len(names))
     if going_on is not None:
         counts -= np.bincount(going_on, minlength=len(names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from llamactl.errors import UsageError
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
 from llamactl.trace.capture.open_ends import OpenEnds
+from llamactl.trace.capture.plausible import check_records, metadata_of
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.strings import StringPieces
 
@@ -42,7 +42,7 @@ class Capture:
         pieces: list[memoryview] = []
         for kind, begin, length in self._walk():
             if kind == Chunk.METADATA:
-                self.metadata.update(_metadata(data[begin : begin + length]))
+                self._take(data[begin : begin + length])
             elif kind == Chunk.RECORDS:
                 self._records.append((begin, length // RECORD.itemsize))
                 self.count += length // RECORD.itemsize
@@ -52,13 +52,15 @@ class Capture:
                 self.ended = True
         self._strings = StringPieces(pieces)
         self._ends: OpenEnds | None = None
+        self._checked: set[int] = set()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Capture:
         """Map the file.
 
         Raises:
-            UsageError: It can't be opened, isn't a capture, or is of a version that this llamactl can't read.
+            UsageError: It can't be opened, isn't a capture, is damaged, or is of a version that this llamactl
+                can't read.
         """
         where = Path(path)
         try:
@@ -98,9 +100,12 @@ class Capture:
         """Yield the records chunk by chunk (dtype ``RECORD``).
 
         What was still open at the end is cut there, and keeps ``Flag.NO_EXIT``.
+
+        Raises:
+            UsageError: A record can't be one that a recorder wrote.
         """
         ends = self._open_ends()
-        for chunk in self.raw_chunks():
+        for chunk in self._plausible_chunks():
             yield ends.close(chunk)
 
     def raw_chunks(self) -> Iterator[NDArray[np.void]]:
@@ -108,12 +113,28 @@ class Capture:
         for begin, count in self._records:
             yield np.frombuffer(self._data, RECORD, count, begin)
 
+    def _plausible_chunks(self) -> Iterator[NDArray[np.void]]:
+        for number, chunk in enumerate(self.raw_chunks()):
+            if number not in self._checked:
+                try:
+                    check_records(chunk, len(self.metadata.get("function_table") or ()))
+                except TypeError as error:
+                    raise _damaged(self.path, error) from None
+                self._checked.add(number)
+            yield chunk
+
+    def _take(self, payload: memoryview) -> None:
+        try:
+            self.metadata.update(metadata_of(payload))
+        except TypeError as error:
+            raise _damaged(self.path, error) from None
+
     def _open_ends(self) -> OpenEnds:
         if self._ends is None:
             recorded = self.metadata.get("recorded") or {}
             endless = bool((self.metadata.get("boundary") or {}).get("no_ends"))
             self._ends = OpenEnds(
-                self.raw_chunks(), recorded.get("begin_ns"), recorded.get("end_ns"), endless
+                self._plausible_chunks(), recorded.get("begin_ns"), recorded.get("end_ns"), endless
             )
         return self._ends
 
@@ -136,9 +157,5 @@ class Capture:
             position += length + padding(length)
 
 
-def _metadata(payload: memoryview) -> dict[str, Any]:
-    try:
-        values = json.loads(bytes(payload))
-    except ValueError:
-        return {}  # Cut off in the middle of the object.
-    return values if isinstance(values, dict) else {}
+def _damaged(path: Path, error: TypeError) -> UsageError:
+    return UsageError(f"the capture {path} is damaged: {error}", "Record again.")

@@ -1,12 +1,14 @@
-"""Does a value from a JSON file have the type that a dataclass declares? A damaged file must not pass a check."""
+"""Does a value from a JSON file have the type that is declared? A damaged file must not pass a check."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+LIMIT = 2**63
 
 
 def made(kind: type[T], value: Any) -> T:
@@ -26,8 +28,20 @@ def made(kind: type[T], value: Any) -> T:
 
 
 def expect(value: Any, hint: Any, name: str) -> None:
-    """Raise :class:`TypeError` unless a value fits ``str``, ``int``, ``float``, ``dict``, or a union of such."""
-    if not _fits(value, hint):
+    """Raise :class:`TypeError` unless a value fits.
+
+    Args:
+        value: From a JSON file.
+        hint: ``str``, ``bool``, ``int`` (of 64 bits), ``float`` (finite), ``list[…]``, ``dict[str, …]``, or a
+            union of such. A dictionary of hints describes an object: keys that it hasn't are passed over, and
+            so are those that aren't there.
+        name: What to call the value.
+    """
+    if isinstance(hint, dict):
+        expect(value, dict, name)
+        for key in hint.keys() & value.keys():
+            expect(value[key], hint[key], f"{name}.{key}" if name else key)
+    elif not _fits(value, hint):
         raise TypeError(f"{name} is {str(value)[:40]!r}")
 
 
@@ -39,9 +53,12 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(key, of_keys) and _fits(one, of_values) for key, one in value.items()
         )
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
+    if get_origin(hint) is list:
+        (of_items,) = get_args(hint)
+        return isinstance(value, list) and all(_fits(one, of_items) for one in value)
+    if hint is int or (hint is float and isinstance(value, int)):
         # True is an int to Python, but not to JSON.
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and -LIMIT <= value < LIMIT
+    if hint is float:
+        return isinstance(value, float) and math.isfinite(value)
     return isinstance(value, hint)
