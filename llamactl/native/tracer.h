@@ -116,6 +116,14 @@ void tracer_let_go(struct tracer * tracer, pid_t tid, int status);
 void record_call(struct tracer * tracer, struct task * task, int64_t ret, uint64_t now);
 void record_task(struct tracer * tracer, struct task * task, int what, pid_t child, pid_t child_pid,
                  int64_t ret);
-void record_signal(struct tracer * tracer, struct task * task, int signal, pid_t sender);
+/* Where a signal came from; zeros for what isn't known. */
+struct signal_origin {
+    pid_t sender;         /* of a signal that a process sent */
+    int code;             /* si_code (sigaction(2)) */
+    uint64_t address;     /* of a fault: what couldn't be used */
+    uint64_t instruction; /* where the thread was */
+};
+void record_signal(struct tracer * tracer, struct task * task, int signal,
+                   const struct signal_origin * origin);
 
 #endif

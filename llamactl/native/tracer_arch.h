@@ -36,12 +36,18 @@ typedef struct user_regs_struct arch_registers;
 static inline uint64_t arch_call_number(const arch_registers * r) {
     return r->orig_rax;
 }
+static inline uint64_t arch_instruction(const arch_registers * r) {
+    return r->rip;
+}
 #elif defined(__aarch64__)
 #define ARCH_NATIVE ARCH_AARCH64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_AARCH64
 typedef struct user_regs_struct arch_registers;
 static inline uint64_t arch_call_number(const arch_registers * r) {
     return r->regs[8];
+}
+static inline uint64_t arch_instruction(const arch_registers * r) {
+    return r->pc;
 }
 #else
 /* Still complete, but a call that was entered before recording began stays unnamed. */
@@ -53,6 +59,10 @@ typedef struct {
 static inline uint64_t arch_call_number(const arch_registers * r) {
     (void) r;
     return RECORD_NR_UNKNOWN;
+}
+static inline uint64_t arch_instruction(const arch_registers * r) {
+    (void) r;
+    return 0;
 }
 #endif
 

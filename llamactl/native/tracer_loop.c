@@ -173,17 +173,36 @@ static struct task * exec_event(struct tracer * tracer, struct task * task) {
     return task;
 }
 
+static bool is_fault(int signal) {
+    return signal == SIGSEGV || signal == SIGILL || signal == SIGBUS || signal == SIGFPE ||
+           signal == SIGABRT || signal == SIGTRAP || signal == SIGSYS;
+}
+
+static struct signal_origin origin_of(const struct task * task, int signal) {
+    struct signal_origin origin = {0};
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    if (request(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0) {
+        bool sent = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL;
+        origin.sender = sent ? info.si_pid : 0;
+        origin.code = info.si_code;
+        origin.address = is_fault(signal) && !sent ? (uint64_t) (uintptr_t) info.si_addr : 0;
+    }
+    arch_registers registers;
+    struct iovec where = {&registers, sizeof registers};
+    if (is_fault(signal) && request(PTRACE_GETREGSET, task->tid, NT_PRSTATUS, &where) == 0) {
+        origin.instruction = arch_instruction(&registers);
+    }
+    return origin;
+}
+
 static void signal_stop(struct tracer * tracer, struct task * task, int signal) {
     if (signal == SIGTRAP && breakpoint_trap(tracer, task)) {
         resume(tracer, task, 0);
         return;
     }
-    siginfo_t info;
-    memset(&info, 0, sizeof info);
-    bool known = request(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0;
-    bool sent =
-        known && (info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL);
-    record_signal(tracer, task, signal, sent ? info.si_pid : 0);
+    struct signal_origin origin = origin_of(task, signal);
+    record_signal(tracer, task, signal, &origin);
     resume(tracer, task, signal);
 }
 

@@ -58,12 +58,16 @@ void record_task(struct tracer * tracer, struct task * task, int what, pid_t chi
     free(name.bytes);
 }
 
-void record_signal(struct tracer * tracer, struct task * task, int signal, pid_t sender) {
+void record_signal(struct tracer * tracer, struct task * task, int signal,
+                   const struct signal_origin * origin) {
     if (!tracer->recording) {
         return;
     }
     struct record record = blank(task, RECORD_SIGNAL, now_ns());
     record.nr = (uint16_t) signal;
-    record.args[0] = (uint64_t) sender;
+    record.args[0] = (uint64_t) origin->sender;
+    record.args[1] = (uint64_t) (int64_t) origin->code;
+    record.args[2] = origin->address;
+    record.args[3] = origin->instruction;
     put(tracer, &record, NULL, NULL);
 }

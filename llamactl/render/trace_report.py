@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from llamactl.render.findings.text import findings_text
 from llamactl.render.safe import safe_text
+from llamactl.render.trace_endings import ending_lines
 from llamactl.render.trace_exchange import slow_text
 from llamactl.render.trace_mechanism import Mechanism
 from llamactl.render.trace_mechanisms import mechanisms
@@ -56,6 +57,10 @@ def head_text(report: TraceReport) -> str:
         for row in report.phases
         if row.wall_s is not None and row.name != OUTSIDE
     ]
+    for sentence in ending_lines(report.endings):
+        lines += textwrap.wrap(
+            sentence, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
     lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
 

@@ -164,6 +164,12 @@ TABLES = (
         Column("to s", _seconds("end_s")), Column("from disk", _known_bytes("from_disk_bytes")),
         Column("memory", _known_bytes("largest_rss_bytes")), Column("end", _plain("end"), left=True),
     )),
+    Table("endings", "How processes ended", (
+        Column("process", _name(20), left=True), Column("pid", _plain("pid")), Column("at s", _seconds("at_s")),
+        Column("signal", _plain("signal"), left=True), Column("status", _plain("exit_code")),
+        Column("cause", lambda row: row.cause.value, left=True), Column("sender", _plain("sender_pid")),
+        Column("in", lambda row: shortened(safe_text(row.call or ""), 20), left=True),
+    )),
     Table("futexes", "Futex, by what is waited for", (
         Column("waited for", _name(20), left=True), Column("calls", _count("count")),
         Column("waits", _count("waits")), Column("unfinished", _nonzero("unfinished")),

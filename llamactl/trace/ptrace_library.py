@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptrace import PtraceError
-from ptrace.binding import ptrace_cont, ptrace_detach, ptrace_geteventmsg, ptrace_syscall
+from ptrace.binding import ptrace_cont, ptrace_detach, ptrace_geteventmsg, ptrace_getsiginfo, ptrace_syscall
 from ptrace.binding.func import ptrace as _request
 from ptrace.debugger import PtraceDebugger, PtraceProcess
 from ptrace.syscall.linux.aarch64 import SYSCALL_NAMES as _AARCH64
@@ -23,6 +23,7 @@ __all__ = [
     "ptrace_cont",
     "ptrace_detach",
     "ptrace_geteventmsg",
+    "ptrace_getsiginfo",
     "ptrace_interrupt",
     "ptrace_listen",
     "ptrace_seize",

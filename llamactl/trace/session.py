@@ -24,6 +24,7 @@ from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.family import Family
 from llamactl.trace.files_left import files_left
 from llamactl.trace.metadata import closing_facts, opening_facts
+from llamactl.trace.oom_kills import OomKills
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.scheduling import SchedulingSampler
@@ -87,6 +88,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
+    _oom: OomKills | None = None
     _span: Span = field(default_factory=Span)
     _cpu_before: float = 0.0
     _read_before: int = 0
@@ -205,6 +207,7 @@ class _Session:
                 self._marks.close_write_end()
         else:
             self._attach(self.target)
+        self._count_oom_kills()
         if self.options.sample_s:
             self._look_at_threads()
 
@@ -359,6 +362,10 @@ class _Session:
                 self.parts.failed(CALLS, error)
             return 0
 
+    def _count_oom_kills(self) -> None:
+        pid = self.engine.state().pid
+        self._oom = self.parts.run("Out-of-memory kills", lambda: OomKills(pid), None)
+
     def _stop(self, why: str) -> None:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
@@ -408,6 +415,8 @@ class _Session:
             )
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
+            if self._oom is not None:
+                facts["oom_kills"] = self.parts.run("Out-of-memory kills", self._oom.since, None)
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
             facts["standing"] = self.under_way.standing

@@ -109,6 +109,26 @@ class Elf:
         same = self.string(self._tag(_DT_STRTAB) + name_at) == name
         return (address, size) if same and section else None
 
+    def function_at(self, file_offset: int) -> tuple[str, int] | None:
+        """Return the exported function whose code lies at a place in the file, and how far into it; None for none."""
+        address = next(
+            (
+                start + file_offset - offset
+                for start, offset, length in self.segments
+                if offset <= file_offset < offset + length
+            ),
+            None,
+        )
+        if address is None:
+            return None
+        try:
+            for name, kind, _, section, value, size in struct.iter_unpack("<IBBHQQ", self._symbols()):
+                if section and kind & 15 in _FUNCTIONS and value <= address < value + size:
+                    return self.string(self._tag(_DT_STRTAB) + name), address - value
+        except struct.error:  # the tables point outside of the file
+            pass
+        return None
+
     def contains(self, text: bytes) -> bool:
         """Tell whether what is loaded of the file, and never written to, holds this text."""
         for start, end in self.constant:

@@ -69,21 +69,26 @@ def _table(path: Path) -> dict[str, int]:
         return {}
 
 
+def oom_kills(place: Path, version: int) -> int | None:
+    """Return how many processes of a group the kernel has killed for memory; of those below it, too, with version 2."""
+    return _table(place / ("memory.events" if version == 2 else "memory.oom_control")).get("oom_kill")
+
+
 def _memory(place: Path, version: int) -> MemoryGroup:
     stat = _table(place / "memory.stat")
     if version == 2:
         current, limit = _number(place / "memory.current"), _number(place / "memory.max")
         high, swap = _number(place / "memory.high"), _number(place / "memory.swap.max")
         names = ["active_file", "inactive_file", "slab_reclaimable"]
-        kills = _table(place / "memory.events").get("oom_kill")
     else:
         current, limit = _number(place / "memory.usage_in_bytes"), _number(place / "memory.limit_in_bytes")
         high, swap = _number(place / "memory.soft_limit_in_bytes"), None
         names = ["total_active_file", "total_inactive_file"]
-        kills = _table(place / "memory.oom_control").get("oom_kill")
     reclaimable = sum(stat.get(name, 0) for name in names) if stat else None
     headroom = limit - (current - (reclaimable or 0)) if limit is not None and current is not None else None
-    return MemoryGroup(str(place), current, reclaimable, limit, high, headroom, swap, kills)
+    return MemoryGroup(
+        str(place), current, reclaimable, limit, high, headroom, swap, oom_kills(place, version)
+    )
 
 
 def _cpu(place: Path) -> CpuGroup:

@@ -143,7 +143,7 @@ class EventReader:
             return Event(
                 Kind.SYSCALL, start, length, pid, tid, phase, call.name, call, target, unfinished=unfinished
             )
-        what, facts = self._other(Kind(kind), nr, args, ret, text)
+        what, facts = self._other(Kind(kind), nr, args, None if flags & Flag.NO_EXIT else ret, text)
         timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL}
         return Event(
             Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts,
@@ -151,7 +151,7 @@ class EventReader:
         )  # fmt: skip
 
     def _other(
-        self, kind: Kind, nr: int, args: list[int], ret: int, text: int
+        self, kind: Kind, nr: int, args: list[int], ret: int | None, text: int
     ) -> tuple[str, tuple[tuple[str, int | str], ...]]:
         """Name an event that isn't a system call and give its facts."""
         if kind == Kind.FAULT:
@@ -167,7 +167,7 @@ class EventReader:
         if kind in self._tables:
             names = self._tables[kind]
             name = names[nr] if nr < len(names) else f"{kind.name.lower()} {nr}"
-            return name, (("value", ret),) if kind == Kind.COUNTER else ()
+            return name, (("value", ret or 0),) if kind == Kind.COUNTER else ()
         if kind == Kind.MAP:
             facts = (("address", args[0]), ("length", args[1]), ("offset", args[2]), ("prot", nr))
             return "map", (*facts, ("path", self._string(text)))
@@ -177,7 +177,7 @@ class EventReader:
             return sched_event(nr, args, self._string(text))
         if kind == Kind.WATCH:
             return "logits read", (("address", args[0]), ("ip", args[1]), ("returns_to", args[2]))
-        return "lost", (("records", ret),)
+        return "lost", (("records", ret or 0),)
 
     def _string(self, reference: int) -> str:
         return self._text(reference).decode("utf-8", "backslashreplace")
@@ -209,9 +209,9 @@ def _strings(metadata: Mapping[str, object], key: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _task_facts(nr: int, args: list[int], ret: int, text: str) -> tuple[tuple[str, int | str], ...]:
+def _task_facts(nr: int, args: list[int], ret: int | None, text: str) -> tuple[tuple[str, int | str], ...]:
     if nr in {Task.CLONE, Task.FORK, Task.VFORK}:
         return (("child_tid", args[0]), ("child_pid", args[1]))
     if nr == Task.EXIT:
-        return (("status", ret),)
+        return (("status", "unknown" if ret is None else ret),)
     return (("text", text),)

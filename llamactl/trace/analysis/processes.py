@@ -10,7 +10,7 @@ import numpy as np
 
 from llamactl.trace.analysis.counter_steps import Life
 from llamactl.trace.analysis.view import View
-from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.syscalls.signals import signal_name
 
 
@@ -21,6 +21,7 @@ class _Process:
     commands: list[str] = field(default_factory=list)
     began_ns: int | None = None
     ended_ns: int | None = None
+    ended: bool = False
     status: int | None = None
     calls: int = 0
     tids: set[int] = field(default_factory=set)
@@ -43,7 +44,21 @@ class ProcessRow:
     largest_rss_bytes: int | None
     """The most resident memory that was sampled."""
     end: str | None
-    """``exit 0`` or the signal; None when its end wasn't seen."""
+    """``exit 0`` or the signal, ``unknown`` where it ended and nobody could say how; None when its end wasn't seen."""
+
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of one process; ``status`` is as from ``os.waitpid``, None where nobody could say."""
+
+    pid: int
+    name: str
+    parent: int | None
+    status: int | None
+    moment_ns: int | None
 
 
 class ProcessTable:
@@ -93,6 +108,34 @@ class ProcessTable:
             stack += [(child, depth + 1) for child in reversed(children.get(process.pid, []))]
         return rows
 
+    def waited_for(self, pid: int, status: int | None) -> None:
+        """Take what the recorder itself learned of its child, where the records don't tell it.
+
+        Args:
+            pid: The child.
+            status: As from ``os.waitpid``; None where it wasn't the recorder's child, or hasn't ended.
+        """
+        process = self._processes.get(pid)
+        if process is not None and process.status is None and status is not None:
+            process.status, process.ended = status, True
+
+    def ends(self) -> list[End]:
+        """Return how processes ended, those whose end was seen, in the order of time."""
+        found = [
+            End(process.pid, _name(process), process.parent, process.status, process.ended_ns)
+            for process in self._processes.values()
+            if process.ended
+        ]
+        return sorted(found, key=lambda end: end.moment_ns or 0)
+
+    def names(self) -> dict[int, str]:
+        """Return the name of each process, as in the rows."""
+        return {process.pid: _name(process) for process in self._processes.values()}
+
+    def parents(self) -> dict[int, int | None]:
+        """Return each process's parent, as far as it was recorded."""
+        return {process.pid: process.parent for process in self._processes.values()}
+
     def lives(self) -> dict[int, Life]:
         """Return when each process was there, as far as it was recorded."""
         return {
@@ -111,13 +154,19 @@ class ProcessTable:
         elif kind == Task.EXEC or (kind == Task.NAME and int(record["tid"]) == pid and not process.commands):
             process.commands.append(self._text(int(record["text"])).decode("utf-8", "backslashreplace"))
         elif kind == Task.EXIT and int(record["tid"]) == pid:
-            process.ended_ns, process.status = moment, int(record["ret"])
+            process.ended_ns, process.ended = moment, True
+            if not int(record["flags"]) & Flag.NO_EXIT:
+                process.status = int(record["ret"])
 
     def _process(self, pid: int) -> _Process:
         process = self._processes.get(pid)
         if process is None:
             process = self._processes[pid] = _Process(pid)
         return process
+
+
+def _name(process: _Process) -> str:
+    return next((command for command in reversed(process.commands) if command), f"process {process.pid}")
 
 
 def _row(
@@ -127,7 +176,7 @@ def _row(
         return None if moment is None else (moment - begin_ns) / 1e9
 
     return ProcessRow(
-        name=next((command for command in reversed(process.commands) if command), f"process {process.pid}"),
+        name=_name(process),
         count=process.calls,
         pid=process.pid,
         parent=process.parent,
@@ -137,13 +186,14 @@ def _row(
         end_s=seconds(process.ended_ns),
         from_disk_bytes=from_disk,
         largest_rss_bytes=largest_rss,
-        end=_end(process.status),
+        end=_end(process),
     )
 
 
-def _end(status: int | None) -> str | None:
+def _end(process: _Process) -> str | None:
+    status = process.status
     if status is None:
-        return None
+        return UNKNOWN if process.ended else None
     if os.WIFSIGNALED(status):
         return signal_name(os.WTERMSIG(status))
     return f"exit {os.WEXITSTATUS(status)}"

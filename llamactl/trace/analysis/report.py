@@ -19,7 +19,10 @@ from llamactl.trace.analysis.cpu_time import CpuRow, cpu_rows, waited_between_ca
 from llamactl.trace.analysis.cpu_use import CpuUse, cpu_use
 from llamactl.trace.analysis.crossings import FunctionRow
 from llamactl.trace.analysis.disk import DiskRow, DiskTable
+from llamactl.trace.analysis.endings import Ending, endings
+from llamactl.trace.analysis.endings import Evidence as EndEvidence
 from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
+from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
@@ -33,6 +36,7 @@ from llamactl.trace.analysis.gpu_calls import GpuCalls
 from llamactl.trace.analysis.left_files import LeftFile, left_files
 from llamactl.trace.analysis.left_running import LeftRunning, left_running
 from llamactl.trace.analysis.load import LoadFacts, load_facts
+from llamactl.trace.analysis.mapping_index import MappingIndex
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
@@ -46,6 +50,7 @@ from llamactl.trace.analysis.request_rows import RequestRow, request_rows
 from llamactl.trace.analysis.sampler_share import SamplerShare, sampler_share
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.select import PostFilter
+from llamactl.trace.analysis.sent_signals import SignalTable
 from llamactl.trace.analysis.slow_measures import Evidence
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.spinning import Spinning, spinning
@@ -80,6 +85,7 @@ class TraceReport:
     mappings_not_kept: int
     threads: list[ThreadRow]
     processes: list[ProcessRow]
+    endings: list[Ending]
     futexes: list[FutexRow]
     faults: list[FaultRow]
     layers: list[TensorRow]
@@ -141,6 +147,7 @@ class _Tables:
         self.gpu_calls = GpuCalls(self.names)
         self.pinning = PinningTable()
         self.at_start = AtStart(self.names, capture.metadata)
+        self.signals_sent = SignalTable()
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.lost = 0
         self.faults = 0
@@ -162,6 +169,7 @@ class _Tables:
         self.gpu_calls.add(view, resolved)
         self.pinning.add(view)
         self.at_start.add(view)
+        self.signals_sent.add(view)
         self.counters.add(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
@@ -230,6 +238,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
     cpu = cpu_rows(scheduling, phases, records, end)
     counted = 0 if exchange is None else sum(calls for calls, _ in exchange.exchange.counted.values())
     lost = tables.lost or int(capture.metadata.get("lost") or 0)
+    tables.processes.waited_for(int(capture.metadata.get("pid") or 0), capture.metadata.get("wait_status"))
     lives = tables.processes.lives()
     disk = fetched(tables.counters, lives, capture.metadata, begin, end)
     processes = tables.processes.rows(begin, disk.by_process(), tables.counters.largest("rss_bytes"))
@@ -247,6 +256,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         mappings_not_kept=tables.mappings.not_kept,
         threads=tables.threads.rows(begin),
         processes=processes,
+        endings=endings(tables.processes.ends(), _evidence_of_ends(capture, tables, records)),
         futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),
         faults=faults.roles() if faults else [],
         layers=faults.layers() if faults else [],
@@ -284,6 +294,19 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         left_files=left_files(files, capture.metadata),
         standing=standing_rows(capture.metadata.get("standing")),
         metadata=dict(capture.metadata),
+    )
+
+
+def _evidence_of_ends(capture: Capture, tables: _Tables, exchange: Exchange | None) -> EndEvidence:
+    return EndEvidence(
+        signals=tables.signals_sent,
+        process_names=tables.processes.names(),
+        parents=tables.processes.parents(),
+        mappings=lambda: MappingIndex(tables.mappings.all()),
+        names=tables.names,
+        exchange=exchange,
+        metadata=capture.metadata,
+        begin_ns=capture.begin_ns,
     )
 
 

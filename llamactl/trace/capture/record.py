@@ -16,7 +16,8 @@ class Kind(IntEnum):
     SYSCALL   system-call number            the six raw arguments                      raw result
     FAULT     0 minor, 1 major              address, instruction pointer               -
     MAP       prot bits                     address, length, offset, inode             -
-    SIGNAL    signal number                 sender's pid where known                   -
+    SIGNAL    signal number                 sender's pid where known, si_code, of a    -
+                                            fault its address, instruction pointer
     TASK      see :class:`Task`             child tid, child pid                       wait status
     CALL      index in metadata functions   what that function's table row keeps       result
     GIL       0 released, 1 waited for,     call depth, caller's index in functions,   -

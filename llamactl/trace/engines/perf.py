@@ -74,7 +74,8 @@ class PerfEngine(Engine):
         self._strings: PtraceEngine | None = None
         paths = numbers_with_paths()
         stopped = paths if options.selection is None else paths & options.selection
-        stops = with_strings and not options.loops and bool(stopped or options.asks)
+        # Without a call to stop at ptrace still sees signals and how each process ended.
+        stops = with_strings and not options.loops
         self._perf: Any = None
         self._make(stopped if stops else frozenset(), births=not stops)
         if stops:

@@ -25,6 +25,7 @@ from llamactl.trace.ptrace_library import (
     ptrace_cont,
     ptrace_detach,
     ptrace_geteventmsg,
+    ptrace_getsiginfo,
     ptrace_interrupt,
     ptrace_listen,
     ptrace_seize,
@@ -40,6 +41,11 @@ OPTION_EXITKILL = 0x100000
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 7, 128
 BIRTHS = {EVENT_FORK: Task.FORK, EVENT_VFORK: Task.VFORK, EVENT_CLONE: Task.CLONE}
 STOP_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+SENT = (0, -1, -6)
+"""SI_USER, SI_QUEUE, SI_TKILL: a process sent the signal (sigaction(2))."""
+FAULTS = frozenset({
+    signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
+})  # fmt: skip
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 
@@ -240,7 +246,9 @@ class DebuggerLoop:
 
     def _signal(self, thread: Thread, number: int) -> None:
         if self.recording and self.started:
-            self._buffer.add(Row(Kind.SIGNAL, 0, number, NATIVE, thread.tid, thread.pid, time.monotonic_ns()))
+            origin = _origin_of(thread, number)
+            now = time.monotonic_ns()
+            self._buffer.add(Row(Kind.SIGNAL, 0, number, NATIVE, thread.tid, thread.pid, now, 0, 0, origin))
         self._resume(thread, number)
 
     def _ended(self, thread: Thread, status: int) -> None:
@@ -276,6 +284,19 @@ class DebuggerLoop:
         # Not python-ptrace's methods: they never deliver a SIGTRAP, which may be the program's own.
         freely = self._filtered and not thread.in_call
         (ptrace_cont if freely else ptrace_syscall)(thread.tid, number)
+
+
+def _origin_of(thread: Thread, number: int) -> tuple[int, int, int, int, int, int]:
+    """Return who sent a signal, its si_code, and of a fault the address and the instruction."""
+    try:
+        info = ptrace_getsiginfo(thread.tid)
+        sent = info.si_code in SENT
+        sender = info._sigchld.pid if sent else 0
+        address = (info._sigfault._addr or 0) if number in FAULTS and not sent else 0
+        instruction = int(thread.process.getInstrPointer()) if number in FAULTS else 0
+    except PtraceError:
+        return (0,) * 6
+    return (sender, info.si_code & (1 << 64) - 1, address, instruction, 0, 0)
 
 
 def _threads_of(pid: int) -> list[int]:
