@@ -38,6 +38,7 @@ llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/bpf_btf.c ${NATIVE_DIR}/bpf_load.c ${NATIVE_DIR}/bpf_programs.c ${NATIVE_DIR}/bpf_ring.c
   ${NATIVE_DIR}/bpf_texts.c
   ${NATIVE_DIR}/boundary_points.c ${NATIVE_DIR}/boundary_table.c ${NATIVE_DIR}/agent_table.c
+  ${NATIVE_DIR}/probe_loop.c
   ${NATIVE_DIR}/breakpoint.c ${NATIVE_DIR}/breakpoint_hit.c ${NATIVE_DIR}/breakpoint_slot.c
   ${NATIVE_DIR}/breakpoint_watch.c ${NATIVE_DIR}/breakpoint_look.c ${NATIVE_DIR}/breakpoint_set.c)
 llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)

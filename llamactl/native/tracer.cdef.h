@@ -36,6 +36,10 @@ typedef struct points points_t;
 points_t *points_new(const struct point *rows, uint32_t count, const struct address_range *ranges,
                      uint32_t range_count);
 void points_free(points_t *points);
+/* Functions that do nothing, to measure what a uprobe costs (probe_loop.h). */
+const void *probe_function(int which);
+uint64_t probe_loop(int which, uint32_t loops);
+
 int points_role(const char *name);
 int points_row(const char *name, const char *const *exports, struct point_row *row);
 struct breakpoint_state {

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "boundary_api.h"
+#include "probe_loop.h"
 #include "tracer_sink.h"
 
 struct tracer;

@@ -49,10 +49,21 @@ def interface(report: TraceReport) -> Mechanism:
 
 def _why_no_calls(report: TraceReport) -> str:
     if report.metadata.get("attached"):
-        return f"{NOT_SEEN} in the running program"
+        return _none_caught(report)
     if not report.metadata.get("agent"):
         return "calls weren't recorded"
     return NOT_SEEN
+
+
+def _none_caught(report: TraceReport) -> str:
+    """Only some functions are caught from outside: another one may have been called all the time."""
+    boundary = report.metadata.get("boundary")
+    armed = boundary.get("armed") if isinstance(boundary, dict) else None
+    if not armed:
+        return f"{NOT_SEEN} in the running program"
+    text = f"none of the {armed} functions that are caught was called; others of llama.cpp may have been"
+    switches = report.cost.agent_records
+    return f"{text}: the GIL was let go {count_text((switches + 1) // 2)} times" if switches else text
 
 
 def _interface_lines(facts: ExchangeFacts) -> Iterator[str]:

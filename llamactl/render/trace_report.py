@@ -131,12 +131,14 @@ def _cost(report: TraceReport) -> str:
     if cost.per_record_ns is None:
         text = f"Own cost: unknown ({count_text(cost.records)} records, not calibrated)"
     else:
-        engine = cost.records - cost.agent_records
+        engine = cost.engine_records
         text = f"Own cost: {count_text(engine)} records at {time_text(cost.per_record_ns)} each (calibrated)"
         if cost.stops and cost.per_stop_ns is not None:
             text += f", {count_text(cost.stops)} stops at {time_text(cost.per_stop_ns)}"
         if cost.agent_records:
-            text += f", {count_text(cost.agent_records)} of calls and the GIL at about {time_text(cost.agent_record_ns)}"
+            how = "(calibrated)" if cost.calibrated else ""
+            at = f"{'' if cost.calibrated else 'about '}{time_text(cost.agent_record_ns)}"
+            text += f", {count_text(cost.agent_records)} of calls and the GIL at {at} {how}".rstrip()
         text += f": {time_text(None if cost.estimated_s is None else cost.estimated_s * 1e9)}"
         if cost.share is not None:
             text += f", {cost.share * 100:.2g} % of the time recorded"

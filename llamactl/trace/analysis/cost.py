@@ -15,6 +15,8 @@ class Cost:
     lost: int
     records: int
     """All of them, the agent's included."""
+    engine_records: int
+    """Those of the engine alone."""
     per_record_ns: float | None
     """What one of the engine's records costs, calibrated before this recording."""
     stops: int | None
@@ -22,9 +24,12 @@ class Cost:
     per_stop_ns: float | None
     """What one of these stops costs, calibrated before this recording."""
     agent_records: int
-    """Calls into llama.cpp and releases of the GIL: written by the program itself, without a stop."""
+    """Calls into llama.cpp and releases of the GIL: written by the program itself, or caught from outside."""
     agent_record_ns: float | None
-    """What one of them costs: a measured constant, not calibrated here; None without any."""
+    """What one of them costs; None without any, and where it isn't known. The agent's is a measured constant, that of
+    uprobes is calibrated before the recording (``calibrated``)."""
+    calibrated: bool
+    """Whether ``agent_record_ns`` was."""
     estimated_s: float | None
     """Cost of all records and stops together, by the cost of one."""
     share: float | None
@@ -69,21 +74,29 @@ def own_cost(
     engine = metadata.get("engine")
     per_stop = _number(known.get("per_stop_ns"))
     stops = (int(_number(known.get("stops")) or 0) or None) if engine == STOPS_FOR_STRINGS else None
+    per_call, calibrated = _per_call(metadata, per_record)
+    hits = agent_records + counted
     estimated = None
-    if per_record is not None and (stops is None or per_stop is not None):
+    if (
+        (per_call is not None or not hits)
+        and per_record is not None
+        and (stops is None or per_stop is not None)
+    ):
         by_engine = per_record * (records - agent_records) + (per_stop or 0) * (stops or 0)
-        estimated = (by_engine + AGENT_RECORD_NS * (agent_records + counted)) / 1e9
+        estimated = (by_engine + (per_call or 0) * hits) / 1e9
     traced, untraced = _number(known.get("traced_s")), _number(known.get("untraced_s"))
     return Cost(
         engine=str(engine) if engine else None,
         complete=complete and not lost,
         lost=lost,
         records=records,
+        engine_records=records - agent_records,
         per_record_ns=per_record,
         stops=stops,
         per_stop_ns=per_stop if stops else None,
-        agent_records=agent_records,
-        agent_record_ns=AGENT_RECORD_NS if agent_records else None,
+        agent_records=hits,
+        agent_record_ns=per_call if hits else None,
+        calibrated=calibrated and bool(hits),
         estimated_s=estimated,
         share=None if estimated is None or not length_s else estimated / length_s,
         recorder_cpu_s=_number(known.get("recorder_cpu_s")),
@@ -91,6 +104,19 @@ def own_cost(
         traced_s=traced,
         ratio=None if not traced or not untraced else traced / untraced,
     )
+
+
+def _per_call(metadata: Mapping[str, object], per_stop: float | None) -> tuple[float | None, bool]:
+    """Return what a call costs that was recorded, and whether that was calibrated.
+
+    A breakpoint stops the program twice, as a system call that is recorded by stops does.
+    """
+    boundary = metadata.get("boundary")
+    if not isinstance(boundary, dict):
+        return AGENT_RECORD_NS, False
+    if boundary.get("way") == "uprobes":
+        return _number(boundary.get("per_call_ns")), True
+    return (per_stop, True) if metadata.get("engine") != STOPS_FOR_STRINGS else (None, False)
 
 
 def _number(value: object) -> float | None:

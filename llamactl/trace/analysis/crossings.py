@@ -200,13 +200,24 @@ def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
         decode_ns=durations(calls[steps]),
         in_c_ns=in_c,
         gil_wait_ns=waited,
-        python_ns=np.maximum(lengths - in_c - waited, 0),
+        python_ns=np.maximum(lengths - in_c - waited - _around(exchange, start, lengths, tid), 0),
         crossings=sums_by_token(start, lengths, tid, crossed, np.ones(len(crossed), np.int64)),
         bytes=None if transferred is None else sums_by_token(start, lengths, tid, calls, transferred),
         called_back_ns=called,
         tid=tid,
         index=steps,
         batch=batches(exchange, calls[steps]).tokens,
+    )
+
+
+def _around(exchange: Exchange, start: IntArray, lengths: IntArray, tid: IntArray) -> IntArray:
+    """Return what recording cost in each token, outside of what was recorded."""
+    if not exchange.around_ns:
+        return np.zeros(len(start), np.int64)
+    cost = round(exchange.around_ns)
+    calls, gil = exchange.calls, exchange.gil
+    return sums_by_token(start, lengths, tid, calls, np.full(len(calls), cost)) + sums_by_token(
+        start, lengths, tid, gil, np.full(len(gil), cost)
     )
 
 

@@ -35,6 +35,7 @@ class Exchange:
         counted: Calls without a record, since the ring was too full for cheap ones: by function, how many and
             how long they took together, ns.
         lost: How many records are missing altogether; what is counted is then "at least".
+        around_ns: What recording a call or a wait cost the program beside its recorded duration, where that is known.
     """
 
     calls: NDArray[np.void]
@@ -44,6 +45,7 @@ class Exchange:
     free_threaded: bool = False
     counted: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     lost: int = 0
+    around_ns: float = 0.0
 
     @classmethod
     def of(
@@ -67,7 +69,12 @@ class Exchange:
         agent = capture.metadata.get("agent") or {}
         functions = [Function.from_metadata(row) for row in table]
         found = cls.of(capture.chunks(), functions, capture.text, bool(agent.get("free_threaded")))
-        return replace(found, counted=_counted(agent, functions), lost=_lost(capture.metadata))
+        return replace(
+            found,
+            counted=_counted(agent, functions),
+            lost=_lost(capture.metadata),
+            around_ns=_around(capture.metadata),
+        )
 
     @property
     def complete(self) -> bool:
@@ -129,6 +136,11 @@ def _lost(metadata: dict[str, Any]) -> int:
     names = ("ring_full", "threads", "depth", "torn", "damaged")
     outside = (metadata.get("boundary") or {}).get("lost") or 0
     return sum(int(lost.get(name) or 0) for name in names) + int(outside)
+
+
+def _around(metadata: dict[str, Any]) -> float:
+    boundary = metadata.get("boundary") or {}
+    return max(float(boundary.get("per_call_ns") or 0) - float(boundary.get("inside_ns") or 0), 0.0)
 
 
 def _place(text: bytes) -> Place | None:

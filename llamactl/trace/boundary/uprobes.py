@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from llamactl.errors import LlamactlError
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.points import new_points, point_of
@@ -19,12 +21,12 @@ from llamactl.trace.boundary.targets import (
     find_targets,
     kept_of,
 )
+from llamactl.trace.boundary.uprobe_cost import calibrate_uprobes, kinds_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
 from llamactl.trace.boundary.watch import LOGITS, Watch, without_own
-from llamactl.trace.capture.record import Kind
+from llamactl.trace.capture.record import Flag, Kind
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from llamactl.trace.capture.writer import CaptureWriter
@@ -80,6 +82,12 @@ class UprobeSource:
         ]
         for row, target in zip(rows, self._found.targets, strict=True):
             row["endless"] = bool(self.notes) and target.name not in GIL_FUNCTIONS
+        self._cost = calibrate_uprobes()
+        self._hits, self._cost_ns, self._inside_ns = 0, 0.0, 0.0
+        if self._cost is not None:
+            kinds = kinds_of(places)
+            self._per_call = np.array([cost.per_call_ns for cost in self._cost])[kinds]
+            self._inside = np.array([cost.inside_ns for cost in self._cost])[kinds]
         leave = {place for place, row in zip(places, rows, strict=True) if not row["endless"]}
         self._events = UprobeEvents(set(places), leave)
         try:
@@ -104,13 +112,34 @@ class UprobeSource:
         return count
 
     def _keep(self, records: NDArray[np.void], writer: CaptureWriter) -> int:
-        records = self._calls.translate(records)
+        records = self._calls.translate(self._without_cost(records))
         if self._watch is not None:
             self._watch.follow(records[records["kind"] == Kind.CALL], self._calls.functions)
             self._watch.resolve(records, writer.add_string)
             records = without_own(records, self._calls.functions)
         writer.records(records)
         return len(records)
+
+    def _without_cost(self, records: NDArray[np.void]) -> NDArray[np.void]:
+        """Take out of the calls' durations what the uprobes themselves took there."""
+        if self._cost is not None:
+            calls = records["kind"] == Kind.CALL
+            targets = records["nr"][calls].astype(np.intp)
+            self._hits += len(targets)
+            self._cost_ns += float(self._per_call[targets].sum())
+            self._inside_ns += float(self._inside[targets].sum())
+            ended = (records["flags"][calls] & Flag.NO_EXIT) == 0
+            rows = np.flatnonzero(calls)[ended]
+            inside = self._inside[targets[ended]].astype(np.uint64)
+            # An ended call took some time.
+            records["duration"][rows] = np.maximum(records["duration"][rows], inside + np.uint64(1)) - inside
+        return records
+
+    def _mean(self, total_ns: float) -> float | None:
+        """Return the mean of the calls caught; None where their cost isn't known."""
+        if self._cost is None:
+            return None
+        return total_ns / self._hits if self._hits else 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,6 +170,8 @@ class UprobeSource:
             "armed": len(self._found.targets),
             "inner": self._rings.inner,
             "lost": self._rings.lost,
+            "per_call_ns": self._mean(self._cost_ns),
+            "inside_ns": self._mean(self._inside_ns),
             "no_ends": next(iter(self.notes), None),
         }
         more = {"watch": self._watch.metadata()} if self._watch is not None else {}
