@@ -97,8 +97,9 @@ def _cache_tokens(size: int, model: ModelSize) -> tuple[int, str] | None:
         return None
     for name, element_bytes in _CACHE_TYPES:
         step = int(model.cache_elements * element_bytes) * _CONTEXT_STEP
+        if step <= 32 * _SLACK:
+            continue  # With small steps almost any size would fit, and say nothing.
         count, rest = divmod(size, step)
-        # With small steps almost any size would fit, and say nothing.
-        if count and rest <= _SLACK and step > 32 * _SLACK:
+        if count and rest <= _SLACK:
             return count * _CONTEXT_STEP, name
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from llamactl.snapshot.gguf.header import GgufFile
 
 MAGIC_BYTES = 4
+_MOST = 1 << 20
+"""Layers, heads and widths of models are far below this."""
 
 
 def read_magic(path: str | Path) -> bytes:
@@ -84,26 +85,45 @@ def read_model(shown: str, readable: str) -> ModelHeader | None:
 
 def _number(file: GgufFile, key: str) -> int | None:
     value = file.get(f"{file.get('general.architecture')}.{key}")
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _size(file: GgufFile, key: str) -> int | None:
+    """Return a size of the architecture; None for one that no model has, since anybody may write the file."""
+    value = _number(file, key)
+    return value if value is not None and 0 < value <= _MOST else None
 
 
 def _cache_elements(file: GgufFile) -> int | None:
     """Return K plus V elements of one token over all layers; None where attention isn't the usual one."""
-    layers, heads = _number(file, "block_count"), _number(file, "attention.head_count")
-    embedding = _number(file, "embedding_length")
+    layers, heads = _size(file, "block_count"), _size(file, "attention.head_count")
+    embedding = _size(file, "embedding_length")
     if not layers or not heads or not embedding:
         return None
-    key = _number(file, "attention.key_length") or embedding // heads
-    value = _number(file, "attention.value_length") or embedding // heads
-    return sum(_heads_kv(file, layers, heads)) * (key + value)
+    key = _size(file, "attention.key_length") or embedding // heads
+    value = _size(file, "attention.value_length") or embedding // heads
+    in_all = _heads_kv(file, layers, heads)
+    return None if in_all is None else in_all * (key + value)
 
 
-def _heads_kv(file: GgufFile, layers: int, heads: int) -> Sequence[int]:
-    name = f"{file.get('general.architecture')}.attention.head_count_kv"
+def _heads_kv(file: GgufFile, layers: int, heads: int) -> int | None:
+    """Return the heads of K and V of all layers together; None where the file says something else."""
+    key = "attention.head_count_kv"
+    name = f"{file.get('general.architecture')}.{key}"
     entry = file.metadata.get(name)
-    if entry is not None and entry.count is not None:
-        from llamactl.snapshot.gguf import values
+    if entry is None:
+        return heads * layers
+    if entry.count is None:
+        each = _size(file, key)
+        return None if each is None else each * layers
+    if entry.count > _MOST:
+        return None
+    from llamactl.snapshot.gguf import values
 
+    try:
         found = values.read(file, name)
-        return [int(item) for item in found] if isinstance(found, (list, tuple)) else []
-    return [_number(file, "attention.head_count_kv") or heads] * layers
+    except LlamactlError:
+        return None
+    counts = [item for item in found if isinstance(item, int)] if isinstance(found, list) else []
+    sound = len(counts) == entry.count and all(0 <= item <= _MOST for item in counts)
+    return sum(counts) if sound else None
