@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -not -name '*.pyc' -not -name '*.so*')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons check format bench gate peers docs clean
+.PHONY: help demo test test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,22 @@ format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
+
+# Seconds for each target of `make fuzz`.
+SECONDS ?= 60
+
+fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 for each; needs clang for C)
+	$(PIP) install --quiet 'atheris>=2.3'
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+
+# Our own C alone, without llama.cpp, as a second copy of the package that the tests are pointed to.
+SANITIZED := build/sanitized
+sanitize: $(VENV)/.installed-test  ## Run the tests of our C under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(PIP) install --quiet 'cmake>=3.28' ninja 'cffi>=2.1'
+	PYTHON=$(BIN)/python tests/sanitize.sh $(SANITIZED)
+
+analyze:  ## Look for faults in our C with gcc's static analyzer
+	tests/analyze.sh
 
 peers: $(VENV)/.installed-base  ## Build llama.cpp's programs and other bindings on the same engine, to compare with
 	$(PIP) install --quiet --no-deps . -C cmake.define.LLAMACTL_PEERS=ON -C "build.targets=all;peers"

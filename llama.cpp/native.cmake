@@ -16,14 +16,12 @@ function(llamactl_cffi_module name room)
   target_compile_definitions(_${name} PRIVATE
     LLAMACTL_VERSION="${SKBUILD_PROJECT_VERSION}" ENGINE_COMMIT="${ENGINE_COMMIT}")
   set_target_properties(_${name} PROPERTIES INSTALL_RPATH $ORIGIN/../lib CXX_STANDARD 17)
+  if(LLAMACTL_SANITIZE)
+    target_compile_options(_${name} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer -g)
+    target_link_options(_${name} PRIVATE -fsanitize=address,undefined)
+  endif()
   install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
 endfunction()
-
-llamactl_cffi_module(engine engine
-  ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
-  ${NATIVE_DIR}/engine_step.c ${NATIVE_DIR}/engine_rpc.c ${NATIVE_DIR}/engine_layout.c)
-target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
-target_link_libraries(_engine PRIVATE llama ggml)
 
 llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
 llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
@@ -43,7 +41,14 @@ llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/breakpoint_watch.c ${NATIVE_DIR}/breakpoint_look.c ${NATIVE_DIR}/breakpoint_set.c)
 llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)
 
-install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
-  LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
+if(LLAMACTL_ENGINE)
+  llamactl_cffi_module(engine engine
+    ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
+    ${NATIVE_DIR}/engine_step.c ${NATIVE_DIR}/engine_rpc.c ${NATIVE_DIR}/engine_layout.c)
+  target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
+  target_link_libraries(_engine PRIVATE llama ggml)
+  install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
+    LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
+endif()
 
 include(agent.cmake)

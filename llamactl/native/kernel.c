@@ -83,12 +83,12 @@ int llamactl_mincore(int fd, uint64_t offset, uint64_t length, struct llamactl_f
     *out = (struct llamactl_file_pages) {0, -1, -1, -1, -1};
     while (offset < end) {
         uint64_t left = end - offset;
-        size_t length = left < MINCORE_PAGES * page ? (size_t) left : MINCORE_PAGES * page;
-        int error = mincore_piece(fd, offset, length, page, &out->cached);
+        size_t piece = left < MINCORE_PAGES * page ? (size_t) left : MINCORE_PAGES * page;
+        int error = mincore_piece(fd, offset, piece, page, &out->cached);
         if (error != 0) {
             return error;
         }
-        offset += length;
+        offset += piece;
     }
     return 0;
 }

@@ -34,13 +34,14 @@ enum {
 };
 _Static_assert(FIRST_MEASURE + MEASURE_COUNT == LLAMACTL_MAPPING_COLUMNS, "columns of a mapping");
 
-static int64_t decimal(const char * at, const char * end) {
-    int64_t value = 0;
+// Numbers wrap: what the kernel writes fits, and a damaged text may say anything.
+static uint64_t decimal(const char * at, const char * end) {
+    uint64_t value = 0;
     while (at < end && *at == ' ') {
         at++;
     }
     for (; at < end && *at >= '0' && *at <= '9'; at++) {
-        value = value * 10 + (*at - '0');
+        value = value * 10 + (uint64_t) (*at - '0');
     }
     return value;
 }
@@ -74,8 +75,8 @@ static void read_header(const char * data, const char * line, const char * end, 
     at = hexadecimal(at + 5, end, row[OFFSET]);
     at = hexadecimal(at, end, &major);
     at = hexadecimal(at, end, &minor);
-    *row[DEVICE] = major << 32 | minor;
-    *row[INODE] = decimal(at, end);
+    *row[DEVICE] = (int64_t) ((uint64_t) major << 32 | (uint64_t) minor);
+    *row[INODE] = (int64_t) decimal(at, end);
     while (at < end && *at != ' ') {
         at++;
     }
@@ -90,7 +91,7 @@ static void read_measure(const char * line, const char * end, const char * colon
     size_t length = (size_t) (colon + 1 - line);
     for (size_t i = 0; i < MEASURE_COUNT; i++) {
         if (strlen(MEASURES[i]) == length && memcmp(line, MEASURES[i], length) == 0) {
-            *row[FIRST_MEASURE + i] = decimal(colon + 1, end) * 1024;
+            *row[FIRST_MEASURE + i] = (int64_t) (decimal(colon + 1, end) * 1024);
             return;
         }
     }

@@ -1,0 +1,28 @@
+"""Run pytest with the sanitizers loaded into this process alone: see sanitize.sh."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+TESTS = (
+    "tests/snapshot/kernel",
+    "tests/snapshot/process/test_address_ranges.py",
+    "tests/snapshot/gguf",
+    "tests/trace/recorder/test_counts.py",
+    "tests/trace/recorder/test_life.py",
+    "tests/trace/recorder/test_filters_in_kernel.py",
+    "tests/trace/boundary",
+    "tests/fuzz",
+)
+"""What runs our C in pytest's own process; other tests start llamactl as a program."""
+
+if __name__ == "__main__":
+    os.environ.pop("LD_PRELOAD", None)
+    sys.exit(
+        pytest.main(
+            [*sys.argv[1:], *([] if any(not word.startswith("-") for word in sys.argv[1:]) else TESTS)]
+        )
+    )
