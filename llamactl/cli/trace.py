@@ -36,6 +36,10 @@ class RecordingOptions:
         int | None,
         Option("-p", "--pid", metavar="PID", help="Attach to a running process.", rich_help_panel=RECORDING),
     ] = None
+    children: Annotated[
+        bool,
+        Option("--children", help="With -p: the descendants that it has, too.", rich_help_panel=RECORDING),
+    ] = False
     source: Annotated[
         str | None,
         Option("--from", metavar="FILE", help="Show a capture again.", rich_help_panel=RECORDING),

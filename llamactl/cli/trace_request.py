@@ -60,6 +60,10 @@ def check(
 
 
 def _check_recording(recording: RecordingOptions) -> None:
+    if recording.children and recording.pid is None:
+        raise UsageError(
+            "--children is for -p", "A command that llamactl starts is recorded with all its children."
+        )
     if recording.pid is not None and recording.pid <= 0:
         raise UsageError(f"-p {recording.pid} isn't a process")
     if recording.pid is not None and not Path(f"/proc/{recording.pid}").exists():

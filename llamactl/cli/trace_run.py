@@ -83,6 +83,7 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
         calls=recording.calls,
         breakpoints=recording.breakpoints,
         watch=recording.watch,
+        children=recording.children,
     )
 
 

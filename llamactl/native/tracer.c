@@ -163,6 +163,16 @@ int tracer_attach(struct tracer * tracer, int pid) {
     return start_thread(tracer);
 }
 
+int tracer_also(struct tracer * tracer, int pid) {
+    pid_t * more = realloc(tracer->others, (tracer->other_count + 1) * sizeof *more);
+    if (!more) {
+        return ENOMEM;
+    }
+    tracer->others = more;
+    tracer->others[tracer->other_count++] = pid;
+    return 0;
+}
+
 void tracer_hold(struct tracer * tracer) {
     atomic_store(&tracer->hold, 1);
 }
@@ -239,6 +249,7 @@ void tracer_free(struct tracer * tracer) {
     look_free(tracer->look);
     watch_free(tracer->watching);
     sink_close(&tracer->sink);
+    free(tracer->others);
     free(tracer);
 }
 

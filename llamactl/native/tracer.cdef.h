@@ -101,6 +101,8 @@ int tracer_launch(tracer_t *tracer, const char *path, char *const *argv, char *c
                   const char *cwd, const void *filter, uint32_t filter_length, int no_new_privs,
                   uint32_t loops);
 int tracer_attach(tracer_t *tracer, int pid);
+/* Another process to take hold of with the one that is attached to. Before tracer_attach; 0 or an errno. */
+int tracer_also(tracer_t *tracer, int pid);
 /* 0 not yet, 1 recording, 2 failed (see the state). */
 int tracer_started(tracer_t *tracer);
 /* Before the launch: where a call's strings can be read on entry, record only those (with

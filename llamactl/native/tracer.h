@@ -67,6 +67,8 @@ struct tracer {
     sigset_t old_mask;
     struct launched child;
     pid_t root;
+    pid_t * others; /* attached to with it */
+    uint32_t other_count;
     bool attached;
     bool seccomp;
     bool everything;

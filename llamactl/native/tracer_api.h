@@ -56,6 +56,9 @@ int tracer_launch(struct tracer * tracer, const char * path, char * const * argv
                   char * const * envp, const char * cwd, const void * filter,
                   uint32_t filter_length, int no_new_privs, uint32_t loops);
 int tracer_attach(struct tracer * tracer, int pid);
+/* Another process to take hold of with the one that is attached to. Before tracer_attach; 0 or an
+ * errno. */
+int tracer_also(struct tracer * tracer, int pid);
 int tracer_started(struct tracer * tracer);
 /* Before the launch: where a call's strings can be read on entry, record only those (with
  * FLAG_ENTRY_ONLY); another recorder sees the call. */

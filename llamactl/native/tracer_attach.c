@@ -53,7 +53,7 @@ static bool is_ours(pid_t tid) {
 }
 
 /* Seizes one thread; 1 when it is new, 0 when there was nothing to do, -1 when it was refused. */
-static int seize_thread(struct tracer * tracer, pid_t tid) {
+static int seize_thread(struct tracer * tracer, pid_t pid, pid_t tid) {
     if (task_find(&tracer->tasks, tid)) {
         return 0;
     }
@@ -67,24 +67,24 @@ static int seize_thread(struct tracer * tracer, pid_t tid) {
         tracer->error = ENOMEM;
         return -1;
     }
-    task->pid = tracer->root;
+    task->pid = pid;
     request(PTRACE_INTERRUPT, tid, 0, 0);
     return 1;
 }
 
 /* One pass over /proc/PID/task; returns how many threads were new, -1 when one was refused. */
-static int seize_pass(struct tracer * tracer) {
+static int seize_pass(struct tracer * tracer, pid_t pid) {
     char path[64];
     int found = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int) tracer->root);
+    snprintf(path, sizeof path, "/proc/%d/task", (int) pid);
     DIR * directory = opendir(path);
     if (!directory) {
         tracer->error = errno == ENOENT ? ESRCH : errno;
-        return -1;
+        return pid != tracer->root && errno == ENOENT ? 0 : -1; /* A child that has ended. */
     }
     for (struct dirent * entry; found >= 0 && (entry = readdir(directory));) {
         pid_t tid = (pid_t) strtol(entry->d_name, NULL, 10);
-        int got = tid > 0 ? seize_thread(tracer, tid) : 0;
+        int got = tid > 0 ? seize_thread(tracer, pid, tid) : 0;
         found = got < 0 ? -1 : found + got;
     }
     closedir(directory);
@@ -95,7 +95,11 @@ bool tracer_seize_running(struct tracer * tracer) {
     int found;
     /* Threads may start while the list is read: go on until a pass finds nothing new. */
     do {
-        found = seize_pass(tracer);
+        found = seize_pass(tracer, tracer->root);
+        for (uint32_t i = 0; found >= 0 && i < tracer->other_count; i++) {
+            int more = seize_pass(tracer, tracer->others[i]);
+            found = more < 0 ? -1 : found + more;
+        }
     } while (found > 0);
     if (found < 0 && tracer->tasks.count) {
         tracer_interrupt_all(tracer); /* Let go again of those that were taken. */

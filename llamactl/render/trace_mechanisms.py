@@ -96,7 +96,7 @@ def _threads(report: TraceReport) -> Mechanism:
     for row in report.threads:
         roles[row.role] = roles.get(row.role, 0) + 1
     listed = ", ".join(f"{count} {role}" for role, count in roles.items())
-    blocked = sum(row.blocked_ns for row in report.threads)
+    blocked = sum(row.blocked_ns or 0 for row in report.threads)
     lines = [f"{count_text(len(report.threads))} ({listed})" if report.threads else "none seen"]
     if report.futexes:
         lines.append(f"{time_text(blocked)} blocked, all together")
@@ -128,6 +128,8 @@ def _locks(report: TraceReport) -> Mechanism:
         " compute threads are words that all of them use."
     )
     waited = [row for row in report.futexes if row.waits]
+    if not waited and report.blind.futexes:
+        return Mechanism("Locks", ("no thread waited for a lock",), NONE, explanation)
     if not waited:
         return Mechanism("Locks", ("no futex wait recorded (-e trace=futex adds them)",), NONE, explanation)
     lines = [

@@ -23,6 +23,7 @@ from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
 from llamactl.trace.family import Family
 from llamactl.trace.files_left import files_left
+from llamactl.trace.kin import Kin
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.oom_kills import OomKills
 from llamactl.trace.phases_pipe import PhasePipe
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 LOOKS_FOR_REGIONS = 10
+AT_START = {
+    "Threads' names": sampler.thread_names,
+    "Open files": sampler.descriptors,
+    "Mappings": sampler.mappings,
+}
+"""What is looked up of a program that ran already."""
 FULL = ("limit", "error")
 """Ends at which nothing more may be kept."""
 CALLS, SYSTEM_CALLS, WAITS = "Calls into llama.cpp", "System calls", "Waits for a CPU"
@@ -214,28 +221,30 @@ class _Session:
     def _attach(self, pid: int) -> None:
         if pid == os.getpid():
             raise UsageError(f"process {pid} is llamactl itself")
+        kin = Kin(pid, self.options.children)
+        self.writer.metadata(kin.facts())
         if self.options.calls:
-            self._catch_calls(pid)
+            self._catch_calls(pid, kin.others)
+        self.family.begin([pid, *kin.others])
         self._sample(pid)
         self.answers.heed()
-        self.parts.run(UNDER_WAY, lambda: self.under_way.begin(pid), None)
-        self.engine.attach(pid)
+        for process in (pid, *kin.others):
+            self.parts.run(UNDER_WAY, lambda process=process: self.under_way.begin(process), None)  # type: ignore[misc]
+        self.engine.attach(pid, kin.others)
         if self._calls is not None:
             self._calls.attached()
         self._span.begin()
         self.under_way.begun(self._span.begin_ns or 0)
-        for what, look in (
-            ("Threads' names", sampler.thread_names), ("Open files", sampler.descriptors),
-            ("Mappings", sampler.mappings),
-        ):  # fmt: skip
-            self._look(what, lambda look=look: look(pid, self.writer))  # type: ignore[misc]
+        for process in (pid, *kin.others):
+            for what, look in AT_START.items():
+                self._look(what, lambda look=look, process=process: look(process, self.writer))  # type: ignore[misc]
         self._span.looked()
         self.answers.begin()
 
-    def _catch_calls(self, pid: int) -> None:
+    def _catch_calls(self, pid: int, others: list[int]) -> None:
         try:
             self._calls, self._uncaught = catch_if_possible(
-                pid, self.engine, self.options.breakpoints, bool(self.options.watch)
+                pid, self.engine, self.options.breakpoints, bool(self.options.watch), others
             )
         except LlamactlError:
             raise

@@ -33,6 +33,7 @@ class SessionOptions:
             the agent can't be loaded (static programs, musl).
         watch: Watch who reads the buffers that llama.cpp hands out. None: in a program that is started, for
             a while, where perf events can do it.
+        children: Of a process that runs already, record the descendants that it has, too.
     """
 
     engine: str | None = None
@@ -47,6 +48,7 @@ class SessionOptions:
     calls: bool = False
     breakpoints: bool = False
     watch: bool | None = None
+    children: bool = False
 
     def asks(self, target: Command | int) -> bool:
         """Whether the program is to stop where it hands out a buffer that is to be watched."""

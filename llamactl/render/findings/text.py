@@ -15,6 +15,7 @@ from llamactl.render.findings import (
     garbage,
     gil,
     memory,
+    processes,
     requests,
     standing,
     threads,
@@ -38,6 +39,7 @@ SENTENCES: dict[FindingKind, Sentence] = {
     **memory.SENTENCES,
     **buffers.SENTENCES,
     **engine.SENTENCES,
+    **processes.SENTENCES,
 }
 
 

@@ -40,6 +40,7 @@ class BlindSpots:
         reads: Reading files.
         writes: Writing them.
         maps: Mapping memory, by calls or by the engine.
+        futexes: Waiting for locks.
     """
 
     io_uring_calls: int = 0
@@ -51,6 +52,7 @@ class BlindSpots:
     reads: bool = True
     writes: bool = True
     maps: bool = True
+    futexes: bool = True
 
     @property
     def files_known(self) -> bool:
@@ -111,6 +113,7 @@ class BlindTable:
             reads=_recorded(self._metadata, "read", "pread64"),
             writes=_recorded(self._metadata, "write", "pwrite64"),
             maps=_recorded(self._metadata, "mmap") or self._metadata.get("engine") == "perf",
+            futexes=_recorded(self._metadata, "futex"),
         )
 
 

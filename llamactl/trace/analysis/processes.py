@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -66,10 +67,17 @@ class ProcessTable:
 
     Args:
         text: Returns the string behind a reference.
+        metadata: The capture's: who the children were that were there already.
     """
 
-    def __init__(self, text: Callable[[int], bytes]) -> None:
+    def __init__(self, text: Callable[[int], bytes], metadata: Mapping[str, Any]) -> None:
         self._text = text
+        children = metadata.get("children") or {}
+        self._parents = {
+            int(one["pid"]): one["parent"]
+            for one in children.get("processes", ())
+            if children.get("recorded")
+        }
         self._processes: dict[int, _Process] = {}
 
     def add(self, view: View) -> None:
@@ -161,7 +169,7 @@ class ProcessTable:
     def _process(self, pid: int) -> _Process:
         process = self._processes.get(pid)
         if process is None:
-            process = self._processes[pid] = _Process(pid)
+            process = self._processes[pid] = _Process(pid, self._parents.get(pid))
         return process
 
 

@@ -138,7 +138,7 @@ class _Tables:
         self.workers = WorkerTable(self.names)
         self.mappings = MappingTable(self.names)
         self.threads = ThreadTable(phases, capture.text)
-        self.processes = ProcessTable(capture.text)
+        self.processes = ProcessTable(capture.text, capture.metadata)
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
         self.disk = DiskTable(phases, self.names)
@@ -254,7 +254,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         files=files,
         mappings=mappings,
         mappings_not_kept=tables.mappings.not_kept,
-        threads=tables.threads.rows(begin),
+        threads=tables.threads.rows(begin, blind.futexes),
         processes=processes,
         endings=endings(tables.processes.ends(), _evidence_of_ends(capture, tables, records)),
         futexes=tables.futexes.rows(tables.mappings, tables.names, _regions(tables, capture.metadata)),

@@ -88,7 +88,8 @@ class ThreadRow:
     active_s: float
     """From its first to its last record."""
     calls_ns: int
-    blocked_ns: int
+    blocked_ns: int | None
+    """In calls that wait; None where futexes weren't recorded and nothing else was waited in."""
 
 
 class ThreadTable:
@@ -119,9 +120,17 @@ class ThreadTable:
                 if tid in self._threads:
                     self._threads[tid].python += count
 
-    def rows(self, begin_ns: int) -> list[ThreadRow]:
-        """Return the threads in the order of their first record."""
-        return [_row(thread, begin_ns) for thread in sorted(self._threads.values(), key=lambda t: t.first_ns)]
+    def rows(self, begin_ns: int, futexes: bool = True) -> list[ThreadRow]:
+        """Return the threads in the order of their first record.
+
+        Args:
+            begin_ns: The capture's first moment.
+            futexes: Whether waits for locks were recorded; else it isn't known that a thread never blocked.
+        """
+        return [
+            _row(thread, begin_ns, futexes)
+            for thread in sorted(self._threads.values(), key=lambda t: t.first_ns)
+        ]
 
     def roles(self) -> dict[int, tuple[str, str]]:
         """Return (role, name) by thread."""
@@ -202,7 +211,7 @@ def _role(thread: _Thread) -> tuple[str, str]:
     return "other", "nothing tells"
 
 
-def _row(thread: _Thread, begin_ns: int) -> ThreadRow:
+def _row(thread: _Thread, begin_ns: int, futexes: bool) -> ThreadRow:
     role, evidence = _role(thread)
 
     def seconds(moment: int | None) -> float | None:
@@ -221,5 +230,5 @@ def _row(thread: _Thread, begin_ns: int) -> ThreadRow:
         unfinished=thread.unfinished,
         active_s=(thread.last_ns - thread.first_ns) / 1e9,
         calls_ns=int(thread.total_ns),
-        blocked_ns=int(thread.blocked_ns),
+        blocked_ns=int(thread.blocked_ns) if futexes or thread.blocked_ns else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from llamactl.errors import LlamactlError
@@ -10,13 +11,14 @@ from llamactl.trace.boundary.breakpoint_source import BreakpointSource
 from llamactl.trace.boundary.breakpoints import WARNING, Breakpoints
 from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.boundary.maps import ProcessMaps
+from llamactl.trace.boundary.several import SeveralCalls
 from llamactl.trace.boundary.targets import EngineMissingError
 from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.boundary.watching import holder_of
 from llamactl.trace.engines.ptrace import PtraceEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -251,14 +253,19 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
 
 
 def catch_if_possible(
-    pid: int, engine: Engine, breakpoints: bool, watch: bool
+    pid: int, engine: Engine, breakpoints: bool, watch: bool, others: Sequence[int] = ()
 ) -> tuple[AttachedCalls | None, str]:
     """Return the way in which calls are caught, or None and why not; see :func:`catch_calls`.
+
+    ``others`` are processes whose calls are to be caught, too, by uprobes; breakpoints are the first one's.
 
     Raises:
         LlamactlError: They can't be caught although breakpoints or watching were asked for.
     """
     try:
+        if others and not breakpoints:
+            with suppress(EngineMissingError):
+                return SeveralCalls((pid, *others), watch), ""
         return catch_calls(pid, engine, breakpoints, watch), ""
     except LlamactlError as error:
         if breakpoints or watch:

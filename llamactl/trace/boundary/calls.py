@@ -33,12 +33,15 @@ class CallTable:
     Args:
         found: The functions caught; a raw record's ``nr`` is an index into ``found.targets``.
         kept: What is kept of each target's arguments.
+        functions: Where rows are added, so that several processes of one capture have one table.
     """
 
-    def __init__(self, found: Found, kept: Sequence[Kept | None]) -> None:
+    def __init__(
+        self, found: Found, kept: Sequence[Kept | None], functions: list[Function] | None = None
+    ) -> None:
         self._rows: dict[tuple[int, str], int] = {}
         self._gil = _GilHistory()
-        self.functions: list[Function] = []
+        self.functions: list[Function] = [] if functions is None else functions
         self._use(found, kept)
 
     def _use(self, found: Found, kept: Sequence[Kept | None]) -> None:

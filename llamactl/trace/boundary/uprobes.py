@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
+from llamactl.trace.agent.functions import Function
 from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
@@ -58,6 +59,7 @@ class UprobeSource:
         names: The functions; None for what ``find_targets`` chooses.
         gil: Whether to catch the GIL's functions.
         watch: Whether to watch the logits.
+        functions: The table of functions that sources of several processes share; None for one of its own.
 
     Where llama.cpp's caller is C++, calls are recorded without an end (see ``NO_ENDS``).
 
@@ -66,14 +68,19 @@ class UprobeSource:
     """
 
     def __init__(
-        self, pid: int, names: frozenset[str] | None = None, gil: bool = True, watch: bool = False
+        self,
+        pid: int,
+        names: frozenset[str] | None = None,
+        gil: bool = True,
+        watch: bool = False,
+        functions: list[Function] | None = None,
     ) -> None:
         self._found = _distinct(find_targets(pid, names, gil))
         if not any(target.name.startswith("llama_") for target in self._found.targets):
             raise EngineMissingError(f"process {pid} has no library of llama.cpp with functions to catch")
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
-        self._calls = CallTable(self._found, kept)
+        self._calls = CallTable(self._found, kept, functions)
         maps = self._found.maps
         places = [(str(maps.readable(target.library)), target.offset) for target in self._found.targets]
         rows = [

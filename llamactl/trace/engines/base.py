@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -106,8 +106,13 @@ class Engine(ABC):
         """Start a program and record it from its ``execve`` on, with every child and thread."""
 
     @abstractmethod
-    def attach(self, pid: int) -> None:
-        """Record a running process with all its threads, and the children it starts from now on."""
+    def attach(self, pid: int, others: Sequence[int] = ()) -> None:
+        """Record a running process with all its threads, and the children it starts from now on.
+
+        Args:
+            pid: The process; recording ends with it at the latest.
+            others: Processes to be recorded with it, such as children that it has already.
+        """
 
     @abstractmethod
     def poll(self, timeout_s: float) -> Batch | None:

@@ -28,7 +28,7 @@ from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 EAGER = -10
 IDLE_S = 0.01
@@ -115,20 +115,23 @@ class PerfEngine(Engine):
         """The engine that stops the program at calls with paths; None without it."""
         return self._strings
 
-    def attach(self, pid: int) -> None:
+    def attach(self, pid: int, others: Sequence[int] = ()) -> None:
         """See :meth:`Engine.attach`; without BPF, strings aren't recorded then."""
         self._attached = pid
         self._drop_strings()
         self._make(frozenset(), births=True)
         self._notes.append(f"the engine perf sees {self.without_stops} of a program that it attaches to")
+        _threads(pid)  # That it is there is told before anything is opened.
+        processes = (pid, *others)
         if not self._recorder.refused:
-            self._follow(pid)
-        tids = _threads(pid)
+            for process in processes:
+                self._follow(process)
+        tids = [tid for process in processes for tid in _threads_if_any(process)]
         for tid in tids:
             self._open(tid, on_exec=False)
         lib.perf_start(self._perf, 1, pid)
         self._hurry()
-        late = [tid for tid in _threads(pid) if tid not in tids]
+        late = [tid for process in processes for tid in _threads_if_any(process) if tid not in tids]
         if late:
             what = "" if self._recorder.refused else "their page faults "
             self._notes.append(f"{len(late)} threads began while perf was attaching; {what}may be missing")
@@ -228,7 +231,7 @@ class PerfEngine(Engine):
     def _follow(self, pid: int) -> None:
         """Let the programs follow all threads: until a look finds none that they don't know."""
         known: set[int] = set()
-        while new := set(_threads(pid)) - known:
+        while new := set(_threads_if_any(pid)) - known:
             for tid in new:
                 lib.perf_follow(self._perf, tid)
             known |= new
@@ -283,6 +286,14 @@ def _threads(pid: int) -> list[int]:
         return sorted(int(entry) for entry in _names(Path(f"/proc/{pid}/task")))
     except FileNotFoundError as error:
         raise LlamactlError(f"can't attach to process {pid}: there is no such process") from error
+
+
+def _threads_if_any(pid: int) -> list[int]:
+    """As :func:`_threads`, empty for a process that has ended."""
+    try:
+        return _threads(pid)
+    except LlamactlError:
+        return []
 
 
 def _names(directory: Path) -> Iterator[str]:

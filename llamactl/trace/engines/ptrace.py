@@ -22,7 +22,7 @@ from llamactl.trace.engines.native import (
 from llamactl.trace.engines.seccomp import build_filter, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llamactl.errors import LlamactlError
 
@@ -106,10 +106,12 @@ class PtraceEngine(Engine):
         os.kill(self.state().pid, 9)
         lib.tracer_release(self._tracer)
 
-    def attach(self, pid: int) -> None:
+    def attach(self, pid: int, others: Sequence[int] = ()) -> None:
         """See :meth:`Engine.attach`; without a filter, each call of the program is stopped at."""
         self._attached = True
         rights = refusal.read_rights(pid)
+        for other in others:
+            lib.tracer_also(self._tracer, other)
         lib.tracer_attach(self._tracer, pid)
         state = self._await_start()
         if state.started == 2:

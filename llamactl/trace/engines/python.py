@@ -17,7 +17,7 @@ from llamactl.trace.engines.seccomp import build_filter, encode
 from llamactl.trace.ptrace_library import PtraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 JOIN_STEP_S = 0.02
 
@@ -62,12 +62,12 @@ class PythonEngine(Engine):
                 raise refusal.launch_failed(stage, answer[1][0], program, command.cwd)
             self._loop_ns = answer[2][0]
 
-    def attach(self, pid: int) -> None:
+    def attach(self, pid: int, others: Sequence[int] = ()) -> None:
         """See :meth:`Engine.attach`."""
         self._attached = pid
         rights = refusal.read_rights(pid)
         try:
-            self._run(lambda loop: loop.take_running(pid))
+            self._run(lambda loop: loop.take_running(pid, others))
         except PtraceError as error:
             raise refusal.attach_refused(pid, error.errno or 0, rights) from error
         except ProcessLookupError as error:

@@ -34,7 +34,7 @@ from llamactl.trace.ptrace_library import (
 from llamactl.trace.session_parts import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 OPTION_SECCOMP = 0x80
 OPTION_EXITKILL = 0x100000
@@ -105,16 +105,22 @@ class DebuggerLoop:
         self.started = loop
         self._attach(pid, pid)
 
-    def take_running(self, pid: int) -> None:
-        """Attach to all threads of a process, those included that start meanwhile."""
+    def take_running(self, pid: int, others: Sequence[int] = ()) -> None:
+        """Attach to all threads of a process, those included that start meanwhile, and of others that live."""
         self.root = pid
+        self._take(pid)
+        if not self._threads:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        for other in others:
+            with suppress(ProcessLookupError):
+                self._take(other)
+
+    def _take(self, pid: int) -> None:
         seen: set[int] = set()
         while new := set(_threads_of(pid)) - seen:
             seen |= new
             for tid in new - set(self._threads):
                 self._attach_if_there(tid, pid)
-        if not self._threads:
-            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def run(self) -> None:
         """Handle stops until no thread is left."""

@@ -14,6 +14,7 @@ from llamactl.trace.analysis.findings import (
     garbage,
     gil,
     memory,
+    processes,
     requests,
     standing,
     threads,
@@ -36,6 +37,7 @@ LOOKS: tuple[Look, ...] = (
     *memory.LOOKS,
     *buffers.LOOKS,
     *engine.LOOKS,
+    *processes.LOOKS,
 )
 """A new finding is a function in its subject's file here, and its sentence in ``render/findings/``."""
 

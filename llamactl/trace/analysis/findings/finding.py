@@ -42,6 +42,7 @@ class FindingKind(Enum):
     SPINNING = "spinning"
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"
+    CHILDREN_NOT_RECORDED = "children-not-recorded"
     TEMPORARY_FILES = "temporary-files"
 
 
