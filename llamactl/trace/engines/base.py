@@ -70,7 +70,8 @@ class State:
         wait_status: As from ``os.waitpid``; None while it runs, or when it isn't our child.
         lost: Records that were lost.
         stops: How often the program was stopped; 0 for an engine that doesn't stop it.
-        loop_ns: With ``Options.loops``: how long the loop took; 0 otherwise.
+        loop_ns: With ``Options.loops``: how long the loop takes where nothing interrupts it, after the least of its
+            rounds; 0 otherwise.
         notes: What turned out to be different from the plan, as sentences.
     """
 

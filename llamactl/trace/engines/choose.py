@@ -100,7 +100,7 @@ def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
 
 
 def calibrate(name: str, options: Options, plain_call_ns: float) -> float | None:
-    """Record a loop of system calls and return what one costs beyond ``plain_call_ns``.
+    """Record a loop of system calls and return what one costs beyond ``plain_call_ns``: the least of several short loops.
 
     None when the machine was too busy to tell.
 
