@@ -29,7 +29,7 @@ llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c ${NATIVE_DIR}/asking.c)
 llamactl_cffi_module(tracer trace
   ${NATIVE_DIR}/tracer.c ${NATIVE_DIR}/tracer_attach.c ${NATIVE_DIR}/tracer_awake.c ${NATIVE_DIR}/tracer_launch.c
   ${NATIVE_DIR}/tracer_loop.c ${NATIVE_DIR}/tracer_memory.c ${NATIVE_DIR}/tracer_record.c
-  ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c
+  ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c ${NATIVE_DIR}/tracer_world.c
   ${NATIVE_DIR}/tracer_watch.c
   ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c ${NATIVE_DIR}/perf_ring.c
   ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c

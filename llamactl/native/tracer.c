@@ -230,6 +230,7 @@ void tracer_state_of(struct tracer * tracer, struct tracer_state * state) {
     state->lost = tracer->sink.lost;
     state->waits = tracer->sink.waits;
     state->loop_ns = tracer->loop_ns;
+    state->refused = atomic_load(&tracer->refused);
 }
 
 void tracer_free(struct tracer * tracer) {

@@ -20,7 +20,10 @@
 #include "tracer_sink.h"
 #include "tracer_tasks.h"
 
-#define WATCHES 4 /* the first and the last float of two buffers */
+#define TRACE_MARK 0x6c63  /* the data of our own filter; see llamactl/trace/engines/seccomp.py */
+#define REFUSED_STRICT 1u  /* strict seccomp, which can't follow a filter */
+#define REFUSED_TRACEME 2u /* a program can have one tracer only */
+#define WATCHES 4          /* the first and the last float of two buffers */
 
 /* Keep the numbers in step with llamactl/trace/engines/native.py. */
 enum tracer_stage {
@@ -81,7 +84,8 @@ struct tracer {
     uint8_t watched_as[WATCHES];    /* the records' nr */
     atomic_uint watch_version;      /* 0: nothing was ever watched */
     atomic_int watch_refused;
-    int boundary_error; /* why they couldn't be armed */
+    atomic_uint refused; /* what the program asked for and couldn't have because of us: REFUSED_ */
+    int boundary_error;  /* why they couldn't be armed */
     uint8_t selected[SELECT_BYTES];
     bool recording;
     bool detaching;
@@ -105,6 +109,11 @@ bool launch_fork(const struct launch * launch, const sigset_t * mask, struct lau
 /* Reads what the child said before it gave up; false when it said nothing. */
 bool launch_report(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
 void launch_close(struct launched * child);
+
+/* The call at which a seccomp filter stopped goes as it would without us. data: the filter's. */
+void world_filtered(struct task * task, uint32_t data);
+/* Notes what a call asks for that a traced program can't have. */
+void world_looks(struct tracer * tracer, uint64_t nr, const uint64_t * args);
 
 void * tracer_thread(void * data);
 void tracer_loop(struct tracer * tracer);

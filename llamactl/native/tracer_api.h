@@ -23,6 +23,8 @@ struct tracer_state {
     uint64_t lost;
     uint64_t waits;
     uint64_t loop_ns;
+    uint32_t refused; /* 1 strict seccomp, 2 to be traced by somebody else: what the program
+                         couldn't have */
 };
 
 /* How the breakpoints stand. */
@@ -157,6 +159,7 @@ int launch_start(struct launched * child, const char * path, char * const * argv
 /* For a thread of another's that traces: what gets it out of waitpid, and the signal that does. */
 void tracer_prepare_thread(void);
 int tracer_wake_signal(void);
+void launch_world(uint64_t ignored, uint64_t files, uint64_t most_files);
 int launch_open_gate(struct launched * child);
 int launch_answer(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
 void launch_end(struct launched * child);

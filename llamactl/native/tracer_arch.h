@@ -39,6 +39,11 @@ static inline uint64_t arch_call_number(const arch_registers * r) {
 static inline uint64_t arch_instruction(const arch_registers * r) {
     return r->rip;
 }
+/* Makes the call that is about to be made none (ptrace(2)); result: what it returns. */
+static inline void arch_skip_call(arch_registers * r, long result) {
+    r->orig_rax = (unsigned long) -1;
+    r->rax = (unsigned long) result;
+}
 #elif defined(__aarch64__)
 #define ARCH_NATIVE ARCH_AARCH64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_AARCH64
@@ -48,6 +53,9 @@ static inline uint64_t arch_call_number(const arch_registers * r) {
 }
 static inline uint64_t arch_instruction(const arch_registers * r) {
     return r->pc;
+}
+static inline void arch_skip_call(arch_registers * r, long result) {
+    r->regs[0] = (unsigned long) result; /* the number has a register set of its own */
 }
 #else
 /* Still complete, but a call that was entered before recording began stays unnamed. */
@@ -63,6 +71,10 @@ static inline uint64_t arch_call_number(const arch_registers * r) {
 static inline uint64_t arch_instruction(const arch_registers * r) {
     (void) r;
     return 0;
+}
+static inline void arch_skip_call(arch_registers * r, long result) {
+    (void) r;
+    (void) result;
 }
 #endif
 

@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,19 +30,30 @@ static void say(int fd, int stage, int error, uint64_t loop_ns) {
     }
 }
 
-/* Python ignores these; a program expects the default, as subprocess gives it. */
-static void restore_signals(void) {
-    const int ignored[] = {SIGPIPE, SIGXFSZ};
+/* What llamactl was started with, and has changed for itself since. */
+static struct {
+    bool known;
+    uint64_t ignored;
+    struct rlimit files;
+} world;
+
+void launch_world(uint64_t ignored, uint64_t files, uint64_t most_files) {
+    world.ignored = ignored;
+    world.files = (struct rlimit) {files, most_files};
+    world.known = true;
+}
+
+/* Python ignores some signals and handles others: its handlers must not run in the child. */
+static void restore_world(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
-        sigaction(ignored[i], &action, NULL);
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        bool ignored = world.known && world.ignored >> (number - 1) & 1;
+        action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
+        sigaction(number, &action, NULL);
     }
-    /* Python's own handler must not run in the child, so an early Ctrl-C ends it. */
-    struct sigaction current;
-    if (sigaction(SIGINT, NULL, &current) == 0 && current.sa_handler != SIG_IGN) {
-        sigaction(SIGINT, &action, NULL);
+    if (world.known) {
+        setrlimit(RLIMIT_NOFILE, &world.files);
     }
 }
 
@@ -73,7 +85,7 @@ static void run_child(const struct launch * launch, const sigset_t * mask, int g
     if (read(gate, &go, 1) != 1) {
         _exit(127);
     }
-    restore_signals();
+    restore_world();
     if (launch->cwd && chdir(launch->cwd) != 0) {
         say(report, STAGE_CHDIR, errno, 0);
         _exit(127);
@@ -153,9 +165,13 @@ int launch_start(struct launched * child, const char * path, char * const * argv
                  int no_new_privs, uint32_t loops) {
     struct launch launch = {
         path, argv, envp, cwd, filter, (uint16_t) filter_length, no_new_privs != 0, loops};
-    sigset_t mask;
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    return launch_fork(&launch, &mask, child) ? 0 : -errno;
+    sigset_t all, mask;
+    sigfillset(&all);
+    /* The child unblocks them when it has the program's own answers to them. */
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    int error = launch_fork(&launch, &mask, child) ? 0 : -errno;
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return error;
 }
 
 int launch_open_gate(struct launched * child) {

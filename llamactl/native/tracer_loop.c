@@ -97,6 +97,7 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
     }
     switch (info.op) {
     case PTRACE_SYSCALL_INFO_ENTRY:
+        world_looks(tracer, info.entry.nr, (const uint64_t *) info.entry.args);
         if (watch_asked(tracer, task, info.entry.nr, (const uint64_t *) info.entry.args)) {
             task->in_call = true;
             task->wanted = false;
@@ -105,6 +106,8 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
         enter_call(tracer, task, info.arch, info.entry.nr, (const uint64_t *) info.entry.args);
         break;
     case PTRACE_SYSCALL_INFO_SECCOMP:
+        world_filtered(task, info.seccomp.ret_data);
+        world_looks(tracer, info.seccomp.nr, (const uint64_t *) info.seccomp.args);
         /* In a program with a filter of its own this may follow the entry that was seen already. */
         if (!task->in_call &&
             !watch_asked(tracer, task, info.seccomp.nr, (const uint64_t *) info.seccomp.args)) {

@@ -35,6 +35,7 @@ from llamactl.trace.session_signals import Answers, OwnSignals
 from llamactl.trace.session_types import Progress, SessionOptions, SessionResult, exit_code
 from llamactl.trace.setuid_programs import notes_on_setuid
 from llamactl.trace.under_way import UnderWay
+from llamactl.trace.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,16 @@ def record(
     Raises:
         LlamactlError: The recording couldn't begin: what was refused, why, and the remedy.
     """
+    with World():
+        return _record(target, options, writer, progress)
+
+
+def _record(
+    target: Command | int,
+    options: SessionOptions,
+    writer: CaptureWriter,
+    progress: Callable[[Progress], None] | None,
+) -> SessionResult:
     choice = choose_engine(
         options.engine, Options(options.selection, options.faults, asks=options.asks(target)),
         attach=not isinstance(target, Command),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines import refusal
 from llamactl.trace.engines.native import batch_of, ffi, lib
+from llamactl.trace.world import allow_many_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,10 +158,3 @@ def _watch_refused(code: int) -> LlamactlError:
             "A debugger or another tracer may use them, or this virtual machine has none.",
         )
     return refusal.perf_refused(code, refusal.read_rights())
-
-
-def allow_many_files() -> None:
-    """A few events for each thread on each CPU: take what the hard limit allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import threading
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from llamactl.trace.engines.native import (
 from llamactl.trace.engines.perf_recorder import make_recorder
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.engines.texts import numbers_with_paths
+from llamactl.trace.world import allow_many_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -259,7 +259,7 @@ class PerfEngine(Engine):
             self._loop_ns = answer[2][0]
 
     def _open(self, tid: int, on_exec: bool) -> None:
-        _allow_many_files()
+        allow_many_files()
         code = lib.perf_open(self._perf, tid, on_exec, *self._recorder.filters)
         if code == -errno.ESRCH and self._attached and tid != self._attached:
             return  # That thread has ended meanwhile.
@@ -298,10 +298,3 @@ def _threads_if_any(pid: int) -> list[int]:
 
 def _names(directory: Path) -> Iterator[str]:
     return (entry.name for entry in directory.iterdir())
-
-
-def _allow_many_files() -> None:
-    """Five events for each thread on each CPU: take what the hard limit allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

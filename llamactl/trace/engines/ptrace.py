@@ -20,6 +20,7 @@ from llamactl.trace.engines.native import (
     selection_bits,
 )
 from llamactl.trace.engines.seccomp import build_filter, encode
+from llamactl.trace.engines.world_calls import ALWAYS, refused_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +79,11 @@ class PtraceEngine(Engine):
         self._program = "" if self._options.loops else find_program(command)
         arguments = Arguments(command, self._program)
         asked = STOPS_TO_WATCH if self._options.asks else frozenset()
-        code = b"" if selection is None else encode(build_filter(selection | asked, lib.tracer_audit_arch()))
+        code = (
+            b""
+            if selection is None
+            else encode(build_filter(selection | asked | ALWAYS, lib.tracer_audit_arch()))
+        )
         filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
         self._keep = (arguments, code, filter_bytes)
         lib.tracer_launch(
@@ -149,7 +154,11 @@ class PtraceEngine(Engine):
             lost=raw.lost,
             stops=raw.stops,
             loop_ns=raw.loop_ns,
-            notes=(*((SLOW_MEMORY,) if raw.memory_way else ()), *refusal.setuid_notes()),
+            notes=(
+                *((SLOW_MEMORY,) if raw.memory_way else ()),
+                *refusal.setuid_notes(),
+                *refused_notes(raw.refused),
+            ),
         )
 
     def waits(self) -> int:

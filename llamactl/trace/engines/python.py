@@ -14,6 +14,7 @@ from llamactl.trace.engines.native import STAGES, Arguments, ffi, find_program, 
 from llamactl.trace.engines.python_buffer import RecordBuffer
 from llamactl.trace.engines.python_loop import DebuggerLoop
 from llamactl.trace.engines.seccomp import build_filter, encode
+from llamactl.trace.engines.world_calls import ALWAYS, refused_notes
 from llamactl.trace.ptrace_library import PtraceError
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class PythonEngine(Engine):
         failed = loop.parts.failures if loop is not None else 0
         notes = loop.parts.notes if loop is not None else ()
         stops = loop.stops if loop is not None else 0
-        notes = (*refusal.setuid_notes(), *notes)
+        refused = refused_notes(loop.refused) if loop is not None else ()
+        notes = (*refusal.setuid_notes(), *refused, *notes)
         return State(pid, not alive, wait_status, failed, stops, self._loop_ns, notes)
 
     def close(self) -> None:
@@ -128,7 +130,7 @@ class PythonEngine(Engine):
     def _launch(self, loop: DebuggerLoop, command: Command, program: str) -> None:
         arguments = Arguments(command, program)
         selection = self._options.selection
-        code = b"" if selection is None else encode(build_filter(selection, lib.tracer_audit_arch()))
+        code = b"" if selection is None else encode(build_filter(selection | ALWAYS, lib.tracer_audit_arch()))
         child = ffi.new("struct launched *")
         result = lib.launch_start(
             child,

@@ -18,6 +18,8 @@ from llamactl.snapshot.proc_text import comm_name, status_fields
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.engines.python_buffer import RecordBuffer, Row
 from llamactl.trace.engines.python_thread import NATIVE, Thread
+from llamactl.trace.engines.seccomp import TRACE_MARK
+from llamactl.trace.engines.world_calls import NO_STRICT_SECCOMP, NO_TRACER
 from llamactl.trace.ptrace_library import (
     PtraceDebugger,
     PtraceError,
@@ -68,6 +70,7 @@ class DebuggerLoop:
         detaching: Set by others to have it let every thread go.
         killing: Set by others to have it end the program.
         parts: What failed here; the program goes on.
+        refused: What the program asked for and couldn't have because of us: bits of ``world_calls``.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class DebuggerLoop:
         self._debugger.traceClone()
         self._debugger.traceExec()
         self.parts = Parts()
+        self.refused = 0
         self._interrupted = False
         if ours:
             self._debugger.options |= OPTION_EXITKILL | (OPTION_SECCOMP if filtered else 0)
@@ -213,12 +217,19 @@ class DebuggerLoop:
                 thread.leave(self._buffer)
             thread.in_call = False
         else:
-            thread.enter(self._selection)
+            self._enter(thread)
         self._resume(thread)
 
+    def _enter(self, thread: Thread) -> None:
+        thread.enter(self._selection)
+        self.refused |= thread.asks_for & (NO_TRACER | (NO_STRICT_SECCOMP if self._filtered else 0))
+
     def _event(self, thread: Thread, event: int) -> None:
-        if event == EVENT_SECCOMP and not thread.in_call:
-            thread.enter(self._selection)
+        if event == EVENT_SECCOMP:
+            if not thread.in_call:
+                self._enter(thread)
+            if ptrace_geteventmsg(thread.tid) != TRACE_MARK:
+                thread.refuse()  # A filter of the program's own asks for a tracer, and there would be none.
         elif event in BIRTHS:
             self._birth(thread, event)
         elif event == EVENT_EXEC:

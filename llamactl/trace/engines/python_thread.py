@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.engines.python_buffer import RecordBuffer, Row
 from llamactl.trace.engines.texts import Part, TextKind, rule_of
+from llamactl.trace.engines.world_calls import ALWAYS, asks_for
 from llamactl.trace.ptrace_library import RETURN_VALUE_REGISTER, SYSCALL_REGISTER, PtraceError
 
 ARCHITECTURES = {"x86_64": 0, "aarch64": 1}
@@ -26,6 +28,7 @@ ARGUMENTS = {
     "armv7l": ("r0", "r1", "r2", "r3", "r4", "r5"),
 }.get(platform.machine(), ())
 NUMBER_UNKNOWN = 0xFFFF
+NO_CALL = 2**64 - 1
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Thread:
     pid: int
     in_call: bool = False
     flags: int = 0
+    asks_for: int = 0
+    """What a traced program can't have, of ``world_calls``."""
     nr: int = 0
     start: int = 0
     args: tuple[int, ...] = ()
@@ -47,6 +52,8 @@ class Thread:
         registers = self.process.getregs()
         number = int(getattr(registers, SYSCALL_REGISTER))
         self.in_call = True
+        if number in ALWAYS:
+            self.asks_for |= asks_for(number, *(int(getattr(registers, name)) for name in ARGUMENTS[:2]))
         self.nr = number if number < NUMBER_UNKNOWN else NUMBER_UNKNOWN
         if selection is not None and number not in selection:
             self.start = 0
@@ -70,6 +77,13 @@ class Thread:
         if result >= 0 and rule_of(self.nr) is not None:
             self._read_texts(at_exit=True)
         self._add(buffer, end - self.start, result)
+
+    def refuse(self) -> None:
+        """Have the call that is about to be made fail with ENOSYS (ptrace(2); on x86-64)."""
+        if platform.machine() == "x86_64":
+            registers = self.process.getregs()
+            registers.orig_rax, registers.rax = NO_CALL, 2**64 - errno.ENOSYS
+            self.process.setregs(registers)
 
     def give_up(self, buffer: RecordBuffer) -> None:
         """Record the call that the thread is in as one that never returned."""

@@ -20,6 +20,8 @@ OFFSET_NR = 0
 OFFSET_ARCH = 4
 ACTION_ALLOW = 0x7FFF0000
 ACTION_TRACE = 0x7FF00000
+TRACE_MARK = 0x6C63
+"""Our filter's data: a stop with other data is of a filter of the program's own (``native/tracer_world.c``)."""
 X32_BIT = 0x40000000
 
 
@@ -43,10 +45,10 @@ def build_filter(selection: frozenset[int], audit_arch: int) -> list[Instruction
     return [
         Instruction(LOAD, 0, 0, OFFSET_ARCH),
         Instruction(JUMP_EQUAL, 1, 0, audit_arch),
-        Instruction(RETURN, 0, 0, ACTION_TRACE),
+        Instruction(RETURN, 0, 0, ACTION_TRACE | TRACE_MARK),
         Instruction(LOAD, 0, 0, OFFSET_NR),
         Instruction(JUMP_AT_LEAST, 0, 1, X32_BIT),
-        Instruction(RETURN, 0, 0, ACTION_TRACE),
+        Instruction(RETURN, 0, 0, ACTION_TRACE | TRACE_MARK),
         *_search(boundaries, 0, len(boundaries)),
     ]
 
@@ -70,7 +72,7 @@ def _boundaries(selection: frozenset[int]) -> list[int]:
 def _search(boundaries: list[int], low: int, high: int) -> list[Instruction]:
     """Code for numbers known to lie after boundary ``low - 1`` and before boundary ``high``."""
     if low == high:
-        return [Instruction(RETURN, 0, 0, ACTION_TRACE if low % 2 else ACTION_ALLOW)]
+        return [Instruction(RETURN, 0, 0, ACTION_TRACE | TRACE_MARK if low % 2 else ACTION_ALLOW)]
     middle = (low + high) // 2
     below = _search(boundaries, low, middle)
     above = _search(boundaries, middle + 1, high)
