@@ -318,6 +318,7 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
         wanted.row = kind ? NULL : table_find(name, library->map);
         wanted.role = (uint8_t) table_role(name);
         wanted.weight = weight_of(wanted.row, wanted.role, name);
+        wanted.makes = (uint8_t) makes_or_frees(name);
         if (!kind) {
             ring_populate();
             caller->binding = 1;

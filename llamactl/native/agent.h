@@ -157,6 +157,7 @@ struct hook {
     uint8_t via;
     uint8_t kind;   // enum gil_kind; GIL_NONE for the engine's functions
     uint8_t weight; // enum weight
+    uint8_t makes;  // or frees something: who asked for it is always looked up
     uint8_t role;   // enum role
 };
 extern hidden struct hook hooks[MAX_SITES];

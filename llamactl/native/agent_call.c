@@ -162,6 +162,9 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
         flags |= gil_state();
         frame->text2 = flags & FLAG_HELD ? python_place() : 0;
     }
+    if (unlikely(hook->makes)) {
+        python_place_is_heavy(frame->text2);
+    }
     frame->tid = (int32_t) t->tid;
     frame->pid = (int32_t) t->pid;
     frame->ret = 0;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.exchange import Exchange, starts
+from llamactl.trace.analysis.kept_objects import KeptObjects, kept_objects
 from llamactl.trace.analysis.phases import Phases
 
 IntArray = NDArray[np.int64]
@@ -26,6 +28,8 @@ class MemoryGrowth:
     requests: int
     grown_bytes: int
     per_request_bytes: int
+    kept: tuple[KeptObjects, ...] | None = None
+    """Objects of llama.cpp that were made meanwhile and not freed; None where that isn't known."""
 
 
 def memory_growth(
@@ -47,7 +51,18 @@ def memory_growth(
         for pid, pair in series.items()
         if (growth := _growth(pid, *pair, begins if whose is None else begins[whose == pid])) is not None
     ]
-    return max(found, key=lambda growth: growth.grown_bytes, default=None)
+    most = max(found, key=lambda growth: growth.facts.grown_bytes, default=None)
+    if most is None or exchange is None or not len(exchange.calls):
+        return None if most is None else most.facts
+    span = int(most.begins[0]), int(most.begins[-1])
+    kept = kept_objects(exchange, most.facts.pid, *span)
+    return replace(most.facts, kept=None if kept is None else tuple(kept))
+
+
+class _Growth(NamedTuple):
+    facts: MemoryGrowth
+    begins: IntArray
+    """When the requests began, the first one left out."""
 
 
 def _processes(begins: IntArray, phases: Phases, exchange: Exchange | None) -> IntArray | None:
@@ -59,7 +74,7 @@ def _processes(begins: IntArray, phases: Phases, exchange: Exchange | None) -> I
     return np.where(moments[call] == begins, exchange.calls["pid"][call].astype(np.int64), -1)
 
 
-def _growth(pid: int, moments: IntArray, resident: IntArray, begins: IntArray) -> MemoryGrowth | None:
+def _growth(pid: int, moments: IntArray, resident: IntArray, begins: IntArray) -> _Growth | None:
     index = np.searchsorted(moments, begins, side="right") - 1
     sizes = resident[index[index >= 0]][1:]
     if len(sizes) < LEAST_REQUESTS:
@@ -68,4 +83,4 @@ def _growth(pid: int, moments: IntArray, resident: IntArray, begins: IntArray) -
     if (steps >= LEAST_STEP_BYTES).mean() < RISING_SHARE:
         return None
     grown = int(sizes[-1] - sizes[0])
-    return MemoryGrowth(pid, len(sizes), grown, grown // len(steps))
+    return _Growth(MemoryGrowth(pid, len(sizes), grown, grown // len(steps)), begins[index >= 0][1:])
