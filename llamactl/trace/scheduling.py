@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.snapshot.cgroup import hierarchy
+from llamactl.snapshot.cpu_wait import notable
 from llamactl.snapshot.process.descendants import descendants
 from llamactl.trace.capture.record import Sched
 from llamactl.trace.collector_looks import CollectorLooks
+from llamactl.trace.neighbours import Neighbours
 from llamactl.trace.scheduling_sources import Row, Source, affinity_row, machine_row, records_of
 from llamactl.trace.session_parts import Parts
 
@@ -58,10 +60,12 @@ class SchedulingSampler:
         self._allowed: dict[tuple[int, int], tuple[int, frozenset[int]]] = {}
         """Each thread's CPU time when its CPUs were looked up last, and those."""
         self.collectors = CollectorLooks()
+        self._neighbours = Neighbours()
         self._rows: list[Row] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looks = 0
+        self._closed = False
         self._next_family = self._next_machine = 0.0
         self._cpus: frozenset[int] = frozenset()
         self._listed: dict[int, tuple[int, int]] = {}
@@ -93,13 +97,17 @@ class SchedulingSampler:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+        if self._closed:
+            return
+        self._closed = True
         rows: list[Row] = []
         for source in (*self._threads.values(), *self._groups.values()):
             source.read(rows)  # A quota's throttling is counted when it ends: the last look tells most.
             source.flush(rows)
             source.close()
-        if self._threads:
+        if self._cpus:
             self._machine(rows)
+            rows += self._neighbours.end(self._processes, self._cpus)
         self.collectors.look(rows)
         self.collectors.close()
         self._threads.clear()
@@ -137,7 +145,16 @@ class SchedulingSampler:
         if now >= self._next_machine and self._cpus:
             self._next_machine = now + MACHINE_EVERY_S
             self._machine(rows)
+            if not self._neighbours.begun and self._starved():
+                self._neighbours.begin()
         self._keep(rows)
+
+    def _starved(self) -> bool:
+        """Tell whether the threads that are there have waited so long that one wants to know for whom."""
+        waited = [source.values[1] - source.first[1] for source in self._threads.values() if source.values]
+        ran = [source.values[0] - source.first[0] for source in self._threads.values() if source.values]
+        total = sum(waited) + sum(ran)
+        return total > 0 and notable(sum(waited), sum(waited) / total)
 
     def _keep(self, rows: list[Row]) -> None:
         if rows:

@@ -56,6 +56,8 @@ class Source:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.pid, self.tid, self.nr, self.group = pid, tid, nr, group
         self.values: tuple[int, ...] = ()
+        self.first: tuple[int, ...] = ()
+        """What it said when it was read first."""
         self._limit = _limit(group) if group else (0, 0)
         self._unwritten: tuple[int, int] | None = None
         """The last look's moments, when it found nothing new and so made no row."""
@@ -80,6 +82,7 @@ class Source:
         if self.group and self.values:
             self._limit = _limit(self.group)  # It may be changed while the program runs.
         self.values = values
+        self.first = self.first or values
         rows.append(self._row(begin, end))
         return True
 

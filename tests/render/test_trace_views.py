@@ -269,7 +269,7 @@ def test_each_kind_of_record_is_an_event_of_the_schema(tmp_path: Path) -> None:
     for line in lines:
         jsonschema.validate(line, schema)
     assert [line["name"] for line in lines if line["kind"] == "sched"] == [
-        "thread", "thread", "group", "affinity", "machine", "collector",
+        "thread", "thread", "group", "affinity", "machine", "collector", "neighbour",
     ]  # fmt: skip
     assert [line["name"] for line in lines].count("lost") == 1
     assert next(line for line in lines if line["name"] == "group")["directory"] == "/sys/fs/cgroup/x"

@@ -113,7 +113,15 @@ def test_a_quota_is_told_with_the_group_that_has_it(build: Build) -> None:
 
 def test_neighbours_are_told_apart_from_a_quota_that_cannot_be_seen(build: Build) -> None:
     starved = lambda out: thread(out, 1000, 0.3, 0.65)  # noqa: E731
-    _, busy = analysed(build, starved, lambda out: cpus(out, 1.0, 0.0))
+
+    def neighbour(out: Any) -> None:
+        args = (int(1.5 * END_MS * MS),)
+        out.add(
+            Kind.SCHED, 0, nr=Sched.NEIGHBOUR, pid=77, args=args, duration=END_MS * MS, text=b"ffm\x1bpeg"
+        )
+
+    _, busy = analysed(build, starved, neighbour, lambda out: cpus(out, 1.0, 0.0))
+    assert "most of all ffm\\x1bpeg (process 77) 1.5" in finding_text(busy[FindingKind.CPU_STARVED])
     assert busy[FindingKind.CPU_STARVED].figures["why"] == "neighbours"
     assert busy[FindingKind.CPU_STARVED].figures["others_cpus"] == pytest.approx(1.7, abs=0.05)
     assert "other programs used CPU 0-1" in finding_text(busy[FindingKind.CPU_STARVED])
@@ -135,6 +143,24 @@ def test_too_many_threads_of_its_own(build: Build) -> None:
     assert found[FindingKind.CPU_STARVED].figures["threads"] == 8
     assert "Set n_threads and n_threads_batch to 2" in finding_text(found[FindingKind.CPU_STARVED])
     assert "CROWDED" in report_text(report)
+
+
+def test_several_processes_that_are_too_many_together(build: Build) -> None:
+    """Each has as many threads as there are CPUs; what helps is fewer processes, or fewer threads in each."""
+    tids = tuple((pid, pid + number) for pid in (1000, 1100, 1200) for number in range(2))
+
+    def fill(out: Any) -> None:
+        for pid, tid in tids:
+            for at in range(0, END_MS, STEP_MS):
+                args = (int(at * MS * 0.32), int(at * MS * 0.6), 1)
+                out.add(Kind.SCHED, at * 1000, nr=Sched.THREAD, pid=pid, tid=tid, args=args)
+            out.add(Kind.SCHED, 0, nr=Sched.AFFINITY, pid=pid, tid=tid, args=(2, 2), text=b"0-1")
+        cpus(out, 1.0, 0.0, tids=())
+
+    report = analyse(build(fill, cpu_budget={}))
+    finding = next(one for one in find(report) if one.kind is FindingKind.CPU_STARVED)
+    assert (finding.figures["why"], finding.figures["processes"]) == ("own-threads", 3)
+    assert "of each process to 1, and let no more than 2 compute at once" in finding_text(finding)
 
 
 def test_a_prompt_that_waits_is_told_as_a_token_is(build: Build) -> None:

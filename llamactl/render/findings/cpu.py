@@ -51,14 +51,26 @@ def _where(f: Figures) -> str:
 
 def _neighbours(f: Figures) -> str:
     others = "" if f["others_cpus"] is None else f" ({f['others_cpus']:.2g} CPUs' worth)"
+    listed = ", ".join(
+        f"{safe_text(one['name'])} (process {one['pid']}) {one['cpus']:.2g}" for one in f["neighbours"]
+    )
+    who = f", most of all {listed}" if listed else ""
     return (
-        f"other programs used {_where(f)} meanwhile{others}. Stop or move them (top shows them; taskset -cp CPUS PID"
+        f"other programs used {_where(f)} meanwhile{others}{who}. Stop or move them (taskset -acp CPUS PID"
         " moves one), or give this program CPUs of its own (a cpuset)."
     )
 
 
 def _own_threads(f: Figures) -> str:
     count = f["budget_threads"] or f["cpus"]
+    if f["processes"] > 1:
+        each = max(count // f["processes"], 1)
+        fewer = "" if f["processes"] <= count else f", and let no more than {count} compute at once"
+        return (
+            f"{counted(f['threads'], 'thread')} of {count_text(f['processes'])} processes computed on"
+            f" {counted(f['cpus'], 'CPU')} and used them up themselves. Set n_threads and n_threads_batch of each"
+            f" process to {each}{fewer}."
+        )
     return (
         f"{counted(f['threads'], 'thread')} computed on {counted(f['cpus'], 'CPU')} and used them up themselves."
         f" Set n_threads and n_threads_batch to {count}."

@@ -27,6 +27,11 @@ def _sampler(f: Figures) -> str:
             " tokens against its rules. Make it simpler (bounded repetitions such as {0,60} are copied out), or"
             " let it begin only where it is needed (a lazy grammar)."
         )
+    if f["grammars"] is None:
+        return (
+            f"{text} in samplers, which were made before the recording: a grammar is the usual reason. Make it simpler,"
+            " or let it begin only where it is needed (a lazy grammar)."
+        )
     return f"{text} in samplers. Put top-k first in the chain: the others then see few candidates."
 
 

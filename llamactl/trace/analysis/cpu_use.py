@@ -23,7 +23,7 @@ from llamactl.trace.analysis.cpu_time import (
 )
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.phases import Phases
-from llamactl.trace.analysis.scheduling import Counter, Scheduling
+from llamactl.trace.analysis.scheduling import Counter, Neighbour, Scheduling
 
 BY_QUOTA = 0.25
 """Throttling of this much of the time held up is what did it."""
@@ -84,6 +84,8 @@ class CpuUse:
         idle_share: How much of these CPUs was idle meanwhile; None where it is unknown.
         stolen_share: How much the hypervisor took.
         others_cpus: CPUs that were busy with other programs.
+        neighbours: Who these are, those that ran most first; empty where nobody could be seen.
+        processes: How many processes compute.
         throttled_share: For how much of the time their control group was throttled (all CPUs together, so it can be
             more than 1).
         throttle: The quota that stopped them, if one did.
@@ -101,6 +103,8 @@ class CpuUse:
     idle_share: float | None
     stolen_share: float | None
     others_cpus: float | None
+    neighbours: tuple[Neighbour, ...]
+    processes: int
     throttled_share: float
     throttle: Throttle | None
 
@@ -155,6 +159,8 @@ def cpu_use(
         idle_share=None if machine is None else machine.idle / machine.whole,
         stolen_share=None if machine is None else machine.stolen / machine.whole,
         others_cpus=others,
+        neighbours=scheduling.neighbours,
+        processes=len({pid for pid, _ in busy}),
         throttled_share=(row.throttled_ns or 0) / wall,
         throttle=throttle,
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamactl.trace.analysis.callbacks import SAMPLER_PREFIX, callbacks_of, lie_in
 from llamactl.trace.analysis.crossings import Tokens, sums_by_token
-from llamactl.trace.analysis.exchange import Exchange, durations, outermost
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, outermost
 
-PREFIX = "llama_sampler_"
 GRAMMAR = "llama_sampler_init_grammar"
 
 
@@ -35,14 +35,25 @@ class SamplerShare:
         return self.sampler_ns / self.token_ns if self.token_ns else 0.0
 
 
+def in_samplers(exchange: Exchange, rows: Tokens) -> IntArray:
+    """Return the time in samplers of each token, without the Python that they call back, ns."""
+    calls = exchange.calls
+    named = np.array(
+        [function.name.startswith(SAMPLER_PREFIX) for function in exchange.functions], dtype=bool
+    )
+    samplers = calls[named[calls["nr"]]]
+    samplers = samplers[outermost(samplers)]
+    spent = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
+    called = callbacks_of(exchange)
+    called = called[lie_in(called, samplers)]
+    return spent - sums_by_token(rows.start, rows.length_ns, rows.tid, called, durations(called))
+
+
 def sampler_share(exchange: Exchange, rows: Tokens) -> SamplerShare | None:
     """Return it; None where no token was made."""
     if not len(rows):
         return None
-    calls = exchange.calls
-    named = np.array([function.name.startswith(PREFIX) for function in exchange.functions], dtype=bool)
-    samplers = calls[named[calls["nr"]] & outermost(calls)]
-    spent = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
     grammar = np.array([function.name.startswith(GRAMMAR) for function in exchange.functions], dtype=bool)
-    made = calls[grammar[calls["nr"]]]
-    return SamplerShare(len(rows), int(spent.sum()), int(rows.length_ns.sum()), int((made["ret"] != 0).sum()))
+    made = exchange.calls[grammar[exchange.calls["nr"]]]
+    spent = int(in_samplers(exchange, rows).sum())
+    return SamplerShare(len(rows), spent, int(rows.length_ns.sum()), int((made["ret"] != 0).sum()))

@@ -9,9 +9,15 @@ _FACTS = {
     Sched.GROUP: ("group", ("throttled_periods", "throttled_ns", "periods", "", "quota_us", "period_us")),
     Sched.AFFINITY: ("affinity", ("cpus", "cores")),
     Sched.MACHINE: ("machine", ("busy_ns", "idle_ns", "stolen_ns")),
+    Sched.NEIGHBOUR: ("neighbour", ("cpu_ns",)),
     Sched.COLLECTOR: ("collector", ("at_work", "full_collections", "seen_before_ns")),
 }
-_TEXTS = {Sched.GROUP: "directory", Sched.AFFINITY: "cpu_list", Sched.MACHINE: "cpu_list"}
+_TEXTS = {
+    Sched.GROUP: "directory",
+    Sched.AFFINITY: "cpu_list",
+    Sched.MACHINE: "cpu_list",
+    Sched.NEIGHBOUR: "process",
+}
 
 
 def sched_event(nr: int, args: list[int], text: str) -> tuple[str, tuple[tuple[str, int | str], ...]]:

@@ -105,6 +105,21 @@ class Allowed:
     cores: int
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another process that ran on the same CPUs while the program waited for them.
+
+    Attributes:
+        pid: Its number.
+        name: Its name.
+        cpus: How much it ran, in CPUs.
+    """
+
+    pid: int
+    name: str
+    cpus: float
+
+
 @dataclass(frozen=True)
 class Scheduling:
     """All looks of a capture.
@@ -114,12 +129,14 @@ class Scheduling:
         groups: By directory of the control group.
         allowed: By (process, thread): since when it might use how many CPUs and cores (the columns), and which.
         machine: What CPUs did, by their list.
+        neighbours: Other processes that ran on the same CPUs, those that ran most first.
     """
 
     threads: dict[tuple[int, int], Counter]
     groups: dict[bytes, Counter]
     allowed: dict[tuple[int, int], list[Allowed]] = field(default_factory=dict)
     machine: dict[bytes, Counter] = field(default_factory=dict)
+    neighbours: tuple[Neighbour, ...] = ()
 
     @classmethod
     def of(cls, pieces: Iterable[NDArray[np.void]], text: Callable[[int], bytes]) -> Scheduling | None:
@@ -138,6 +155,7 @@ class Scheduling:
             _by_text(_of(records, Sched.GROUP), text),
             _allowed(_of(records, Sched.AFFINITY), text),
             _by_text(_of(records, Sched.MACHINE), text),
+            _neighbours(_of(records, Sched.NEIGHBOUR), text),
         )
 
     def throttled(self, start: IntArray, length: IntArray) -> tuple[IntArray, bytes] | None:
@@ -171,6 +189,18 @@ def _allowed(records: NDArray[np.void], text: Callable[[int], bytes]) -> dict[tu
         )
         found.setdefault((int(record["pid"]), int(record["tid"])), []).append(one)
     return found
+
+
+def _neighbours(records: NDArray[np.void], text: Callable[[int], bytes]) -> tuple[Neighbour, ...]:
+    found = [
+        Neighbour(
+            int(record["pid"]),
+            text(int(record["text"])).decode("utf-8", "backslashreplace"),
+            int(record["args"][0]) / max(int(record["duration"]), 1),
+        )
+        for record in records
+    ]
+    return tuple(sorted(found, key=lambda one: -one.cpus))
 
 
 def _counter(records: NDArray[np.void]) -> Counter:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.analysis.callbacks import SAMPLER_PREFIX, callbacks_of, lie_in
 from llamactl.trace.analysis.crossings import Tokens, sums_by_token
-from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, outermost, starts, timed
+from llamactl.trace.analysis.exchange import Exchange, IntArray, durations, starts, timed
+from llamactl.trace.analysis.sampler_share import in_samplers
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.slow_workers import Worker, workers
 
@@ -88,14 +88,8 @@ class Measured:
 
 def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
     """Draw all figures from the records."""
-    calls = exchange.calls
-    is_sampler = np.array([item.name.startswith(SAMPLER_PREFIX) for item in exchange.functions], dtype=bool)
-    samplers = calls[is_sampler[calls["nr"]]]
-    sampler = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
-    called = callbacks_of(exchange)
-    called = called[lie_in(called, samplers[outermost(samplers)])]  # That is Python's, not the sampler's.
-    sampler -= sums_by_token(rows.start, rows.length_ns, rows.tid, called, durations(called))
-    decodes = calls[rows.index]
+    sampler = in_samplers(exchange, rows)
+    decodes = exchange.calls[rows.index]
     switches, faults = exchange.argument(decodes, "switches"), exchange.argument(decodes, "faults")
     throttled, group = _throttled(rows, known.scheduling)
     return Measured(

@@ -72,6 +72,7 @@ class Sched(IntEnum):
     machine started, all together.
     COLLECTOR: whether Python's garbage collector was at work in the process, how often it had collected everything,
     and when it was looked at before that; only where something is new.
+    NEIGHBOUR: CPU time ns of another process on the same CPUs, from ``start`` to its end; ``text`` is its name.
     """
 
     THREAD = 0
@@ -79,6 +80,7 @@ class Sched(IntEnum):
     AFFINITY = 2
     MACHINE = 3
     COLLECTOR = 4
+    NEIGHBOUR = 5
 
 
 class Flag(IntEnum):

@@ -23,6 +23,21 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.session import record
 from llamactl.trace.session_types import SessionOptions
 
+PINNED = """
+import os, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+end = time.process_time() + 0.3
+while time.process_time() < end:
+    pass
+"""
+SPINS = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print("ready", flush=True)
+while True:
+    pass
+"""
+
 BURN = [sys.executable, str(PROGRAMS / "burn_cpu.py")]
 QUOTA_US, PERIOD_US = 5_000, 100_000
 """So little that nothing else on the machine could take as much away."""
@@ -97,3 +112,27 @@ def test_of_a_program_that_runs_already(tmp_path: Path) -> None:
             result = record(process.pid, SessionOptions(engine="ptrace"), CaptureWriter(path), go)
             assert result.ended == "exit"
         check(read(path, result), group)
+
+
+def test_neighbours_on_the_same_cpu_are_named(tmp_path: Path) -> None:
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", SPINS], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    try:
+        for process in spinning:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        done = recorded(tmp_path / "a.capture", [sys.executable, "-c", PINNED], "ptrace")
+    finally:
+        for process in spinning:
+            process.kill()
+            process.communicate()
+    report = analyse(done.capture)
+    use = report.cpu_use
+    assert use is not None
+    assert use.verdict is CpuVerdict.NEIGHBOURS
+    assert use.cpus == 1
+    assert use.waited_share > 0.2
+    assert {one.pid for one in use.neighbours} & {process.pid for process in spinning}
+    assert use.others_cpus is not None and use.others_cpus > 0.2
+    assert [pin.tid for pin in report.pins] == [done.result.pid], "and who pinned it"

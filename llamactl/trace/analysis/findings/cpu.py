@@ -59,6 +59,8 @@ def _starved(report: TraceReport) -> Iterator[Finding]:
         "budget_threads": budget_threads(use),
         "idle_share": use.idle_share,
         "others_cpus": use.others_cpus,
+        "neighbours": [{"pid": one.pid, "name": one.name, "cpus": one.cpus} for one in use.neighbours],
+        "processes": use.processes,
     }
     yield Finding(FindingKind.CPU_STARVED, use.waited_ns, figures)
 

@@ -37,7 +37,7 @@ def _sampler(report: TraceReport) -> Iterator[Finding]:
             "sampler_us_per_token": share.sampler_ns / share.tokens / 1e3,
             "token_us": share.token_ns / share.tokens / 1e3,
             "share": share.share,
-            "grammars": share.grammars,
+            "grammars": share.grammars if share.grammars or not report.metadata.get("attached") else None,
         }
         yield Finding(FindingKind.SAMPLER_SLOW, share.sampler_ns, figures)
 
