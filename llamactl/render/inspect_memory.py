@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llamactl.render.columns import columns, wrapped
+from llamactl.render.safe import safe_text
 from llamactl.render.units import size
 from llamactl.snapshot.process.mappings import Mapping
 from llamactl.snapshot.process.memory import Memory, ModelMemory
+from llamactl.snapshot.process.mounts import FileSystem
 
 
 def memory_lines(memory: Memory | None, *, brief: bool = False) -> list[str]:
@@ -57,7 +59,10 @@ def _model(model: ModelMemory, *, brief: bool = False) -> list[str]:
     cached = f"{size(model.cached_bytes)} in the page cache" + (
         f" ({model.cache_source})" if model.cache_source else ""
     )
-    facts = [f"file {size(model.size_bytes)}", cached]
+    in_memory = model.file_system is not None and model.file_system.in_memory
+    facts = [f"file {size(model.size_bytes)}", *([] if in_memory else [cached])]
+    if model.file_system is not None:
+        facts.insert(1, file_system_text(model.file_system))
     if model.mapped_bytes:
         facts += [
             f"mapped {size(model.mapped_bytes)}",
@@ -65,7 +70,7 @@ def _model(model: ModelMemory, *, brief: bool = False) -> list[str]:
             f" ({100 * model.resident_bytes / model.mapped_bytes:.0f} %)",
             f"{size(model.shared_bytes)} shared",
             f"{size(model.locked_bytes)} locked" if model.locked_bytes else "not locked",
-            f"{size(model.droppable_bytes)} the kernel can drop",
+            *([] if in_memory else [f"{size(model.droppable_bytes)} the kernel can drop"]),
         ]
     else:
         facts.append("not mapped")
@@ -83,6 +88,14 @@ def _model(model: ModelMemory, *, brief: bool = False) -> list[str]:
             f"also mapped by {other.pid} {other.name}, {size(other.resident_bytes)} resident there"
         )
     return lines
+
+
+def file_system_text(place: FileSystem) -> str:
+    """Say what a file lies on, and what that means for its pages."""
+    if not place.in_memory:
+        return f"on {safe_text(place.kind)}"
+    swapped = "only swapped" if place.swappable else "nor swapped"
+    return f"on {safe_text(place.kind)}: in memory already, its pages can't be dropped, {swapped}"
 
 
 def mapping_lines(mappings: Sequence[Mapping] | None) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from llamactl.render.columns import WIDTH, columns, shorten, wrapped
+from llamactl.render.inspect_memory import file_system_text
 from llamactl.render.safe import safe_text
 from llamactl.render.units import size
 from llamactl.snapshot.gguf.model import MetadataValue, ModelPart, ModelSnapshot, TensorInfo, Tokenizer
@@ -58,11 +59,12 @@ def _summary(snapshot: ModelSnapshot) -> list[str]:
         "tokenizer": _tokenizer(snapshot.tokenizer),
         "chat template": _template_line(snapshot),
         "licence": snapshot.licence,
+        "file system": _file_system(snapshot.parts),
         "page cache": _cache(snapshot.parts),
         "metadata": f"{len(snapshot.metadata)} entries (--only metadata)",
     }
     if snapshot.parts[0].version is None:  # of a file of another kind nothing else can be known
-        rows = {name: rows[name] for name in ("file", "page cache")}
+        rows = {name: rows[name] for name in ("file", "file system", "page cache")}
     lines = [shorten(title, WIDTH), *_fault(snapshot)]
     for name, value in rows.items():
         lines += wrapped(value or "unknown", first=f"  {name:<14} ", rest=" " * 17)
@@ -146,6 +148,14 @@ def _template_line(snapshot: ModelSnapshot) -> str | None:
 
 def _is_cut(snapshot: ModelSnapshot) -> bool:
     return (snapshot.chat_template_bytes or 0) > MAX_TEXT_BYTES
+
+
+def _file_system(parts: tuple[ModelPart, ...]) -> str:
+    texts = dict.fromkeys(
+        "unknown" if part.file_system is None else file_system_text(part.file_system).removeprefix("on ")
+        for part in parts
+    )
+    return "; ".join(texts)
 
 
 def _cache(parts: tuple[ModelPart, ...]) -> str:

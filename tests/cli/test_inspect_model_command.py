@@ -103,7 +103,11 @@ def test_a_file_of_another_kind_has_no_figures_of_a_model(tmp_path: Path) -> Non
     other = tmp_path / "other"
     other.write_text("root:x:0:0\n" * 100)
     done = run(str(other))
-    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["file", "page"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == [
+        "file",
+        "file",
+        "page",
+    ]  # file, file system, page cache
     facts = json.loads(run(str(other), "--json").stdout)["model"]
     assert (facts["parameters"], facts["weight_bytes"], facts["architecture"]) == (None, None, None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from llamactl.errors import UsageError
@@ -14,6 +15,7 @@ from llamactl.snapshot.gguf.groups import TensorGroup
 from llamactl.snapshot.gguf.header import GgufFile, open_regular
 from llamactl.snapshot.gguf.source import Fault
 from llamactl.snapshot.kernel import PageCache
+from llamactl.snapshot.process.mounts import FileSystem, file_system_of
 
 SHOWN_ELEMENTS: Final = 16
 """Longest array of metadata whose elements are told; a vocabulary is only counted."""
@@ -32,6 +34,7 @@ class ModelPart:
         cached_bytes: In the page cache; None where the kernel doesn't tell this user.
         cache_source: ``cachestat`` or ``mincore``.
         recently_evicted_bytes: Dropped from memory a short time ago; None if unknown.
+        file_system: What it lies on; None where the kernel doesn't tell.
     """
 
     path: str
@@ -42,6 +45,7 @@ class ModelPart:
     cached_bytes: int | None
     cache_source: str | None
     recently_evicted_bytes: int | None
+    file_system: FileSystem | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,7 @@ def _part(file: GgufFile, cache: PageCache | None) -> ModelPart:
         cached_bytes=min(cache.cached_bytes, file.size_bytes) if cache else None,
         cache_source=cache.source if cache else None,
         recently_evicted_bytes=cache.recently_evicted_bytes if cache else None,
+        file_system=file_system_of(os.path.realpath(file.path), Path("/proc/self")),
     )
 
 

@@ -155,8 +155,23 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
         yield Finding(
             "memory-nearly-full",
             f"{left // _MIB} MiB are left below the group's limit",
-            "The model's pages in the page cache are dropped first; then the process is killed.",
+            _when_full(snapshot),
         )
+
+
+def _when_full(snapshot: ProcessSnapshot) -> str:
+    models = snapshot.memory.models if snapshot.memory is not None else ()
+    held = [
+        model.file_system.kind
+        for model in models
+        if model.file_system is not None and model.file_system.in_memory
+    ]
+    if held:
+        return (
+            f"The model lies on {held[0]}, which is memory: nothing of it can be dropped. Put it on a disk, or raise"
+            " the limit."
+        )
+    return "The model's pages in the page cache are dropped first; then the process is killed."
 
 
 def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:

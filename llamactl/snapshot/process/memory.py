@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from llamactl.snapshot.answering import ask
 from llamactl.snapshot.process.buffers import Buffer
 from llamactl.snapshot.process.mappings import Mapping
 from llamactl.snapshot.process.model_files import ModelHeader, TensorRange
+from llamactl.snapshot.process.mounts import FileSystem, file_system_of
 from llamactl.snapshot.process.sharers import Sharer, find_sharers
 
 
@@ -44,7 +46,7 @@ class ModelMemory:
     ``cached_bytes`` are in the page cache, whoever put them there (None: the kernel doesn't tell us, and
     ``cache_source`` is empty); ``resident_bytes`` of the mapped ones are in this process's page tables;
     ``private_copy_bytes`` are buffers of this process as large as the weights; ``shared_bytes`` are
-    resident and also mapped by somebody else.
+    resident and also mapped by somebody else; ``file_system`` is None where the kernel doesn't tell.
     """
 
     path: str
@@ -59,6 +61,7 @@ class ModelMemory:
     droppable_bytes: int
     cached_bytes: int | None
     cache_source: str
+    file_system: FileSystem | None
     private_copy_bytes: int
     parts: tuple[MappedPart, ...]
     sharers: tuple[Sharer, ...]
@@ -152,6 +155,7 @@ def _total(role: str, group: Sequence[Mapping]) -> RoleTotal:
 def _model(pid: int, model: ModelFile, mappings: Sequence[Mapping], buffers: Sequence[Buffer]) -> ModelMemory:
     own = [mapping for mapping in mappings if mapping.path == model.path and mapping.role == "weights"]
     size, cached, source = _cached(model.readable)
+    place = file_system_of(model.path, Path(f"/proc/{pid}"), own[0].device if own else None)
     copies = [
         buffer.size_bytes for buffer in buffers if buffer.role == "weights" and buffer.model == model.path
     ]
@@ -165,9 +169,10 @@ def _model(pid: int, model: ModelFile, mappings: Sequence[Mapping], buffers: Seq
         shared_bytes=sum(m.shared_clean_bytes + m.shared_dirty_bytes for m in own),
         locked_bytes=sum(m.locked_bytes for m in own),
         swap_bytes=sum(m.swap_bytes for m in own),
-        droppable_bytes=sum(map(_droppable, own)),
+        droppable_bytes=0 if place is not None and place.in_memory else sum(map(_droppable, own)),
         cached_bytes=cached,
         cache_source=source,
+        file_system=place,
         private_copy_bytes=sum(copies),
         parts=tuple(_part(m, model.header) for m in own),
         sharers=tuple(find_sharers(pid, own[0].device, own[0].inode)) if own else (),

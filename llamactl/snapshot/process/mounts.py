@@ -18,6 +18,24 @@ _LOCAL = frozenset({
     "ramfs", "rootfs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs", "xfs",
 })  # fmt: skip
 
+_MEMORY = frozenset({"devtmpfs", "hugetlbfs", "ramfs", "rootfs", "tmpfs"})
+_SWAPPABLE = frozenset({"devtmpfs", "tmpfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """What a file lies on.
+
+    Attributes:
+        kind: Such as ``ext4``.
+        in_memory: Whether its files lie in memory and nowhere else, so that no page of them can be dropped.
+        swappable: Whether such pages can be swapped out.
+    """
+
+    kind: str
+    in_memory: bool
+    swappable: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -79,3 +97,19 @@ def mounts_on_way(path: str, mounts: Sequence[Mount]) -> list[Mount]:
         for mount in reversed(mounts)
         if mount.place in ("/", path) or path.startswith(mount.place + "/")
     ]
+
+
+def file_system_of(path: str, process: Path, device: str | None = None) -> FileSystem | None:
+    """Return the file system that a file lies on, as a process sees it; None where the kernel doesn't list it.
+
+    Args:
+        path: The file, in the process's namespace.
+        process: Its directory in ``/proc``.
+        device: ``major:minor`` in hexadecimal, as in ``maps``; it counts before the path.
+    """
+    mounts = read_mounts(process)
+    number = ":".join(str(int(part, 16)) for part in device.split(":")) if device else None
+    mount = next((one for one in reversed(mounts) if one.device == number), None) or mount_of(path, mounts)
+    if mount is None:
+        return None
+    return FileSystem(mount.kind, mount.kind in _MEMORY, mount.kind in _SWAPPABLE)
