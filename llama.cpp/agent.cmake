@@ -8,7 +8,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_
   else()
     set(agent_assembly agent_x86_64.S)
   endif()
-  set(agent_sources agent.c agent_call.c agent_callback.c agent_clock.c agent_elf.c agent_gil.c agent_memory.c
+  set(agent_sources agent.c agent_call.c agent_callback.c agent_clock.c agent_elf.c agent_exec.c agent_gil.c agent_memory.c
     agent_open.c agent_python.c agent_ring.c agent_table.c agent_thread.c agent_watch.c)
   list(TRANSFORM agent_sources PREPEND ${NATIVE_DIR}/)
   add_library(llamactl_agent MODULE ${agent_sources} ${NATIVE_DIR}/${agent_assembly})

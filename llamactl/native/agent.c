@@ -86,6 +86,24 @@ static const char * const giving_away[] = {
     "chroot", "unshare",  "setns",     "pivot_root", "capset",   "cap_set_proc",
 };
 
+// exec(3); fexecve's descriptor stands where others have a path. execle's environment isn't looked
+// at.
+static enum gil_kind executes(const char * name) {
+    static const char * const given[] = {"execve", "execvpe", "fexecve"};
+    static const char * const own[] = {"execv", "execvp", "execl", "execlp"};
+    for (unsigned i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        if (same_text(name, given[i])) {
+            return EXECUTES_WITH;
+        }
+    }
+    for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (same_text(name, own[i])) {
+            return EXECUTES;
+        }
+    }
+    return GIL_NONE;
+}
+
 static enum gil_kind gil_kind(const char * name, const struct object * caller) {
     if (name[0] != 'P' || name[1] != 'y') {
         for (unsigned i = 0; i < sizeof(giving_away) / sizeof(giving_away[0]); i++) {
@@ -93,7 +111,7 @@ static enum gil_kind gil_kind(const char * name, const struct object * caller) {
                 return GIVES_RIGHTS_AWAY;
             }
         }
-        return GIL_NONE;
+        return begins_with(name, "exec") ? executes(name) : GIL_NONE;
     }
     if (same_text(name, "PyList_New")) {
         return caller && makes_arrays(caller->map) ? MAKES_LIST : GIL_NONE;
@@ -123,13 +141,36 @@ static uint8_t weight_of(const struct row * row, int role, const char * name) {
     return (row && row->keeps[0].source != NOTHING) || role || makes_or_frees(name) ? LIGHT : CHEAP;
 }
 
-static int is_engine_name(const char * name) {
-    return begins_with(name, "llama_") || begins_with(name, "ggml_") ||
-           begins_with(name, "gguf_") || begins_with(name, "mtmd_");
+// What programs call; the rest is called by the engine itself for the most part.
+static int is_face(const char * name) {
+    return begins_with(name, "llama_") || begins_with(name, "whisper_");
 }
 
-// llama.cpp's calls to itself are left out, but an extension module with llama.cpp inside (Cython)
-// has no other boundary: its llama_* calls are kept as inner calls.
+static int is_engine_name(const char * name) {
+    return is_face(name) || begins_with(name, "ggml_") || begins_with(name, "gguf_") ||
+           begins_with(name, "mtmd_");
+}
+
+// One of the engine's own libraries, by its name (wheels put a hash behind it); anything else that
+// exports the engine's functions has it inside.
+static int is_engine_library(const struct link_map * map) {
+    static const char * const stems[] = {"libllama", "libggml", "libmtmd", "libwhisper"};
+    const char * base = map->l_name ? map->l_name : "";
+    for (const char * c = base; *c; c++) {
+        base = *c == '/' ? c + 1 : base;
+    }
+    for (unsigned i = 0; i < sizeof(stems) / sizeof(stems[0]); i++) {
+        if (begins_with(base, stems[i])) {
+            const char next = base[text_length(stems[i], 16)];
+            return next == '.' || next == '-';
+        }
+    }
+    return 0;
+}
+
+// The engine's calls to itself are left out, but what has llama.cpp inside (a Cython module,
+// gpt4all's library) may have no other boundary: its llama_* calls are kept as inner calls, until
+// somebody else calls them.
 static int way_of(struct object * caller, const struct object * library, const char * name,
                   unsigned flags) {
     if (flags & LA_SYMB_DLSYM) {
@@ -139,8 +180,8 @@ static int way_of(struct object * caller, const struct object * library, const c
     if (!(exports & EXPORTS_ENGINE)) {
         return caller == library ? -1 : VIA_PLT;
     }
-    return exports & EXPORTS_MODULE && caller == library && begins_with(name, "llama_") ? VIA_INNER
-                                                                                        : -1;
+    const int inside = exports & EXPORTS_MODULE || !is_engine_library(caller->map);
+    return inside && caller == library && is_face(name) ? VIA_INNER : -1;
 }
 
 static struct hook * find_hook(const struct hook * wanted, uint64_t hash) {
@@ -322,6 +363,9 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
         if (!kind) {
             ring_populate();
             caller->binding = 1;
+            if (via != VIA_INNER && is_face(name) && !(exports_of(library) & EXPORTS_MODULE)) {
+                library->called = 1;
+            }
         }
         hook = hook_for(&wanted, name);
     }

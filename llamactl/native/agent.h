@@ -124,6 +124,10 @@ extern hidden struct thread threads[MAX_THREADS];
 hidden struct thread * thread_self(void);
 hidden void thread_setup(void);
 
+// --- agent_exec.c
+// ------------------------------------------------------------------------------------------
+hidden void exec_begins(char ** words);
+
 // --- agent_call.c, agent_gil.c: the hooks, called from assembly
 // --------------------------------------
 struct object {
@@ -133,6 +137,7 @@ struct object {
     uint8_t scanned;
     uint8_t exports;
     uint8_t binding; // has bound a function of the engine
+    uint8_t called;  // others call its functions of the engine, so its own calls are no boundary
     uint8_t closed;
 };
 enum gil_kind {
@@ -145,6 +150,8 @@ enum gil_kind {
     GIL_RELEASE_THREAD,
     // Not recorded themselves:
     GIVES_RIGHTS_AWAY, // setuid and the like, see ring_hand_on
+    EXECUTES,          // takes another program's place, see exec_begins
+    EXECUTES_WITH,     // the same, with an environment as its third argument
     MAKES_LIST,        // while Python is called back, tells at which line it is
 };
 struct hook {

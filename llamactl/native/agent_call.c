@@ -190,6 +190,10 @@ static void besides(const struct hook * hook, const struct saved_registers * in)
         ring_hand_on();
         return;
     }
+    if (hook->kind == EXECUTES || hook->kind == EXECUTES_WITH) {
+        exec_begins(hook->kind == EXECUTES ? NULL : (char **) in->integers[2]);
+        return;
+    }
     struct thread * t = thread_self();
     if (t && t->depth) {
         callback_seen(t, in->integers[0]);
@@ -200,6 +204,9 @@ hidden void * agent_enter(struct saved_registers * in) {
     const struct hook * hook = hooks + in->index;
     if (unlikely(hook->kind)) {
         besides(hook, in);
+        return hook->target;
+    }
+    if (unlikely(hook->via == VIA_INNER && hook->library->called)) {
         return hook->target;
     }
     struct thread * t = thread_self();

@@ -50,7 +50,7 @@ static int is_exported(const Elf64_Sym * symbol) {
 static int is_engine_function(const Elf64_Sym * symbol, const char * name) {
     return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
            (begins_with(name, "ggml_") || begins_with(name, "gguf_") ||
-            same_text(name, "llama_decode"));
+            same_text(name, "llama_decode") || same_text(name, "whisper_full"));
 }
 
 static const Elf64_Sym * find_gnu(const struct symbols * in, const char * name) {

@@ -10,6 +10,7 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
 from llamactl.render.trace_mechanism import NONE, OK, Mechanism
 from llamactl.render.trace_text import count_text, counted, shortened, time_text
+from llamactl.render.trace_uncaught import released_line, uncaught_line
 from llamactl.snapshot.process.interfaces import shown
 from llamactl.trace.analysis.binding import Binding, BindingKind
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts
@@ -40,11 +41,11 @@ def interface(report: TraceReport) -> Mechanism:
         " nanoseconds, and whatever Python does around it."
     )
     facts = report.exchange
+    more = tuple(uncaught_line(one) for one in report.uncaught)
     if facts is None:
-        return Mechanism("Interface", (_why_no_calls(report),), NONE, explanation)
-    return Mechanism(
-        "Interface", tuple(_interface_lines(facts)), LOST if facts.exchange.lost else OK, explanation
-    )
+        return Mechanism("Interface", more or (_why_no_calls(report),), NONE, explanation)
+    verdict = LOST if facts.exchange.lost else OK
+    return Mechanism("Interface", (*_interface_lines(facts), *more), verdict, explanation)
 
 
 def _why_no_calls(report: TraceReport) -> str:
@@ -150,7 +151,8 @@ def gil(report: TraceReport) -> Mechanism:
     )
     facts = report.exchange
     if facts is None:
-        return Mechanism("GIL", (_why_no_calls(report),), NONE, explanation)
+        released = tuple(line for one in report.uncaught if (line := released_line(one)))
+        return Mechanism("GIL", released or (_why_no_calls(report),), NONE, explanation)
     lines = (*_gil_lines(facts), *_collector_lines(report))
     return Mechanism("GIL", lines, _gil_verdict(facts), explanation)
 

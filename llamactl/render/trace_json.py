@@ -51,6 +51,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
     document["findings"] = [_finding(one) for one in find(report)]
     document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
     document["exchange"] = _exchange(report.exchange)
+    document["uncaught"] = [{**_plain(one), "why": one.why.value} for one in report.uncaught]
     document["cpu_use"] = (
         {**_plain(report.cpu_use), "verdict": report.cpu_use.verdict.value} if report.cpu_use else None
     )

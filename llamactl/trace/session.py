@@ -30,6 +30,7 @@ from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.regions import find_regions
 from llamactl.trace.scheduling import SchedulingSampler
 from llamactl.trace.session_agent import AgentPart
+from llamactl.trace.session_engines import EnginesPart
 from llamactl.trace.session_parts import Parts
 from llamactl.trace.session_signals import Answers, OwnSignals
 from llamactl.trace.session_types import Progress, SessionOptions, SessionResult, exit_code
@@ -117,6 +118,7 @@ class _Session:
     _calls: AttachedCalls | None = field(default=None)
     _uncaught: str = ""
     agent: AgentPart = field(init=False)
+    engines: EnginesPart = field(init=False)
     answers: Answers = field(init=False)
     scheduling: SchedulingSampler = field(init=False)
     family: Family = field(default_factory=Family)
@@ -127,6 +129,8 @@ class _Session:
         wanted, watch = self.options.calls and self.ours, self.options.watch
         agent = self.parts.run(CALLS, lambda: AgentPart(wanted, watch), None)
         self.agent = agent or AgentPart(False)
+        rescue = not self.options.breakpoints
+        self.engines = EnginesPart(self.options.calls, self.ours, rescue, self.agent)
         self.answers = Answers(self.parts, self.ours, lambda: self.engine.state().pid, self._stop, self.kill)
 
     @property
@@ -163,6 +167,7 @@ class _Session:
             self._span.end()
             self._finish_scheduling()
         self._from_agent(self.agent.finish)
+        self._from_agent(self.engines.finish)
 
     def _publish(self) -> None:
         """Give a kept capture its name; the program is there, and runs on where that fails."""
@@ -180,7 +185,7 @@ class _Session:
 
     def free(self) -> None:
         """Let go of the program, or end it where it hasn't ended, and of everything else."""
-        for held in (self.engine, self._marks, self._calls, self.scheduling, self.agent):
+        for held in (self.engine, self._marks, self._calls, self.scheduling, self.agent, self.engines):
             if held is not None:
                 self.parts.run("What comes last", held.close, None)
 
@@ -204,7 +209,7 @@ class _Session:
         uncaught = (self._uncaught,) if self._uncaught else ()
         setuid = notes_on_setuid(Capture.open(self.writer.path)) if self.ours and setuid_notes() else ()
         calls = self._calls.notes if self._calls is not None else ()
-        return (*engine, *setuid, *agent, *uncaught, *calls)
+        return (*engine, *setuid, *agent, *uncaught, *calls, *self.engines.notes)
 
     def _start(self) -> None:
         self._begin, self._cpu_before = time.monotonic(), time.process_time()
@@ -327,6 +332,8 @@ class _Session:
             self._from_calls(self._calls.drain)
         if not self._stopping:
             self._from_agent(self.agent.drain)
+        if not self._stopping and not finished and self.options.sample_s:
+            self._from_agent(lambda writer: self.engines.drain(self._processes(), writer))
         options = self.options
         if options.duration_s is not None and elapsed >= options.duration_s and not finished:
             self._stop("duration")
@@ -352,9 +359,12 @@ class _Session:
             self.family.begin([pid])
             self._look("Samples of memory, threads and disk", self.family.sample)
 
-    def _look_at_threads(self) -> None:
+    def _processes(self) -> set[int]:
         of_agent = self.parts.run(CALLS, self.agent.processes, list[int]())
-        processes = {self.engine.state().pid, *of_agent, *self.family.alive()}
+        return {self.engine.state().pid, *of_agent, *self.family.alive()}
+
+    def _look_at_threads(self) -> None:
+        processes = self._processes()
         self.parts.run(WAITS, lambda: self.scheduling.look_at(processes), None)
 
     def _finish_scheduling(self) -> None:
@@ -397,6 +407,7 @@ class _Session:
         self._from_agent(self.agent.finish)
         if self._calls is not None:
             self._from_calls(self._calls.ended)
+        self._from_agent(self.engines.finish)
         # What the program did up to here is known only with a sample behind it.
         self._sample(self.engine.state().pid)
         self._look(UNDER_WAY, lambda: self.under_way.end(self.family.alive(), self.options, self.engine))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llamactl.trace.agent.functions import Function
     from llamactl.trace.agent.own_calls import OwnCalls
     from llamactl.trace.agent.source import AgentSource
     from llamactl.trace.boundary.watching import Watching
@@ -136,6 +137,16 @@ class AgentPart:
                     self.note = DAMAGED.format(losses.damaged)
             return count
         finally:
+            self._close_source()
+
+    def functions(self) -> list[Function]:
+        """Return the functions bound so far, by number."""
+        return self._source.functions() if self._source is not None else []
+
+    def retire(self, writer: CaptureWriter) -> None:
+        """Write what is left and record no more: another way takes over, after these functions."""
+        if self._source is not None:
+            self._source.finish(writer)
             self._close_source()
 
     def processes(self) -> list[int]:

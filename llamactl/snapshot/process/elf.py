@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llamactl.snapshot.file_bytes import FileBytes
 
-_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 _DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 6, 10, 14, 15, 29
 _DT_GNU_HASH = 0x6FFFFEF5
 _NT_GNU_BUILD_ID = 3
@@ -30,7 +30,7 @@ class Elf:
     ``segments`` are (address, file offset, bytes in the file) of what is loaded; ``zeroed_bytes`` is
     what the last of them takes in memory beyond its pages in the file; ``constant`` are start and end in the
     file of what is loaded and not writable; ``rpath`` and ``runpath`` are as written in the file, so still
-    with ``$ORIGIN``.
+    with ``$ORIGIN``; ``interpreter`` is the dynamic linker that a program asks for.
     """
 
     data: FileBytes = field(repr=False)
@@ -40,6 +40,7 @@ class Elf:
     build_id: str | None
     zeroed_bytes: int
     constant: tuple[tuple[int, int], ...] = ()
+    interpreter: str | None = None
 
     def at(self, address: int, size: int) -> bytes:
         """Return what is loaded at ``address`` (relative to the library); empty if nothing is."""
@@ -222,6 +223,7 @@ def _parse(data: FileBytes) -> Elf:
     build_id = None
     zeroed = 0
     constant: list[tuple[int, int]] = []
+    interpreter = None
     for index in range(header_count):
         kind, flags, offset, address, _, size, in_memory = data.unpack(
             "<IIQQQQQ", headers_at + index * header_size
@@ -234,9 +236,11 @@ def _parse(data: FileBytes) -> Elf:
         elif kind == _PT_DYNAMIC:
             whole = data[offset : offset + size // 16 * 16]
             dynamic = tuple(pair for pair in struct.iter_unpack("<QQ", whole) if pair[0])
+        elif kind == _PT_INTERP:
+            interpreter = data[offset : offset + size].split(b"\0", 1)[0].decode("utf-8", "replace")
         elif kind == _PT_NOTE and build_id is None:
             build_id = _build_id(data[offset : offset + size])
-    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed, tuple(constant))
+    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed, tuple(constant), interpreter)
 
 
 def _pages_up(address: int) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from llamactl.snapshot.process.elf import Elf
+from llamactl.snapshot.process.libraries import engine_library
 
 _FEATURES = (
     "sse3", "ssse3", "avx", "avx_vnni", "avx2", "avx512", "avx512_vbmi", "avx512_vnni", "avx512_bf16",
@@ -18,8 +19,6 @@ _FEATURES = (
 _SMALLEST_HIDDEN = 1 << 20
 PREFIXES = (b"llama_", b"ggml_", b"gguf_", b"mtmd_", b"whisper_")
 """What the functions of llama.cpp, of ggml and of what else is built on it begin with."""
-# A library of the engine by its name; wheels put a hash behind it.
-_NAMES = re.compile(r"(lib(?:llama|mtmd|whisper|ggml(?:-[a-z0-9_]+)*?))(?:-[0-9a-f]{8})?\.so")
 # What each would log or say before it aborts: there whether functions are exported or not.
 _GGML = (b"GGML_ASSERT", b"not enough space in the context")
 _HOLDS = ((b"loaded meta data with %d key-value", "llama.cpp"), (b"whisper_model_load", "whisper.cpp"))
@@ -61,21 +60,37 @@ def engine_files(
     """
     found = []
     for path, elf in sorted(libraries.items()):
-        kind = _kind(PurePosixPath(path).name, elf)
-        if kind:
-            found.append(_describe(path, kind, elf, libraries, environment))
+        what = engine_in(PurePosixPath(path).name, elf)
+        if what is not None:
+            found.append(_describe(path, what, elf, libraries, environment))
     return found
 
 
-def _kind(name: str, elf: Elf | None) -> str:
-    """Return the kind of an engine's file, empty for any other: what is in it decides, not its name."""
-    match = _NAMES.match(name)
+class EngineKind(NamedTuple):
+    """What a file that holds an engine is; see :class:`EngineFile`."""
+
+    kind: str
+    holds: str
+    exported: bool | None
+
+
+def engine_in(name: str, elf: Elf | None) -> EngineKind | None:
+    """Return what of an engine is in a file, None for nothing: what is in it decides, not its name.
+
+    Args:
+        name: The file's, without its folder; it decides where the file can't be read.
+        elf: The file.
+    """
+    kind = engine_library(name)
     if elf is None:
-        return match[1] if match else ""
-    if elf.defines(PREFIXES):
+        return EngineKind(kind, _holds(kind, None), None) if kind else None
+    exported = elf.defines(PREFIXES)
+    if exported and not kind:
         # Wrappers have functions with such names, too; the engine is what has these or speaks like it.
-        return match[1] if match else "static" if _is_engine(elf) else ""
-    return "static" if _holds_ggml(elf) else ""
+        kind = "static" if _is_engine(elf) else ""
+    elif not exported:
+        kind = "static" if _holds_ggml(elf) else ""
+    return EngineKind(kind, _holds(kind, elf), exported) if kind else None
 
 
 def _is_engine(elf: Elf) -> bool:
@@ -101,18 +116,18 @@ def _holds(kind: str, elf: Elf | None) -> str:
 
 def _describe(
     path: str,
-    kind: str,
+    what: EngineKind,
     elf: Elf | None,
     libraries: Mapping[str, Elf | None],
     environment: Mapping[str, str] | None,
 ) -> EngineFile:
     if elf is None:
         unread = "unknown: the file can't be read"
-        return EngineFile(path, kind, None, None, None, None, None, unread, _holds(kind, None), None)
+        return EngineFile(path, what.kind, None, None, None, None, None, unread, what.holds, what.exported)
     version = elf.returned_string("llama_version") or elf.returned_string("ggml_version")
     return EngineFile(
-        path, kind, elf.build_id, elf.soname, version, elf.returned_string("ggml_commit"), _features(elf),
-        why_there(path, elf, libraries, environment), _holds(kind, elf), elf.defines(PREFIXES),
+        path, what.kind, elf.build_id, elf.soname, version, elf.returned_string("ggml_commit"), _features(elf),
+        why_there(path, elf, libraries, environment), what.holds, what.exported,
     )  # fmt: skip
 
 

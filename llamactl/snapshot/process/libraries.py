@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 AGENT = "libllamactl-agent.so"
 """Ours, in programs that ``llamactl trace`` has started."""
 
@@ -21,6 +23,18 @@ _PREFIXES = (
 )  # fmt: skip
 
 GPU_ROLES = frozenset({"cuda", "rocm", "vulkan", "opencl", "level-zero", "sycl"})
+
+# A library of the engine by its name; wheels put a hash behind it.
+_ENGINE = re.compile(r"(lib(?:llama|mtmd|whisper|ggml(?:-[a-z0-9_]+)*?))(?:-[0-9a-f]{8})?\.so")
+
+
+def engine_library(name: str) -> str:
+    """Return which of the engine's own libraries a file name is, such as ``libggml-cpu``; empty for none.
+
+    A library that holds an engine inside, whatever it is called, is none of these.
+    """
+    match = _ENGINE.match(name)
+    return match[1] if match else ""
 
 
 def is_library(name: str) -> bool:

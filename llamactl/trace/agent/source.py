@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llamactl.trace.agent.functions import Function
     from llamactl.trace.capture.writer import CaptureWriter
 
 
@@ -60,6 +61,10 @@ class AgentSource:
         writer.records(records)
         writer.metadata(self.metadata())
         return len(records)
+
+    def functions(self) -> list[Function]:
+        """Return the functions bound so far; a record's ``nr`` is an index."""
+        return self._ring.functions()
 
     def processes(self) -> list[int]:
         """Return the ids of the processes that have made calls."""

@@ -15,9 +15,11 @@ from llamactl.snapshot.process.elf import Elf, read_elf
 from llamactl.snapshot.process.interfaces import Interface, compiled_by, looks_up
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.gil import RELEASED
 
 ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_", "whisper_")
 BindingKind = Interface
+SAMPLE = 50
 PLACES = 32
 """More places than this aren't looked at: the busiest tell whose code it is."""
 
@@ -65,7 +67,9 @@ def bindings(exchange: Exchange) -> list[Binding]:
     for (caller, via), rows in callers.items():
         files = _python_files(exchange, caller, via) if via == "dlsym" else [caller]
         owners = (owner(path) for path in files if path.startswith("/"))
-        found.append(_binding(caller, via, rows, calls[(caller, via)], next(filter(None, owners), None)))
+        found.append(
+            _binding(exchange, caller, via, rows, calls[(caller, via)], next(filter(None, owners), None))
+        )
     return sorted(found, key=lambda row: (-row.calls, row.caller))
 
 
@@ -85,13 +89,37 @@ def _python_files(exchange: Exchange, caller: str, via: str) -> Iterable[str]:
 
 
 def _binding(
-    caller: str, via: str, functions: list[Function], calls: int, owner: Distribution | None
+    exchange: Exchange,
+    caller: str,
+    via: str,
+    functions: list[Function],
+    calls: int,
+    owner: Distribution | None,
 ) -> Binding:
     kind, evidence = _kind(caller, via)
+    releaser = _releaser(exchange, caller) if via == "inner" and kind is BindingKind.NATIVE else None
+    if releaser is not None:
+        # A library between Python and the engine: whoever lets the GIL go for these calls is the interface.
+        between = Path(releaser).name
+        kind = looks_up(between) or _kind(releaser, "plt")[0]
+        evidence += f", and {between} lets the GIL go for its calls"
     libraries = tuple(sorted({function.library for function in functions}))
     name, version = (owner.name, owner.version) if owner else (None, None)
     inside = via == "inner"
     return Binding(kind, caller, libraries, len(functions), calls, evidence, inside, name, version)
+
+
+def _releaser(exchange: Exchange, caller: str) -> str | None:
+    """Return the object that had let the GIL go when this one called, for most of a sample of its calls."""
+    mine = [nr for nr, row in enumerate(exchange.functions) if row.caller == caller and row.via == "inner"]
+    calls = exchange.calls[np.isin(exchange.calls["nr"], mine)]
+    free = exchange.gil[exchange.gil["nr"] == RELEASED]
+    found: Counter[str] = Counter()
+    for call in calls[:: max(len(calls) // SAMPLE, 1)]:
+        own = free[(free["tid"] == call["tid"]) & (free["start"] <= call["start"])]
+        if len(own) and int(own[-1]["start"]) + int(own[-1]["duration"]) >= int(call["start"]):
+            found[exchange.functions[int(own[-1]["args"][1])].caller] += 1
+    return found.most_common(1)[0][0] if found else None
 
 
 def _kind(caller: str, via: str) -> tuple[BindingKind, str]:

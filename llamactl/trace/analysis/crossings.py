@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from llamactl.trace.analysis.batches import batches
 from llamactl.trace.analysis.callbacks import callback_rows, python_inside
 from llamactl.trace.analysis.exchange import (
+    COMPUTE,
     Exchange,
     IntArray,
     Place,
@@ -26,7 +27,6 @@ from llamactl.trace.capture.record import Flag
 
 LOGITS = ("llama_get_logits", "llama_get_logits_ith")
 LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
-COMPUTE = ("llama_decode", "llama_encode", "llama_process")
 VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
 LEAST_SAMPLES, SURE_SHARE = 16, 0.5
 """The agent looks for the caller of a cheap call once in 64 times: fewer samples than this don't tell the busiest."""

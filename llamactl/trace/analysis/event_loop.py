@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.exchange import (
+    COMPUTE,
     Exchange,
     IntArray,
     Place,
@@ -22,7 +23,6 @@ from llamactl.trace.analysis.exchange import (
     starts,
     timed,
 )
-from llamactl.trace.analysis.gil import COMPUTE
 from llamactl.trace.analysis.view import View, codes_of
 
 EPOLL = ("epoll_wait", "epoll_pwait", "epoll_pwait2")

@@ -19,6 +19,12 @@ Place = tuple[str, int, str]
 """File, line and function of Python code."""
 
 ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_")
+COMPUTE = (
+    "llama_decode", "llama_encode", "llama_process", "whisper_full", "whisper_full_with_state",
+    "whisper_full_parallel", "whisper_encode", "whisper_decode",
+)  # fmt: skip
+"""The functions that compute with weights, as long as a batch takes."""
+
 UNKNOWN_NS = np.uint64(2**64 - 1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.exchange import (
+    COMPUTE,
     Exchange,
     IntArray,
     durations,
@@ -25,7 +26,6 @@ WAIT_FLOOR_NS = 100_000
 """Shorter waits are the cost of taking a free lock; nobody is named for them."""
 HOLD_FLOOR_NS = 5_000_000
 """CPython's own switch interval: a call that holds the GIL longer keeps others waiting."""
-COMPUTE = ("llama_decode", "llama_encode", "llama_process")
 
 
 class GilVerdict(Enum):

@@ -56,6 +56,7 @@ from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.spinning import Spinning, spinning
 from llamactl.trace.analysis.standing import StandingRow, standing_rows
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
+from llamactl.trace.analysis.uncaught import Uncaught, uncaught
 from llamactl.trace.analysis.view import View
 from llamactl.trace.analysis.workers import WorkerRow, WorkerTable
 from llamactl.trace.capture.record import Kind
@@ -106,6 +107,7 @@ class TraceReport:
     first_token: FirstToken | None
     signals: int
     exchange: ExchangeFacts | None
+    uncaught: list[Uncaught]
     slow_tokens: list[SlowToken]
     spinning: Spinning | None
     memory_growth: MemoryGrowth | None
@@ -277,6 +279,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         first_token=first_token(phases, begin, tables.at_start.attached, records),
         signals=tables.signals,
         exchange=exchange,
+        uncaught=uncaught(records or Exchange.of_capture(capture), capture.metadata, files),
         slow_tokens=_slow(exchange, scheduling, kernel, tables.gpu_calls, faults, collected),
         spinning=spinning(exchange.exchange, scheduling) if exchange is not None else None,
         memory_growth=memory_growth(

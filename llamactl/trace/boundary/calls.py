@@ -12,7 +12,7 @@ import numpy as np
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.boundary.maps import ProcessMaps
-from llamactl.trace.boundary.targets import GIL_FUNCTIONS, Found, Kept, function_of
+from llamactl.trace.boundary.targets import FUNCTIONS, GIL_FUNCTIONS, Found, Kept, function_of
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class CallTable:
     @property
     def has_engine(self) -> bool:
         """Whether there are functions of llama.cpp among them."""
-        return any(target.name.startswith("llama_") for target in self._found.targets)
+        return any(target.name.startswith(FUNCTIONS) for target in self._found.targets)
 
     def extend(self, found: Found, kept: Sequence[Kept | None]) -> None:
         """Add targets that were found later; their numbers follow those there are.

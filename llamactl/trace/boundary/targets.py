@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.process.libraries import engine_library
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.boundary.maps import ProcessMaps
 from llamactl.trace.elf import Symbols, read_symbols
 from llamactl.trace.engines.native import ffi, lib
 
-ENGINE_PREFIXES = (b"llama_",)
+FUNCTIONS = ("llama_", "whisper_")
+"""What functions begin with that programs call; ggml's are called by llama.cpp for the most part."""
+ENGINE_PREFIXES = tuple(name.encode() for name in FUNCTIONS)
 GIL_FUNCTIONS = ("PyEval_SaveThread", "PyEval_RestoreThread")
 UNWINDERS = ("_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Backtrace")
 """They walk the stack; breakpoints put the return addresses back before (exceptions, pthread_cancel)."""
@@ -23,7 +26,6 @@ ALL_PREFIXES = (
     *ENGINE_PREFIXES,
     *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS, PERSONALITY, LOADING)),
 )
-ENGINE_NAMES = ("libllama", "libggml", "libmtmd")
 FLOAT, STRING = 5, 6
 
 
@@ -70,7 +72,7 @@ class Found:
         targets: Functions of llama.cpp, then those of the GIL when asked for, then unwinders.
         ranges: Where llama.cpp's own code lies, of libraries that others call.
         exports: The names that each library exports, for its rows of the agent's table.
-        wanted: The ``llama_*`` names that each other object asks the dynamic linker for.
+        wanted: The names of ``FUNCTIONS`` that each other object asks the dynamic linker for.
         catching: The objects that call llama.cpp from C++ and so may catch its exceptions.
     """
 
@@ -108,21 +110,23 @@ def find_targets(
     maps = ProcessMaps(pid)
     known: Tables = {} if tables is None else tables
     found = {path: table for path in maps.objects() if (table := _symbols(maps, path, known)) is not None}
-    wanted = {path: frozenset(n for n in t.wanted if n.startswith("llama_")) for path, t in found.items()}
-    engine = {path for path, table in found.items() if any(n.startswith("llama_") for n in table.functions)}
+    wanted = {path: frozenset(n for n in t.wanted if n.startswith(FUNCTIONS)) for path, t in found.items()}
+    engine = {path for path, table in found.items() if any(n.startswith(FUNCTIONS) for n in table.functions)}
     asked = frozenset().union(*(wanted[path] for path in wanted if path not in engine))
     exports = {path: tuple(found[path].functions) for path in engine}
+    # A library that others call is the boundary, whatever it is called; else it has the engine inside.
+    own = {path for path in found if is_engine(path) or not asked.isdisjoint(exports.get(path, ()))}
     targets: list[Target] = []
     for path, table in found.items():
         for name, address in table.functions.items():
             if _is_caught(name, path, engine, names, asked, exports, gil, unwinders):
-                targets += _located(maps, path, table, name, address)
+                targets += _located(maps, path, table, name, address, path not in own)
     ranges = tuple(
-        (piece.start, piece.end) for piece in maps.pieces if piece.executable and is_engine(piece.path)
+        (piece.start, piece.end) for piece in maps.pieces if piece.executable and piece.path in own
     )
     order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys((*UNWINDERS, LOADING), 2)
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
-    callers = {path for path in found if wanted[path] or path in engine} - {p for p in found if is_engine(p)}
+    callers = {path for path in found if wanted[path] or path in engine} - own
     catching = tuple(sorted(path for path in callers if PERSONALITY in found[path].wanted))
     return Found(maps, tuple(targets), ranges, exports, wanted, catching)
 
@@ -141,11 +145,14 @@ def _is_caught(
         return gil
     if name in UNWINDERS or name == LOADING:
         return unwinders
-    if path not in engine or not name.startswith("llama_"):
+    if path not in engine or not name.startswith(FUNCTIONS):
         return False
     if names is not None:
         return name in names
-    return name in asked or kept_of(name, exports[path], frozenset()) is not None
+    # Nothing is kept of whisper.cpp's arguments, so they have no rows.
+    return (
+        name in asked or name.startswith("whisper_") or kept_of(name, exports[path], frozenset()) is not None
+    )
 
 
 def _symbols(maps: ProcessMaps, path: str, known: Tables) -> Symbols | None:
@@ -157,12 +164,14 @@ def _symbols(maps: ProcessMaps, path: str, known: Tables) -> Symbols | None:
     return known[path]
 
 
-def _located(maps: ProcessMaps, path: str, table: Symbols, name: str, address: int) -> list[Target]:
+def _located(
+    maps: ProcessMaps, path: str, table: Symbols, name: str, address: int, inner: bool
+) -> list[Target]:
     offset = table.offset_of(address)
     if offset is None:
         return []
     return [
-        Target(name, path, piece.start + offset - piece.offset, offset, not is_engine(path))
+        Target(name, path, piece.start + offset - piece.offset, offset, inner)
         for piece in maps.executable(path)
         if piece.offset <= offset < piece.offset + piece.end - piece.start
     ][:1]
@@ -170,7 +179,7 @@ def _located(maps: ProcessMaps, path: str, table: Symbols, name: str, address: i
 
 def is_engine(path: str) -> bool:
     """Return whether a path is that of one of llama.cpp's own libraries, by its name."""
-    return path.rsplit("/", 1)[-1].startswith(ENGINE_NAMES)
+    return engine_library(path.rpartition("/")[2]) != ""
 
 
 def kept_of(name: str, exports: tuple[str, ...], unseen: frozenset[int]) -> Kept | None:

@@ -15,6 +15,7 @@ from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
 from llamactl.trace.boundary.targets import (
     FLOAT,
+    FUNCTIONS,
     GIL_FUNCTIONS,
     STRING,
     EngineMissingError,
@@ -30,6 +31,7 @@ from llamactl.trace.capture.record import Flag, Kind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from llamactl.trace.agent.functions import Function
     from llamactl.trace.capture.writer import CaptureWriter
 
 UNSEEN = frozenset({FLOAT, STRING})
@@ -76,7 +78,7 @@ class UprobeSource:
         functions: list[Function] | None = None,
     ) -> None:
         self._found = _distinct(find_targets(pid, names, gil))
-        if not any(target.name.startswith("llama_") for target in self._found.targets):
+        if not any(target.name.startswith(FUNCTIONS) for target in self._found.targets):
             raise EngineMissingError(f"process {pid} has no library of llama.cpp with functions to catch")
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]

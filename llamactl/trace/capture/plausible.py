@@ -34,6 +34,10 @@ _FUNCTION: dict[str, Any] = {
     "name": str, "caller": str, "library": str, "via": str, "args": list[str], "text": str, "returns": str,
 }  # fmt: skip
 _LEFT: dict[str, Any] = {"name": str, "born": bool | None, "in_use": bool | None}
+_ENGINE: dict[str, Any] = {
+    "pid": int, "process": str, "path": str, "kind": str, "holds": str, "exported": bool | None, "agent": bool,
+    "without": str,
+}  # fmt: skip
 _COUNTED: dict[str, Any] = {"calls": int, "total_ns": int, "max_ns": int}
 
 FACTS: dict[str, Any] = {
@@ -51,7 +55,7 @@ FACTS: dict[str, Any] = {
     "agent": {
         "processes": int, "python": str | None, "free_threaded": bool, "lost": dict[str, int], "own_calls": int,
     },
-    "boundary": dict[str, str | int | None],
+    "boundary": dict[str, str | int | float | None],
     "watch": _WATCH,
 }  # fmt: skip
 """What each fact of the metadata is; others are passed over."""
@@ -73,6 +77,7 @@ def metadata_of(payload: memoryview) -> dict[str, Any]:
     expect(values, FACTS, "")
     _check_rows(values, "function_table", _FUNCTION, required=("name", "caller", "library", "via"))
     _check_rows(values, "files_left", _LEFT, required=("name",))
+    _check_rows(values, "engines", _ENGINE, required=tuple(_ENGINE))
     _check_rows(values.get("watch", {}), "others", _WATCH)
     for key, one in _object(values.get("agent", {}), "counted").items():
         expect(one, _COUNTED, f"counted.{key}")

@@ -12,6 +12,7 @@ import pytest
 from agent_support import PROGRAMS, Trace, exchange_of
 
 from llamactl.trace.analysis.binding import BindingKind, bindings, engine_copies
+from llamactl.trace.analysis.gil import GilVerdict, gil_report
 from llamactl.trace.capture.record import Flag
 
 CFFI_ABI = """
@@ -130,3 +131,58 @@ def test_paths_and_counts_are_kept(built: Path, traced: Trace, name: str) -> Non
     else:
         assert kept("text_bytes") == [6]
         assert calls["ret"].tolist() == [6]
+
+
+STAND_IN = """
+import ctypes, sys
+lib = ctypes.CDLL(sys.argv[1])
+for _ in range(4):
+    assert lib.wrapper_generate() == 1
+for _ in range(int(sys.argv[2])):
+    lib.llama_decode(1, 1)
+"""
+
+
+def stand_in(path: Path, *options: str) -> Path:
+    command = [str(shutil.which("cc")), "-O1", "-fno-inline", "-shared", "-fPIC", "-Wl,-z,lazy", *options]
+    subprocess.run([*command, str(PROGRAMS / "stand_in_engine.c"), "-o", str(path)], check=True)
+    return path
+
+
+def test_llama_cpp_inside_a_library_that_is_no_module(tmp_path: Path, traced: Trace) -> None:
+    """Python calls the library's own functions, which call the engine inside of it (as gpt4all does)."""
+    library = stand_in(tmp_path / "libwrapper-avx.so")
+    result = traced(sys.executable, "-c", STAND_IN, library, "0")
+    assert result.returncode == 0, result.err
+    exchange = exchange_of(result)
+    (binding,) = bindings(exchange)
+    assert (binding.kind, binding.caller, binding.inside) == (BindingKind.CTYPES, str(library), True)
+    calls = result.calls("llama_decode")
+    assert len(calls) == 4
+    assert (calls["flags"] == Flag.INNER | Flag.GIL_RELEASED).all()
+    assert (gil_report(exchange).verdict, binding.calls) == (GilVerdict.RELEASED, 4)
+
+
+def test_a_library_that_is_called_from_outside_has_no_inner_calls(tmp_path: Path, traced: Trace) -> None:
+    library = stand_in(tmp_path / "everything.so")
+    exchange = exchange_of(traced(sys.executable, "-c", STAND_IN, library, "3"))
+    found = {(one.kind, one.inside): one.calls for one in bindings(exchange)}
+    assert found == {(BindingKind.CTYPES, True): 4, (BindingKind.CTYPES, False): 3}
+
+
+@pytest.mark.parametrize("name", ["libllama.so", "libllama-1ab89ae8.so.0"])
+def test_the_engines_own_library_has_no_inner_calls(tmp_path: Path, traced: Trace, name: str) -> None:
+    result = traced(sys.executable, "-c", STAND_IN, stand_in(tmp_path / name), "3")
+    assert len(result.calls("llama_decode")) == 3
+
+
+def test_whisper_is_an_engine(tmp_path: Path, traced: Trace) -> None:
+    library = tmp_path / "libwhisper.so"
+    source = tmp_path / "whisper.c"
+    source.write_text("int whisper_full(void * context) { return context == 0; }\n")
+    subprocess.run([str(shutil.which("cc")), "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    code = "import ctypes, sys; assert ctypes.CDLL(sys.argv[1]).whisper_full(None) == 1"
+    exchange = exchange_of(traced(sys.executable, "-c", code, library))
+    (binding,) = bindings(exchange)
+    assert (binding.kind, binding.calls) == (BindingKind.CTYPES, 1)
+    assert gil_report(exchange).verdict is GilVerdict.RELEASED
