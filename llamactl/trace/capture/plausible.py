@@ -45,7 +45,8 @@ FACTS: dict[str, Any] = {
     "cpus": int | None, "argv": list[str] | None, "attached": bool, "clock": str, "clock_offset_ns": int,
     "engine": str | None, "blind": list[str], "reasons": list[str], "selection": list[int] | None,
     "counters": list[str], "gpu_nodes": list[str], "complete": bool, "functions": list[str],
-    "thread_placement": dict[str, str] | None, "pid": int | None, "exit_code": int | None, "ended": str,
+    "thread_placement": dict[str, str] | None, "collectors_unseen": dict[str, str],
+    "pid": int | None, "exit_code": int | None, "ended": str,
     "lost": int, "notes": list[str], "phases": list[str], "regions": dict[str, list[list[int]]],
     "cost": dict[str, Number], "disk_read_bytes": int | None, "recorded": dict[str, int | None],
     "cpu_budget": {
