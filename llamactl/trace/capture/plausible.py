@@ -47,6 +47,7 @@ FACTS: dict[str, Any] = {
     "counters": list[str], "gpu_nodes": list[str], "complete": bool, "functions": list[str],
     "thread_placement": dict[str, str] | None, "collectors_unseen": dict[str, str],
     "pid": int | None, "exit_code": int | None, "ended": str,
+    "wait_status": int | None, "oom_kills": dict[str, int] | None,
     "lost": int, "notes": list[str], "phases": list[str], "regions": dict[str, list[list[int]]],
     "cost": dict[str, Number], "disk_read_bytes": int | None, "recorded": dict[str, int | None],
     "cpu_budget": {
