@@ -45,6 +45,8 @@ def _run() -> int:
             raise end.__context__ from None
         raise
     except TyperException as error:
-        say(f"{error.format_message()} Try 'llamactl --help'.")
+        from llamactl.cli.unknown_option import complaint
+
+        say(complaint(error))
         return EXIT_USAGE
     return int(status or 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,7 @@ def record_and_show(
     with capture_writer(recording.output) as writer, Views(showing) as views:
         path = writer.path
         options = _session_options(recording, selection.calls, own)
-        follow = views.follower(path, selection)
+        follow = views.follower(path, selection, recording.pid)
         result = record(recording.pid or Command(argv), options, writer, follow.progress)
         with kept_unless_shown(writer):
             follow.finish()
@@ -110,8 +109,3 @@ def _status(result: SessionResult) -> int:
     if result.exit_code is not None:
         return result.exit_code
     return EXIT_INTERRUPTED if result.ended == "interrupt" else 0
-
-
-def is_terminal() -> bool:
-    """Whether someone is watching stderr."""
-    return sys.stderr.isatty()

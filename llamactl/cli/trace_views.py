@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from llamactl.cli.boundary import warn
+from llamactl.cli.terminal import is_ours
 from llamactl.output.file import OutputText
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ class Views:
         lines = log_lines(read_events(capture, selection), capture.begin_ns)
         self._write(self._report, (f"{line}\n" for line in lines))
 
-    def follower(self, path: Path, selection: Selection) -> Follower:
-        """Return what shows a recording while it runs."""
+    def follower(self, path: Path, selection: Selection, pid: int | None) -> Follower:
+        """Return what shows a recording of a process (None: of a command) while it runs."""
         log = self._report if self._showing.log else None
-        return Follower(path, selection, log, self._showing.quiet, self._outputs.get("report"))
+        return Follower(path, selection, log, self._showing.quiet, self._outputs.get("report"), pid)
 
     def _text(self, report: TraceReport) -> str:
         from llamactl.render.trace_formats import FORMATS, format_of
@@ -161,7 +162,7 @@ class Waiting:
 
 
 class Follower:
-    """Shows a recording while it runs: the live log, or a progress line on a terminal.
+    """Shows a recording while it runs: the live log, or a progress line on a terminal that nobody else has.
 
     Args:
         path: The capture as it grows; it is readable at any moment.
@@ -169,16 +170,23 @@ class Follower:
         log: Where the log goes; None for no log.
         quiet: No progress line.
         file: The file that the log goes to: it gets its name once recording has begun, to be followed.
+        pid: The process that is recorded; None for a command that is started.
     """
 
     def __init__(
-        self, path: Path, selection: Selection, log: IO[str] | None, quiet: bool, file: OutputText | None
+        self,
+        path: Path,
+        selection: Selection,
+        log: IO[str] | None,
+        quiet: bool,
+        file: OutputText | None,
+        pid: int | None,
     ) -> None:
         from llamactl.cli.trace_live import LiveLog
 
         self._file = file
         self._live = LiveLog(path, selection, log) if log else None
-        self._line = sys.stderr.isatty() and not quiet and log is None
+        self._line = not quiet and log is None and is_ours(pid)
         self._next = 0.0
         self._shown = False
         self._waiting = None if quiet else Waiting()

@@ -8,7 +8,8 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,9 @@ def test_a_duration_lets_an_attached_program_run_on(
 class Terminal:
     """A process whose stderr is a terminal, as a person's is."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, ends: tuple[int, int] | None = None) -> None:
         self.seen = ""
-        self._master, slave = pty.openpty()
+        self._master, slave = ends or pty.openpty()
         self.process: Any = subprocess.Popen(
             [sys.executable, "-m", "llamactl", "trace", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=slave, cwd=TESTS, bufsize=0,
@@ -143,10 +144,39 @@ class Terminal:
 PROGRESS = re.compile(r"\rtrace: (\d+\.\d) s, ([\d,]+) records, (\d+\.\d) MB *")
 
 
-def test_a_terminal_gets_a_progress_line_that_goes_away(program: Callable[[str], str]) -> None:
-    terminal = Terminal("--engine", "ptrace", "--", program("busy"))
+@pytest.fixture
+def busy(program: Callable[[str], str]) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts ``busy`` and waits until it works."""
+    started: list[Any] = []
+
+    def start(**streams: Any) -> Any:
+        target: Any = subprocess.Popen(
+            [program("busy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, **streams
+        )
+        started.append(target)
+        assert target.stdout.readline() == b"ready\n"
+        return target
+
+    yield start
+    for target in started:
+        target.stdin.close()
+        target.stdout.close()
+        target.wait()
+
+
+def echoed(target: Any, *more: bytes) -> None:
+    """Have the program answer, so that it has run for a while."""
+    for byte in (b"a", b"b", *more):
+        target.stdin.write(byte)
+        assert target.stdout.read(1) == byte
+
+
+def test_a_terminal_gets_a_progress_line_that_goes_away(busy: Callable[..., Any]) -> None:
+    target = busy(stderr=subprocess.DEVNULL)
+    terminal = Terminal("--engine", "ptrace", "--no-calls", "-p", str(target.pid))
     while len(PROGRESS.findall(terminal.seen)) < 3:
         assert terminal.read(), terminal.seen
+    target.stdin.close()
     assert terminal.finish() == 0
     lines = PROGRESS.findall(terminal.seen)
     records = [int(records.replace(",", "")) for _, records, _ in lines]
@@ -157,6 +187,31 @@ def test_a_terminal_gets_a_progress_line_that_goes_away(program: Callable[[str],
     assert PROGRESS.search(before)
     assert not PROGRESS.search(report)
     assert report.startswith("trace: busy")
+
+
+def test_nothing_is_drawn_on_the_terminal_of_a_program_that_is_started(program: Callable[[str], str]) -> None:
+    """Its answer stands there: a line drawn over it would take it away."""
+    terminal = Terminal("--engine", "ptrace", "--", program("busy"))
+    assert terminal.process.stdout.readline() == b"ready\n"
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1:  # Five times as long as until a line used to be drawn.
+        echoed(terminal.process)
+    assert terminal.finish() == 0
+    assert "records," not in terminal.seen.partition("trace: busy")[0]
+    assert "\r " not in terminal.seen
+
+
+def test_nothing_is_drawn_on_the_terminal_that_a_running_program_has(busy: Callable[..., Any]) -> None:
+    master, slave = pty.openpty()
+    target = busy(stderr=slave)
+    words = ("--engine", "ptrace", "--no-calls", "--duration", "1", "-p", str(target.pid))
+    terminal = Terminal(*words, ends=(master, slave))
+    terminal.process.wait(60)
+    echoed(target)
+    target.stdin.close()
+    target.wait()
+    assert terminal.finish() == 0
+    assert not PROGRESS.search(terminal.seen)
 
 
 @pytest.mark.parametrize("words", [("-q",), ("--log", "--report", "/dev/null")])

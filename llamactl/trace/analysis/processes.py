@@ -173,6 +173,10 @@ class ProcessTable:
         return process
 
 
+_MOST_STATUS = 0xFFFF
+"""The most that wait(2) gives of a process that has ended."""
+
+
 def _name(process: _Process) -> str:
     return next((command for command in reversed(process.commands) if command), f"process {process.pid}")
 
@@ -200,7 +204,7 @@ def _row(
 
 def _end(process: _Process) -> str | None:
     status = process.status
-    if status is None:
+    if status is None or not 0 <= status <= _MOST_STATUS:
         return UNKNOWN if process.ended else None
     if os.WIFSIGNALED(status):
         return signal_name(os.WTERMSIG(status))
