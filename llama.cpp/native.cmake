@@ -49,6 +49,7 @@ if(LLAMACTL_ENGINE)
   target_link_libraries(_engine PRIVATE llama ggml)
   install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
     LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
+  include(licenses.cmake)
 endif()
 
 include(agent.cmake)
