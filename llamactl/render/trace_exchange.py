@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace_buffers import buffer_lines, buffer_verdict
-from llamactl.render.trace_mechanism import NONE, OK, Mechanism
+from llamactl.render.trace_mechanism import NONE, OK, UNKNOWN, Mechanism
 from llamactl.render.trace_text import count_text, counted, shortened, time_text
 from llamactl.render.trace_uncaught import released_line, uncaught_line
 from llamactl.snapshot.process.interfaces import shown
@@ -22,6 +22,7 @@ from llamactl.trace.analysis.slow_tokens import SlowToken
 SHOWN_SLOW = 5
 LOST = "LOST"
 CALLED_BACK_SHARE = 0.05
+NOT_RECORDED = "calls weren't recorded"
 NOT_SEEN = "no call into llama.cpp was seen"
 
 
@@ -43,16 +44,25 @@ def interface(report: TraceReport) -> Mechanism:
     facts = report.exchange
     more = tuple(uncaught_line(one) for one in report.uncaught)
     if facts is None:
-        return Mechanism("Interface", more or (_why_no_calls(report),), NONE, explanation)
+        return Mechanism("Interface", more or (_why_no_calls(report),), _without_calls(report), explanation)
     verdict = LOST if facts.exchange.lost else OK
     return Mechanism("Interface", (*_interface_lines(facts), *more), verdict, explanation)
 
 
+def _without_calls(report: TraceReport) -> str:
+    """The verdict on what only calls would tell."""
+    return UNKNOWN if report.metadata.get("calls_refused") else NONE
+
+
 def _why_no_calls(report: TraceReport) -> str:
+    if refused := report.metadata.get("calls_refused"):
+        return f"unknown: {safe_text(str(refused))}"
+    if report.metadata.get("calls_asked") is False:
+        return NOT_RECORDED
     if report.metadata.get("attached"):
         return _none_caught(report)
     if not report.metadata.get("agent"):
-        return "calls weren't recorded"
+        return NOT_RECORDED
     return NOT_SEEN
 
 
@@ -137,9 +147,9 @@ def buffers(report: TraceReport) -> Mechanism:
     facts = report.exchange
     lines = () if facts is None else tuple(buffer_lines(facts))
     if facts is None or not lines:
-        return Mechanism(
-            "Buffers", ("no token was generated through calls that were seen",), NONE, explanation
-        )
+        unseen = report.metadata.get("calls_refused") or report.metadata.get("calls_asked") is False
+        line = NOT_RECORDED if unseen else "no token was generated through calls that were seen"
+        return Mechanism("Buffers", (line,), _without_calls(report), explanation)
     return Mechanism("Buffers", lines, buffer_verdict(facts), explanation)
 
 
@@ -152,7 +162,7 @@ def gil(report: TraceReport) -> Mechanism:
     facts = report.exchange
     if facts is None:
         released = tuple(line for one in report.uncaught if (line := released_line(one)))
-        return Mechanism("GIL", released or (_why_no_calls(report),), NONE, explanation)
+        return Mechanism("GIL", released or (_why_no_calls(report),), _without_calls(report), explanation)
     lines = (*_gil_lines(facts), *_collector_lines(report))
     return Mechanism("GIL", lines, _gil_verdict(facts), explanation)
 

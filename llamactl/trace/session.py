@@ -241,6 +241,8 @@ class _Session:
         self.writer.metadata(kin.facts())
         if self.options.calls:
             self._catch_calls(pid, kin.others)
+        else:
+            self.writer.metadata({"calls_asked": False})
         self.family.begin([pid, *kin.others])
         self._sample(pid)
         self.answers.heed()
@@ -262,6 +264,8 @@ class _Session:
             self._calls, self._uncaught = catch_if_possible(
                 pid, self.engine, self.options.breakpoints, bool(self.options.watch), others
             )
+            if self._uncaught:
+                self.writer.metadata({"calls_refused": self._uncaught.partition(". ")[0]})
         except LlamactlError:
             raise
         except Exception as error:

@@ -134,3 +134,29 @@ def test_a_file_mapped_by_two_processes_is_as_large_as_it_is(build: Build) -> No
     text, _ = row(report, "Mapping")
     assert "tiny.gguf 94 MiB, mmap" in text
     assert "mapped by 2 processes, which share its pages" in text
+
+
+def test_calls_that_could_not_be_caught_are_unknown_and_not_none(build: Build) -> None:
+    why = "calls can't be caught: uprobes can't be defined"
+    report = analyse(build(opened, attached=True, calls_refused=why))
+    for name in ("Interface", "GIL"):
+        assert row(report, name) == (f"unknown: {why}", "UNKNOWN")
+    assert row(report, "Buffers") == ("calls weren't recorded", "UNKNOWN")
+
+
+def test_calls_that_nobody_asked_for(build: Build) -> None:
+    report = analyse(build(opened, attached=True, calls_asked=False))
+    assert {row(report, name) for name in ("Interface", "GIL", "Buffers")} == {
+        ("calls weren't recorded", "–")
+    }
+
+
+def test_an_engine_that_is_loaded_where_calls_could_not_be_caught(build: Build) -> None:
+    engine = {
+        "pid": 1000, "process": "python", "path": "/l/libllama.so", "kind": "libllama", "holds": "llama.cpp",
+        "exported": True, "agent": False, "without": "",
+    }  # fmt: skip
+    report = analyse(build(opened, attached=True, calls_refused="no rights", engines=[engine]))
+    text, verdict = row(report, "Interface")
+    assert "calls weren't caught: no rights" in text
+    assert verdict == "UNKNOWN"

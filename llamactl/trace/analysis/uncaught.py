@@ -68,7 +68,8 @@ def uncaught(exchange: Exchange, metadata: dict[str, Any], files: Sequence[FileR
     seen = [row for row in metadata.get("engines") or [] if isinstance(row, dict)]
     numbers = set(exchange.calls["nr"].tolist())
     called = {row.library for nr, row in enumerate(exchange.functions) if nr in numbers}
-    found = [_of(exchange, row) for row in _callable(seen) if row["path"] not in called]
+    refused = str(metadata.get("calls_refused") or "")
+    found = [_of(exchange, row, refused) for row in _callable(seen) if row["path"] not in called]
     return [*found, *_refused({str(row["path"]) for row in seen} | called, files)]
 
 
@@ -86,12 +87,12 @@ def _callable(seen: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _of(exchange: Exchange, row: dict[str, Any]) -> Uncaught:
+def _of(exchange: Exchange, row: dict[str, Any], refused: str) -> Uncaught:
     path = str(row["path"])
     if row["exported"] is False:
         why, detail = Why.HIDDEN, ""
-    elif row["without"]:
-        why, detail = Why.WITHOUT_AGENT, str(row["without"])
+    elif row["without"] or refused:
+        why, detail = Why.WITHOUT_AGENT, str(row["without"]) or refused
     else:
         why, detail = Why.NOT_CALLED, ""
     owner = owner_of(path)

@@ -242,8 +242,8 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
         reason = f"breakpoints instead of uprobes: {error}"
     except LlamactlError as error:
         if not breakpoints:
-            hint = "--breakpoints catches calls without uprobes. " + error.hint
-            raise LlamactlError(f"calls can't be caught: {error}", hint.strip()) from error
+            hint = f"{error.hint} --breakpoints catches calls without uprobes."
+            raise LlamactlError(f"calls can't be caught: {error.message}", hint.strip()) from error
         reason = f"breakpoints instead of uprobes: {error}"
     if isinstance(engine, PtraceEngine):
         calls = _InEngine(pid, engine, watch)

@@ -34,6 +34,7 @@ _FUNCTION: dict[str, Any] = {
     "name": str, "caller": str, "library": str, "via": str, "args": list[str], "text": str, "returns": str,
 }  # fmt: skip
 _LEFT: dict[str, Any] = {"name": str, "born": bool | None, "in_use": bool | None}
+_CHILD: dict[str, Any] = {"pid": int, "name": str, "parent": int | None}
 _ENGINE: dict[str, Any] = {
     "pid": int, "process": str, "path": str, "kind": str, "holds": str, "exported": bool | None, "agent": bool,
     "without": str,
@@ -58,7 +59,7 @@ FACTS: dict[str, Any] = {
         "processes": int, "python": str | None, "free_threaded": bool, "lost": dict[str, int], "own_calls": int,
     },
     "boundary": dict[str, str | int | float | None],
-    "watch": _WATCH,
+    "watch": _WATCH, "children": {"recorded": bool}, "calls_refused": str, "calls_asked": bool,
 }  # fmt: skip
 """What each fact of the metadata is; others are passed over."""
 
@@ -81,6 +82,7 @@ def metadata_of(payload: memoryview) -> dict[str, Any]:
     _check_rows(values, "files_left", _LEFT, required=("name",))
     _check_rows(values, "engines", _ENGINE, required=tuple(_ENGINE))
     _check_rows(values.get("watch", {}), "others", _WATCH)
+    _check_rows(values.get("children", {}), "processes", _CHILD, required=tuple(_CHILD))
     for key, one in _object(values.get("agent", {}), "counted").items():
         expect(one, _COUNTED, f"counted.{key}")
         if not key.isdecimal():
