@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
+from llamactl.snapshot.process.snapshot import inspect_process
 from llamactl.trace.agent.library import find_agent
 from llamactl.trace.boundary.rescued import Rescued
 from llamactl.trace.engines_seen import EnginesSeen
@@ -29,6 +31,7 @@ class EnginesPart:
     def __init__(self, wanted: bool, started: bool, rescue: bool, agent: AgentPart) -> None:
         self._seen = EnginesSeen(_agent_file() if started else None) if wanted else None
         self._rescued = Rescued(agent) if wanted and started and rescue else None
+        self._started = started
         self._finished = False
 
     @property
@@ -51,8 +54,19 @@ class EnginesPart:
         if self._seen is None or self._finished:
             return 0
         self._finished = True
-        writer.metadata({"engines": self._seen.metadata()})
+        writer.metadata({"engines": self._seen.metadata(), **self._binding()})
         return self._rescued.finish(writer) if self._rescued is not None else 0
+
+    def _binding(self) -> dict[str, Any]:
+        """Return which binding a program uses that runs already, as ``inspect`` tells it: no call has its line."""
+        seen = [] if self._started or self._seen is None else self._seen.metadata()
+        for pid in dict.fromkeys(row["pid"] for row in seen):
+            with suppress(LlamactlError, OSError):
+                found = inspect_process(pid, ("binding",)).binding
+                if found is not None and found.version is not None:
+                    about = {"name": found.name, "version": found.version, "interface": found.interface}
+                    return {"binding": about}
+        return {}
 
     def close(self) -> None:
         """Remove what is in the way of others."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,13 @@ class Binding:
     version: str | None = None
 
 
-def bindings(exchange: Exchange) -> list[Binding]:
-    """Return the callers of llama.cpp, the busiest first."""
+def bindings(exchange: Exchange, told: dict[str, Any] | None = None) -> list[Binding]:
+    """Return the callers of llama.cpp, the busiest first.
+
+    Args:
+        exchange: The records.
+        told: Name, version and interface of the binding of a process whose calls have no Python lines.
+    """
     callers: dict[tuple[str, str], list[Function]] = {}
     for function in exchange.functions:
         if function.name.startswith(ENGINE_PREFIXES):
@@ -67,15 +73,20 @@ def bindings(exchange: Exchange) -> list[Binding]:
     for (caller, via), rows in callers.items():
         files = _python_files(exchange, caller, via) if via == "dlsym" else [caller]
         owners = (owner(path) for path in files if path.startswith("/"))
-        found.append(
-            _binding(exchange, caller, via, rows, calls[(caller, via)], next(filter(None, owners), None))
-        )
+        who = next(filter(None, owners), None)
+        found.append(_told(_binding(exchange, caller, via, rows, calls[(caller, via)], who), told))
     return sorted(found, key=lambda row: (-row.calls, row.caller))
 
 
 def engine_copies(exchange: Exchange) -> list[str]:
     """Return the objects that define ``llama_*`` functions which were bound: more than one means copies."""
     return sorted({function.library for function in exchange.functions if function.name.startswith("llama_")})
+
+
+def _told(binding: Binding, told: dict[str, Any] | None) -> Binding:
+    if binding.name is not None or not told or told.get("interface") != binding.kind.value:
+        return binding
+    return replace(binding, name=told.get("name"), version=told.get("version"))
 
 
 def _python_files(exchange: Exchange, caller: str, via: str) -> Iterable[str]:

@@ -89,7 +89,7 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
     return ExchangeFacts(
         functions=function_rows(exchange),
         gil=gil_report(exchange),
-        bindings=bindings(exchange),
+        bindings=bindings(exchange, capture.metadata.get("binding")),
         copies=engine_copies(exchange),
         per_token=per_token(rows, times_known(exchange, rows)),
         tokens=rows,

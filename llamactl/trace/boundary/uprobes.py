@@ -20,6 +20,7 @@ from llamactl.trace.boundary.targets import (
     STRING,
     EngineMissingError,
     Found,
+    Target,
     find_targets,
     kept_of,
 )
@@ -27,6 +28,7 @@ from llamactl.trace.boundary.uprobe_cost import calibrate_uprobes, kinds_of
 from llamactl.trace.boundary.uprobe_events import UprobeEvents
 from llamactl.trace.boundary.watch import LOGITS, Watch, without_own
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.engines_seen import EnginesSeen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +80,9 @@ class UprobeSource:
         functions: list[Function] | None = None,
     ) -> None:
         self._found = _distinct(find_targets(pid, names, gil))
-        if not any(target.name.startswith(FUNCTIONS) for target in self._found.targets):
+        if not any(target.name.startswith(FUNCTIONS) for target in self._found.targets) and not (
+            self._found.targets and _is_hidden(pid)
+        ):
             raise EngineMissingError(f"process {pid} has no library of llama.cpp with functions to catch")
         exports = self._found.exports
         kept = [kept_of(t.name, exports.get(t.library, ()), UNSEEN) for t in self._found.targets]
@@ -151,6 +155,11 @@ class UprobeSource:
         return total_ns / self._hits if self._hits else 0.0
 
     @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is caught."""
+        return self._found.targets
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What turned out to be different from the plan, as sentences."""
         catching = self._found.catching
@@ -190,6 +199,11 @@ class UprobeSource:
         """Remove the uprobes."""
         self._rings.close()
         self._events.close()
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether an engine is there that exports nothing: its module's use of the GIL can be caught."""
+    return any(seen.exported is False for seen in EnginesSeen(None).look([pid]))
 
 
 def _distinct(found: Found) -> Found:

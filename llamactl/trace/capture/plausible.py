@@ -59,6 +59,7 @@ FACTS: dict[str, Any] = {
         "processes": int, "python": str | None, "free_threaded": bool, "lost": dict[str, int], "own_calls": int,
     },
     "boundary": dict[str, str | int | float | None],
+    "binding": {"name": str, "version": str | None, "interface": str},
     "watch": _WATCH, "children": {"recorded": bool}, "calls_refused": str, "calls_asked": bool,
 }  # fmt: skip
 """What each fact of the metadata is; others are passed over."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,11 +16,15 @@ import numpy as np
 import pytest
 from support import Run
 
+from llamactl.errors import LlamactlError
 from llamactl.render.trace_uncaught import released_line, uncaught_line
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.agent.library import find_agent
+from llamactl.trace.analysis.binding import BindingKind, bindings
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.uncaught import Why, uncaught
+from llamactl.trace.boundary.targets import GIL_FUNCTIONS, EngineMissingError
+from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.engines_seen import EnginesSeen, SeenEngine
 
@@ -120,6 +126,52 @@ def test_uprobes_take_the_agents_place(llamactl: Run, engine: Callable[..., Path
     counts = {row["name"]: row["count"] for row in document["functions"]}
     assert counts["llama_decode"] == 5
     assert document["uncaught"] == []
+
+
+@pytest.mark.parametrize("how", ["exec", "execvp"])
+def test_a_sandbox_without_our_folder_says_nothing(
+    llamactl: Run, engine: Callable[..., Path], tmp_path: Path, how: str
+) -> None:
+    """The agent's file can't be opened where the program executes the next one, as under bwrap."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("only root can mount")
+    program = [sys.executable, "-c", "import sys; print('ran', *sys.argv[1:])", "once"]
+    execute = f"import os, sys; os.{how}(sys.argv[1], sys.argv[1:])" if how == "execvp" else ""
+    launcher = f"exec {sys.executable} -c {shlex.quote(execute)} " if execute else "exec "
+    script = f"mount -t tmpfs none {shlex.quote(str(find_agent().parent))} && {launcher}"
+    done = llamactl("trace", "-q", "--", "unshare", "-m", "sh", "-c", script + shlex.join(program))
+    if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr:
+        pytest.skip(done.stderr)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran once\n", "")
+
+
+def test_a_hidden_engine_is_no_reason_to_catch_nothing(start: Start, engine: Callable[..., Path]) -> None:
+    """Of a program that runs already, too: its module's use of the GIL is what can be seen."""
+    process = start(*WAIT, str(engine("plugin.bin", "-fvisibility=hidden")))
+    try:
+        source = UprobeSource(process.pid)
+    except EngineMissingError as error:
+        pytest.fail(str(error))
+    except LlamactlError as error:
+        pytest.skip(str(error))
+    try:
+        assert {function.name for function in source.targets} <= set(GIL_FUNCTIONS)
+    finally:
+        source.close()
+    with pytest.raises(EngineMissingError):
+        UprobeSource(start(*WAIT, "libm.so.6").pid)
+
+
+def test_an_attached_programs_binding_is_told_by_the_process() -> None:
+    functions = [Function("llama_decode", "/lib/_ctypes.cpython-312.so", "/a/libllama.so", "dlsym")]
+    calls = np.zeros(2, RECORD)
+    calls["kind"] = Kind.CALL
+    exchange = Exchange.of([calls], functions, lambda _: b"")
+    about = {"name": "thing", "version": "3", "interface": "ctypes"}
+    (one,) = bindings(exchange, about)
+    assert (one.name, one.version, one.kind) == ("thing", "3", BindingKind.CTYPES)
+    (one,) = bindings(exchange, {**about, "interface": "Cython"})
+    assert one.name is None
 
 
 def test_a_library_that_the_linker_refused(
