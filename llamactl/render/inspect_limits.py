@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llamactl.render.columns import wrapped
 from llamactl.render.units import seconds, size
-from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup
+from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup, PidsGroup
 from llamactl.snapshot.process.limits import Limits, ResourceLimit
 from llamactl.snapshot.process.memory import ModelMemory
 
@@ -22,6 +22,7 @@ def limit_lines(
     lines = ["Limits"]
     lines += wrapped(_memory(limits.memory))
     lines += wrapped(_cpu(limits.cpu))
+    lines += wrapped(_pids(limits.pids))
     lines += wrapped(", ".join(map(_resource, limits.resources)))
     lines += _against(limits, models, n_files)
     if limits.oom_score is not None:
@@ -63,6 +64,15 @@ def _cpu(group: CpuGroup | None) -> str:
         periods = f"{group.throttled_periods} of {group.periods} periods"
         throttled = f", stopped in {periods}, {seconds(group.throttled_ns)} in all"
     return f"CPU: {quota}{throttled} ({group.path})"
+
+
+def _pids(group: PidsGroup | None) -> str:
+    if group is None:
+        return "processes and threads: no control group"
+    current = "unknown" if group.current is None else str(group.current)
+    most = "no limit" if group.limit is None else f"at most {group.limit}"
+    refused = f", {group.refused} refused so far" if group.refused else ""
+    return f"processes and threads of the group: {current}, {most}{refused} ({group.path})"
 
 
 def _resource(limit: ResourceLimit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from llamactl.render.safe import safe_text
@@ -53,12 +54,29 @@ def _calls(report: TraceReport) -> Mechanism:
     standing = sum(len(row.standing.threads) for row in report.standing)
     if standing:
         lines.append(f"{counted(standing, 'thread')} stood in a call at the end (see the findings)")
+    if report.refusals:
+        lines.append(
+            f"{counted(sum(row.count for row in report.refusals), 'call')} refused (see the findings)"
+        )
+    lines += [
+        f"{row.name} failed all {count_text(row.count)} times: {errno.errorcode.get(row.error, row.error)}"
+        for row in report.always_failed[:3]
+    ]
     explanation = (
         "A system call is the only way for a program to get something from Linux. Each costs a fraction of a"
         " microsecond to enter, and whatever it waits for."
     )
-    verdict = "STANDS" if standing else OK if total else NONE
-    return Mechanism("System calls", tuple(lines), verdict, explanation)
+    return Mechanism("System calls", tuple(lines), _verdict_on_calls(report, total), explanation)
+
+
+def _verdict_on_calls(report: TraceReport, total: int) -> str:
+    if report.standing:
+        return "STANDS"
+    if report.refusals:
+        return "REFUSED"
+    if report.always_failed or report.unanswered:
+        return "FAILS"
+    return OK if total else NONE
 
 
 def _mapping(report: TraceReport) -> Mechanism:

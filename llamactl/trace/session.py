@@ -27,6 +27,7 @@ from llamactl.trace.kin import Kin
 from llamactl.trace.metadata import closing_facts, opening_facts
 from llamactl.trace.oom_kills import OomKills
 from llamactl.trace.phases_pipe import PhasePipe
+from llamactl.trace.refused import RefusedLimits
 from llamactl.trace.regions import find_regions
 from llamactl.trace.scheduling import SchedulingSampler
 from llamactl.trace.session_agent import AgentPart
@@ -122,6 +123,7 @@ class _Session:
     answers: Answers = field(init=False)
     scheduling: SchedulingSampler = field(init=False)
     family: Family = field(default_factory=Family)
+    refused: RefusedLimits = field(default_factory=RefusedLimits)
     under_way: UnderWay = field(default_factory=lambda: UnderWay(platform.machine()))
 
     def __post_init__(self) -> None:
@@ -295,6 +297,7 @@ class _Session:
                 column[:] = 0  # The arena is full: the records stay, their strings don't.
         self.family.follow(records)
         self.under_way.saw(records)
+        self.parts.run("Limits of what was refused", lambda: self.refused.saw(records), None)
         # What the engine still had when recording ended belongs to it, as far as it had begun.
         records = self._span.cut(self.agent.translate(records, self.writer))
         self._write(records if self._calls is None else self._calls.translate(records, self.writer))
@@ -454,6 +457,7 @@ class _Session:
                 facts["oom_kills"] = self.parts.run("Out-of-memory kills", self._oom.since, None)
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
+            facts["limits"] = self.refused.finish()
             facts["standing"] = self.under_way.standing
             facts["collectors_unseen"] = {
                 str(pid): why for pid, why in self.scheduling.collectors.unseen.items()

@@ -16,6 +16,7 @@ from llamactl.render.findings import (
     gil,
     memory,
     processes,
+    refused,
     requests,
     standing,
     threads,
@@ -28,6 +29,7 @@ WIDTH = 80
 
 SENTENCES: dict[FindingKind, Sentence] = {
     **standing.SENTENCES,
+    **refused.SENTENCES,
     **gil.SENTENCES,
     **garbage.SENTENCES,
     **callbacks.SENTENCES,

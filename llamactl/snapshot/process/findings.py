@@ -150,6 +150,14 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"{memory.oom_kills} processes of the group were killed for memory",
             "Raise its limit.",
         )
+    pids = limits.pids
+    if pids and pids.limit is not None and pids.refused:
+        yield Finding(
+            "pids-limit",
+            f"the control group {pids.path} allows {pids.limit} processes and threads and has refused "
+            f"{pids.refused} so far",
+            "Raise it (docker --pids-limit, Kubernetes podPidsLimit, systemd TasksMax=), or use fewer threads.",
+        )
     left, limit = (memory.headroom_bytes, memory.limit_bytes) if memory else (None, None)
     if left is not None and limit and left < limit * (1 - _NEARLY):
         yield Finding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.snapshot.cgroup import hierarchy
+from llamactl.snapshot.cgroup import ROOT, hierarchy
 from llamactl.snapshot.cpu_quota import parse_cpu_stat, quota_of
 
 _NO_LIMIT_V1 = 1 << 60  # v1 writes a number near 2**63 for "no limit"
@@ -42,6 +42,41 @@ class CpuGroup:
     periods: int | None
     throttled_periods: int | None
     throttled_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PidsGroup:
+    """Processes and threads of the group that leaves the fewest.
+
+    ``limit`` is None without one; ``refused`` is how many births the limit has refused so far, None where the
+    kernel doesn't count them.
+    """
+
+    path: str
+    current: int | None
+    limit: int | None
+    refused: int | None
+
+
+def read_pids_group(pid: int, root: Path = ROOT) -> PidsGroup | None:
+    """Return the group whose limit of processes and threads a process meets first; None without the controller.
+
+    Args:
+        pid: The process.
+        root: Where ``/proc`` and ``/sys`` are found, for tests.
+    """
+    found = hierarchy("pids", pid, root)
+    levels = [pids_group_at(place) for place in found.upwards()] if found else []
+    limited = [level for level in levels if level.limit is not None]
+    if not limited:
+        return next(iter(levels), None)
+    return min(limited, key=lambda level: (level.limit or 0) - (level.current or 0))
+
+
+def pids_group_at(place: Path) -> PidsGroup:
+    """Return what a group's directory says."""
+    current, limit = _number(place / "pids.current"), _number(place / "pids.max")
+    return PidsGroup(str(place), current, limit, _table(place / "pids.events").get("max"))
 
 
 def read_groups(pid: int) -> tuple[MemoryGroup | None, CpuGroup | None]:

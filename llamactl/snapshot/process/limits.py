@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llamactl.snapshot.proc_text import proc_lines
-from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup, read_groups
+from llamactl.snapshot.process.groups import CpuGroup, MemoryGroup, PidsGroup, read_groups, read_pids_group
 from llamactl.snapshot.process.proc import ProcessDir
 
 _NAMES = {
@@ -32,6 +32,7 @@ class Limits:
 
     memory: MemoryGroup | None
     cpu: CpuGroup | None
+    pids: PidsGroup | None
     resources: tuple[ResourceLimit, ...]
     oom_score: int | None
     oom_score_adjustment: int | None
@@ -45,7 +46,14 @@ def read_limits(process: ProcessDir) -> Limits:
     except OSError as error:
         process.refuse("limits", error, "resource limits")
         resources = ()
-    return Limits(memory, cpu, resources, _score(process, "oom_score"), _score(process, "oom_score_adj"))
+    return Limits(
+        memory,
+        cpu,
+        read_pids_group(process.pid),
+        resources,
+        _score(process, "oom_score"),
+        _score(process, "oom_score_adj"),
+    )
 
 
 def _resources(data: bytes) -> list[ResourceLimit]:

@@ -13,6 +13,7 @@ from llamactl.trace.analysis.blind_spots import BlindSpots, BlindTable
 from llamactl.trace.analysis.buffer_rows import BufferRow, buffer_rows
 from llamactl.trace.analysis.by_phase import PhaseRow, PhaseTable
 from llamactl.trace.analysis.calls import CallRow, CallTable
+from llamactl.trace.analysis.connects import ConnectTable, Unanswered
 from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
 from llamactl.trace.analysis.cpu_time import CpuRow, cpu_rows, waited_between_calls
@@ -40,12 +41,14 @@ from llamactl.trace.analysis.mapping_index import MappingIndex
 from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
+from llamactl.trace.analysis.missing import Missing, MissingTable
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.analysis.order import Timeline
 from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.analysis.pinning import Pin, PinningTable
 from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
+from llamactl.trace.analysis.refusals import AlwaysFailed, Refusal, RefusalTable
 from llamactl.trace.analysis.request_rows import RequestRow, request_rows
 from llamactl.trace.analysis.sampler_share import SamplerShare, sampler_share
 from llamactl.trace.analysis.scheduling import Scheduling
@@ -116,6 +119,10 @@ class TraceReport:
     workers: list[WorkerRow]
     buffers: list[BufferRow]
     standing: list[StandingRow]
+    refusals: list[Refusal]
+    always_failed: list[AlwaysFailed]
+    unanswered: list[Unanswered]
+    missing: list[Missing]
     left_files: list[LeftFile]
     left_running: LeftRunning | None
     blind: BlindSpots
@@ -150,6 +157,9 @@ class _Tables:
         self.pinning = PinningTable()
         self.at_start = AtStart(self.names, capture.metadata)
         self.signals_sent = SignalTable()
+        self.refusals = RefusalTable(self.names, capture.metadata)
+        self.connects = ConnectTable(self.names)
+        self.missing = MissingTable(self.names, capture.metadata)
         self.counters = CounterTable([str(name) for name in capture.metadata.get("counters", [])])
         self.lost = 0
         self.faults = 0
@@ -172,6 +182,9 @@ class _Tables:
         self.pinning.add(view)
         self.at_start.add(view)
         self.signals_sent.add(view)
+        self.refusals.add(view, resolved)
+        self.connects.add(view)
+        self.missing.add(view, resolved)
         self.counters.add(view)
         self.lost += int(view.of_kind(Kind.LOST)["ret"].sum())
         self.faults += int((view.kind == Kind.FAULT).sum())
@@ -295,6 +308,10 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         blind=blind,
         left_running=left_running(processes, capture.metadata, length),
         left_files=left_files(files, capture.metadata),
+        refusals=tables.refusals.rows(),
+        always_failed=tables.refusals.always_failed(),
+        unanswered=tables.connects.rows(phases),
+        missing=tables.missing.rows(),
         standing=standing_rows(capture.metadata.get("standing")),
         metadata=dict(capture.metadata),
     )

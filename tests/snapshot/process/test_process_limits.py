@@ -11,7 +11,7 @@ import pytest
 from llamactl.snapshot.cgroup import Hierarchy
 from llamactl.snapshot.process import groups
 from llamactl.snapshot.process.findings import find_findings
-from llamactl.snapshot.process.groups import read_groups
+from llamactl.snapshot.process.groups import PidsGroup, read_groups, read_pids_group
 from llamactl.snapshot.process.snapshot import inspect_process
 
 GIB = 1 << 30
@@ -26,7 +26,7 @@ def write(place: Path, files: dict[str, str]) -> None:
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     hierarchy = Hierarchy(2, tmp_path, tmp_path / "pod" / "box")
-    monkeypatch.setattr(groups, "hierarchy", lambda controller, pid: hierarchy)
+    monkeypatch.setattr(groups, "hierarchy", lambda controller, pid, *_: hierarchy)
     write(tmp_path, {"cpu.stat": "usage_usec 1\n"})
     write(
         tmp_path / "pod",
@@ -68,7 +68,7 @@ def test_throttling_and_kills_are_findings(tree: Path) -> None:
 
 def test_the_files_of_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hierarchy = Hierarchy(1, tmp_path, tmp_path)
-    monkeypatch.setattr(groups, "hierarchy", lambda controller, pid: hierarchy)
+    monkeypatch.setattr(groups, "hierarchy", lambda controller, pid, *_: hierarchy)
     write(
         tmp_path,
         {
@@ -99,3 +99,25 @@ def test_resource_limits_are_those_of_getrlimit() -> None:
         )
         assert found[name] == expected
     assert limits.oom_score == int(Path("/proc/self/oom_score").read_text())
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mountinfo"),
+    [
+        ("0::/pod/box\n", "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+        ("8:pids:/pod/box\n", "30 1 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"),
+    ],
+)
+def test_the_pids_group_is_the_one_that_leaves_the_fewest(
+    tmp_path: Path, cgroup: str, mountinfo: str
+) -> None:
+    mount = tmp_path / mountinfo.split()[4].lstrip("/")
+    write(tmp_path / "proc" / "7", {"cgroup": cgroup})
+    write(tmp_path / "proc" / "self", {"mountinfo": mountinfo})
+    write(mount / "pod", {"pids.max": "20\n", "pids.current": "19\n", "pids.events": "max 5\n"})
+    write(mount / "pod" / "box", {"pids.max": "100\n", "pids.current": "3\n", "pids.events": "max 0\n"})
+    assert read_pids_group(7, tmp_path) == PidsGroup(str(mount / "pod"), 19, 20, 5)
+    write(mount / "pod", {"pids.max": "max\n"})
+    write(mount / "pod" / "box", {"pids.max": "max\n"})
+    assert read_pids_group(7, tmp_path) == PidsGroup(str(mount / "pod" / "box"), 3, None, 0)
+    assert read_pids_group(8, tmp_path) is None

@@ -15,6 +15,7 @@ from llamactl.trace.analysis.findings import (
     gil,
     memory,
     processes,
+    refused,
     requests,
     standing,
     threads,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LOOKS: tuple[Look, ...] = (
     *standing.LOOKS,
+    *refused.LOOKS,
     *gil.LOOKS,
     *garbage.LOOKS,
     *callbacks.LOOKS,

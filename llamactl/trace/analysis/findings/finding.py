@@ -20,6 +20,9 @@ class FindingKind(Enum):
     """What was found; the value is its name in JSON."""
 
     STANDING = "standing"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered-connects"
+    NOT_FOUND = "not-found"
     GIL_HELD = "gil-held"
     EVENT_LOOP_BLOCKED = "event-loop-blocked"
     THREADS_OVER_BUDGET = "threads-over-budget"
