@@ -23,7 +23,7 @@ def file_of(data: bytes) -> Iterator[str]:
     fd = os.memfd_create("fuzz")
     try:
         os.write(fd, data)
-        yield f"/proc/self/fd/{fd}"
+        yield f"/proc/{os.getpid()}/fd/{fd}"
     finally:
         os.close(fd)
 
@@ -157,6 +157,6 @@ def text(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     function.__name__: function
-    for function in (gguf, elf, proc, smaps, expressions, conditions, stored, history, text)
+    for function in (gguf, elf, proc, smaps, capture, expressions, conditions, stored, history, text)
 }
 """A new target is a function and a word here, and its seeds in :mod:`seeds`."""

@@ -34,10 +34,10 @@ class EntryTexts:
         if not mine.any():
             return batch
         records, others = batch.records[mine], batch.records[~mine]
-        strings = _moved(records, batch.strings, len(self._strings))
+        strings = moved_strings(records, batch.strings, len(self._strings))
         self._records = np.concatenate([self._records, records])
         self._strings += strings
-        return Batch(others, memoryview(bytes(_moved(others, batch.strings))))
+        return Batch(others, memoryview(bytes(moved_strings(others, batch.strings))))
 
     def join(self, batch: Batch) -> Batch:
         """Return the batch, its calls with their strings; what they leave over is forgotten."""
@@ -50,7 +50,7 @@ class EntryTexts:
         if len(calls):
             records = batch.records.copy()
             found = self._records[texts]
-            strings = _moved(found, self._strings, len(batch.strings))
+            strings = moved_strings(found, self._strings, len(batch.strings))
             for name in ("text", "text2"):
                 records[name][calls] = found[name]
             records["flags"][calls] |= found["flags"] & int(Flag.TEXT_CUT)
@@ -82,11 +82,11 @@ class EntryTexts:
         followed = np.zeros(len(order), bool)
         followed[:-1] = (tids[1:] == tids[:-1]) & (starts[1:] <= reached)
         kept = self._records[np.setdiff1d(order[~followed], used)]
-        strings = _moved(kept, self._strings)
+        strings = moved_strings(kept, self._strings)
         self._records, self._strings = kept, strings
 
 
-def _moved(records: NDArray[np.void], strings: bytearray | memoryview, offset: int = 0) -> bytearray:
+def moved_strings(records: NDArray[np.void], strings: bytearray | memoryview, offset: int = 0) -> bytearray:
     """Return the strings that records mean, and no others; the records then mean them there.
 
     What isn't meant by a record any more isn't for the capture: it may be an argument that isn't kept.

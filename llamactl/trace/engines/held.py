@@ -8,6 +8,7 @@ import numpy as np
 
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.engines.base import Batch
+from llamactl.trace.engines.entry_texts import moved_strings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,36 +37,27 @@ class Held:
         if not len(self._records):
             return batch
         ends = _ends(batch.records)
-        last = int(ends.max())
-        held = self._take(last)
+        held, strings = self._take(int(ends.max()), len(batch.strings))
         if not len(held):
             return batch
-        _rebase(held, len(batch.strings))
         places = np.searchsorted(ends, _ends(held), side="right")
         records = np.insert(batch.records, places, held)
-        strings = memoryview(bytes(batch.strings) + bytes(self._strings))
-        self._forget()
-        return Batch(records, strings)
+        return Batch(records, memoryview(bytes(batch.strings) + bytes(strings)))
 
     def before(self, moment: int | None) -> Batch | None:
         """Return the held records that ended before ``moment`` (ns); all of them for None."""
-        held = self._take(moment)
-        if not len(held):
-            return None
-        batch = Batch(held, memoryview(bytes(self._strings)))
-        self._forget()
-        return batch
+        held, strings = self._take(moment)
+        return Batch(held, memoryview(bytes(strings))) if len(held) else None
 
-    def _take(self, moment: int | None) -> NDArray[np.void]:
+    def _take(self, moment: int | None, offset: int = 0) -> tuple[NDArray[np.void], bytearray]:
+        """Return the records that ended by then, and their strings, which they mean from ``offset`` on."""
         chosen = np.ones(len(self._records), bool) if moment is None else _ends(self._records) <= moment
-        taken = self._records[chosen]
-        self._records = self._records[~chosen]
-        return taken
-
-    def _forget(self) -> None:
-        """Drop the strings once no held record means them any more."""
-        if not len(self._records):
-            self._strings = bytearray()
+        taken, kept = self._records[chosen], self._records[~chosen]
+        strings = moved_strings(taken, self._strings, offset)
+        if len(taken):
+            self._strings = moved_strings(kept, self._strings)
+        self._records = kept
+        return taken, strings
 
 
 def _ends(records: NDArray[np.void]) -> NDArray[np.uint64]:

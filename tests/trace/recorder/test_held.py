@@ -41,3 +41,12 @@ def test_merged_by_their_ends() -> None:
 def test_nothing_held_copies_nothing() -> None:
     given = batch([(1, 1, b"a")])
     assert Held().merge_into(given) is given
+
+
+def test_what_is_still_held_leaves_no_copy_of_its_strings() -> None:
+    """It may be an argument that isn't kept: what takes it out of a batch sees the records of that batch alone."""
+    held = Held()
+    held.add(batch([(1, 1, b"early"), (20, 1, b"late")]))
+    merged = held.merge_into(batch([(0, 5, b"x")]))
+    assert b"late" not in bytes(merged.strings)
+    assert rows(held.before(None)) == [(21, b"late")]
