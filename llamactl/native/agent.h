@@ -93,23 +93,24 @@ static inline uint64_t record_head(unsigned kind, unsigned flags, unsigned nr, u
 // Python that llama.cpp calls in the middle of a call: a logits processor, a log or progress
 // function.
 struct callback {
-    uint64_t asked_at; // 0: none
-    uint64_t seen_at;  // when its Python was last seen at a line
-    uint64_t longest;  // between two such moments
-    uint32_t nested;   // how often it has asked for the GIL within
-    uint32_t place;    // the line of the longest
-    uint32_t now;      // the line it was seen at last
-    uint32_t list;     // the largest list that it made, in elements
+    uint64_t asked_at;
+    uint64_t seen_at; // when its Python was last seen at a line
+    uint64_t longest; // between two such moments
+    uint32_t nested;  // how often it has asked for the GIL within
+    uint32_t place;   // the line of the longest
+    uint32_t now;     // the line it was seen at last
+    uint32_t list;    // the largest list that it made, in elements
 };
 struct thread {
     uint32_t tid;
     uint32_t pid;
     uint32_t depth;
-    uint32_t base;      // frames below were entered before a fork: the parent's to report
-    uint32_t abandoned; // bit d: frame d was jumped over and has been reported
-    uint32_t stale;     // copied by fork: to be claimed again
-    uint32_t released;  // the GIL was let go by a call that the agent saw
-    uint32_t place;     // where the Python code was when it let go
+    uint32_t base;        // frames below were entered before a fork: the parent's to report
+    uint32_t abandoned;   // bit d: frame d was jumped over and has been reported
+    uint32_t called_back; // bit d: Python runs inside the call of frame d (agent_callback.c)
+    uint32_t stale;       // copied by fork: to be claimed again
+    uint32_t released;    // the GIL was let go by a call that the agent saw
+    uint32_t place;       // where the Python code was when it let go
     uint64_t released_at;
     uint64_t acquired_at; // 0: unknown
     uint64_t held_ns;     // how long it had been held before; UINT64_MAX: unknown
@@ -118,7 +119,7 @@ struct thread {
     struct thread_slot * slot;
     uint16_t hooks[MAX_DEPTH];
     uint64_t usage[MAX_DEPTH][3];
-    struct callback callbacks[MAX_DEPTH]; // by the depth of the call that it is in
+    struct callback callbacks[MAX_DEPTH]; // by the frame that it is in
 };
 extern hidden struct thread threads[MAX_THREADS];
 hidden struct thread * thread_self(void);

@@ -195,7 +195,7 @@ static void besides(const struct hook * hook, const struct saved_registers * in)
         return;
     }
     struct thread * t = thread_self();
-    if (t && t->depth) {
+    if (t && t->called_back) {
         callback_seen(t, in->integers[0]);
     }
 }
@@ -224,7 +224,7 @@ hidden void * agent_enter(struct saved_registers * in) {
     }
     t->depth = d + 1; // First: a signal handler that calls in here uses the next frame.
     t->slot->frames[d].head = 0;
-    t->callbacks[d].asked_at = 0;
+    t->called_back &= ~(1u << d);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     t->slot->depth = d + 1;
     struct return_entry * entry = agent_return_table + number_of(t, d);

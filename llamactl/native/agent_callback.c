@@ -6,21 +6,18 @@
 // passed is kept.
 #include "agent.h"
 
-// The innermost call in progress is where Python was called from.
-static struct callback * current(struct thread * t) {
-    return t->depth ? t->callbacks + t->depth - 1 : NULL;
-}
-
 void callback_begin(struct thread * t, uint64_t asked_at) {
-    struct callback * callback = current(t);
-    if (!callback) {
+    if (!t->depth) {
         return;
     }
-    if (callback->asked_at) {
+    struct callback * callback = t->callbacks + t->depth - 1;
+    const uint32_t bit = 1u << (t->depth - 1);
+    if (t->called_back & bit) {
         callback->nested++;
         return;
     }
     *callback = (struct callback) {.asked_at = asked_at};
+    t->called_back |= bit;
 }
 
 static void account(struct callback * callback, uint64_t now) {
@@ -33,7 +30,7 @@ static void account(struct callback * callback, uint64_t now) {
 // Only to be called with the GIL held.
 void callback_seen(struct thread * t, uint64_t list) {
     uint32_t depth = t->depth;
-    while (depth && !t->callbacks[depth - 1].asked_at) {
+    while (depth && !(t->called_back & 1u << (depth - 1))) {
         depth--;
     }
     if (!depth) {
@@ -50,10 +47,10 @@ void callback_seen(struct thread * t, uint64_t list) {
 }
 
 void callback_end(struct thread * t, const struct hook * hook) {
-    struct callback * callback = current(t);
-    if (!callback || !callback->asked_at) {
+    if (!t->depth || !(t->called_back & 1u << (t->depth - 1))) {
         return;
     }
+    struct callback * callback = t->callbacks + t->depth - 1;
     if (callback->nested) {
         callback->nested--;
         return;
@@ -73,5 +70,5 @@ void callback_end(struct thread * t, const struct hook * hook) {
     if (!ring_put(&record, record_head(KIND_GIL, 0, GIL_CALLED_BACK, cpu_now()), weight)) {
         ring_count(hook->site, record.duration, weight);
     }
-    callback->asked_at = 0;
+    t->called_back &= ~(1u << (t->depth - 1));
 }

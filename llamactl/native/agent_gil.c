@@ -24,7 +24,7 @@ static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t
 // long.
 static void letting_go(struct thread * t, const struct hook * hook) {
     const int is_binding = hook->caller->binding;
-    if (unlikely(t->depth)) {
+    if (unlikely(t->called_back)) {
         callback_seen(t, 0);
     }
     t->place = is_binding ? python_place() : 0;

@@ -104,6 +104,7 @@ static struct thread * attach(uint32_t pid, uint32_t tid, struct thread * t) {
     flush_slot(slot);
     if (!inherited) {
         t->depth = 0;
+        t->called_back = 0;
     }
     t->base = t->depth;
     t->abandoned = 0;
