@@ -122,7 +122,8 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
     if facts.batched and average.batch_tokens is not None:
         unit += f" of {average.batch_tokens:.3g} tokens"
     calls = "calls" if facts.calls_inside else "crossings"
-    between = "between the calls" if facts.calls_inside else "in Python"
+    native = bool(facts.bindings) and facts.bindings[0].kind is BindingKind.NATIVE
+    between = "between the calls" if facts.calls_inside or native else "in Python"
     least = "" if facts.exchange.complete else "at least "
     if average.in_c_us is None:
         yield f"{unit}: {least}{average.crossings:.3g} {calls}; only entries were caught, times are unknown"

@@ -1,0 +1,69 @@
+"""The ring in a whole recording: damaged by the program, and left by a llamactl that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llamactl.render.trace_json import report_json
+from llamactl.render.trace_report import report_text
+from llamactl.trace.analysis.report import analyse
+from llamactl.trace.capture.reader import Capture
+from llamactl.trace.capture.record import Kind
+from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.engines.base import Command
+from llamactl.trace.session import record
+from llamactl.trace.session_types import SessionOptions
+
+DECODES = 50
+LLAMACTL = Path(sys.executable).parent / "llamactl"
+
+
+@pytest.mark.parametrize("part", ["head", "header", "records", "arena", "sites", "threads", "all"])
+def test_a_recording_survives_a_damaged_ring(built: Path, tmp_path: Path, part: str) -> None:
+    path = tmp_path / "capture"
+    command = Command((str(built / "agent_ring"), "wreck", part, str(DECODES)))
+    result = record(command, SessionOptions(engine="ptrace", calls=True), CaptureWriter(path))
+    assert (result.exit_code, result.ended, result.error) == (0, "exit", None)
+    capture = Capture.open(path)
+    report = analyse(capture)
+    assert report.length_s < 60, "no figure is larger than the recording"
+    assert report_text(report)
+    assert report_json(report)
+    calls = np.concatenate([chunk[chunk["kind"] == Kind.CALL] for chunk in capture.chunks()])
+    damaged = capture.metadata["agent"]["lost"]["damaged"]
+    if part in {"head", "header", "records", "all"}:
+        assert damaged > 0
+        assert any("overwritten memory" in note for note in result.notes)
+        assert not result.complete
+    if part in {"head", "arena", "threads"}:
+        assert len(calls) >= DECODES, "the records before it weren't touched"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_nothing_of_the_ring_is_left(how: signal.Signals, tmp_path: Path) -> None:
+    before = set(os.listdir("/dev/shm"))
+    command = [
+        str(LLAMACTL),
+        "trace",
+        "-q",
+        "-o",
+        str(tmp_path / "capture"),
+        "--",
+        "sh",
+        "-c",
+        "echo on; exec sleep 60",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as traced:
+        assert traced.stdout is not None
+        assert traced.stdout.readline() == "on\n"
+        traced.send_signal(how)
+        traced.wait(30)
+        left = {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("llamactl")}
+        assert not left
