@@ -24,6 +24,8 @@ from llamactl.trace.analysis.exchange import (
 from llamactl.trace.analysis.gil import CALLED_BACK, WAITED
 
 SAMPLER_PREFIX = "llama_sampler_"
+DEPTH = 0
+"""The argument with how many calls were in progress; 0 from outside, where it isn't known."""
 LIST = 2
 """The argument with the elements of the largest list that was made."""
 
@@ -56,6 +58,10 @@ class CallbackRow:
 def callbacks_of(exchange: Exchange) -> NDArray[np.void]:
     """Return the GIL records of Python called back, those that have an end."""
     found: NDArray[np.void] = exchange.gil[(exchange.gil["nr"] == CALLED_BACK) & timed(exchange.gil)]
+    if not len(found) or found["args"][:, DEPTH].all():
+        return found
+    # Seen from outside, C that takes the GIL for anything else looks the same.
+    found = found[(found["args"][:, DEPTH] > 0) | lie_in(found, exchange.calls[outermost(exchange.calls)])]
     return found
 
 
@@ -126,11 +132,13 @@ class Inside:
         callbacks: Python called back, as records; those inside of other callbacks' calls, too.
         calls: The outermost calls into llama.cpp that this Python made.
         waits: Its waits for the GIL.
+        outermost: Those of the callbacks that are in no other.
     """
 
     callbacks: NDArray[np.void]
     calls: NDArray[np.void]
     waits: NDArray[np.void]
+    outermost: NDArray[np.void]
 
 
 def python_inside(exchange: Exchange) -> Inside:
@@ -145,7 +153,7 @@ def python_inside(exchange: Exchange) -> Inside:
         found.append((level, within[outermost(within)]))
     callbacks, calls = (np.concatenate(parts) for parts in zip(*found, strict=True))
     around = found[1][0] if len(found) > 1 else callbacks
-    return Inside(callbacks, calls, waits[lie_in(waits, around)])
+    return Inside(callbacks, calls, waits[lie_in(waits, around)], around)
 
 
 def lie_in(records: NDArray[np.void], around: NDArray[np.void]) -> NDArray[np.bool_]:

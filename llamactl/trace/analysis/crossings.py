@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.batches import batches
-from llamactl.trace.analysis.callbacks import callback_rows, python_inside
+from llamactl.trace.analysis.callbacks import callback_rows, lie_in, python_inside
 from llamactl.trace.analysis.exchange import (
     COMPUTE,
     Exchange,
@@ -187,7 +187,7 @@ def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
     own = np.flatnonzero(outer)
     waits = exchange.gil[(exchange.gil["nr"] == 1) & timed(exchange.gil) & (exchange.gil["args"][:, 0] == 0)]
     inside = python_inside(exchange)
-    waits = np.concatenate([waits, inside.waits])
+    waits = np.concatenate([waits[~lie_in(waits, inside.outermost)], inside.waits])
     crossed = np.concatenate([calls[own], inside.calls])
     in_c = sums_by_token(start, lengths, tid, crossed, durations(crossed))
     called = sums_by_token(start, lengths, tid, inside.callbacks, durations(inside.callbacks))

@@ -18,7 +18,8 @@ Mask = NDArray[np.bool_]
 Place = tuple[str, int, str]
 """File, line and function of Python code."""
 
-ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_")
+CPYTHON = "Py"
+"""What the functions of the GIL begin with, which aren't llama.cpp's."""
 COMPUTE = (
     "llama_decode", "llama_encode", "llama_process", "whisper_full", "whisper_full_with_state",
     "whisper_full_parallel", "whisper_encode", "whisper_decode",
@@ -130,9 +131,9 @@ def _counted(agent: dict[str, Any], functions: list[Function]) -> dict[int, tupl
     rows = agent.get("counted") or {}
     numbers = {int(number): row for number, row in rows.items() if str(number).isdigit()}
     return {
-        number: (int(row["calls"]), int(row["ns"]))
+        number: (int(row.get("calls") or 0), int(row.get("ns") or 0))
         for number, row in numbers.items()
-        if number < len(functions) and functions[number].name.startswith(ENGINE_PREFIXES)
+        if number < len(functions) and not functions[number].name.startswith(CPYTHON)
     }
 
 

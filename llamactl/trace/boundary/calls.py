@@ -12,7 +12,14 @@ import numpy as np
 from llamactl.errors import LlamactlError
 from llamactl.trace.agent.functions import Function
 from llamactl.trace.boundary.maps import ProcessMaps
-from llamactl.trace.boundary.targets import FUNCTIONS, GIL_FUNCTIONS, Found, Kept, function_of
+from llamactl.trace.boundary.targets import (
+    CALLBACK_FUNCTIONS,
+    FUNCTIONS,
+    GIL_FUNCTIONS,
+    Found,
+    Kept,
+    function_of,
+)
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 
 if TYPE_CHECKING:
@@ -25,6 +32,8 @@ MAPS_READ_AT_MOST = 50
 HISTORY = 64
 FOREIGN_INTERFACES = ("_ctypes.", "_cffi_backend.")
 UNKNOWN_CALLER = "unknown"
+WAITED, CALLED_BACK = 1, 2
+"""Numbers of GIL records."""
 
 
 class CallTable:
@@ -41,6 +50,7 @@ class CallTable:
     ) -> None:
         self._rows: dict[tuple[int, str], int] = {}
         self._gil = _GilHistory()
+        self._inside = _Callbacks()
         self.functions: list[Function] = [] if functions is None else functions
         self._use(found, kept)
 
@@ -54,7 +64,9 @@ class CallTable:
         self._inner = np.array([Flag.INNER if target.inner else 0 for target in found.targets], np.uint8)
         self._switches = np.isin(names, GIL_FUNCTIONS)
         self._releases = names == GIL_FUNCTIONS[0]
-        self._sees_gil = bool(self._switches.any())
+        self._callbacks = np.isin(names, CALLBACK_FUNCTIONS)
+        self._asks = names == CALLBACK_FUNCTIONS[0]
+        self._sees_gil = bool(self._switches.any() or self._callbacks.any())
 
     @property
     def count(self) -> int:
@@ -79,7 +91,8 @@ class CallTable:
     def translate(self, records: NDArray[np.void]) -> NDArray[np.void]:
         """Return the records as they go into a capture; those that aren't CALLs stay as they are.
 
-        ``records`` is changed in place; a call of ``PyEval_RestoreThread`` becomes up to two GIL records.
+        ``records`` is changed in place; a call of ``PyEval_RestoreThread`` becomes up to two GIL records, and so do
+        a ``PyGILState_Ensure`` and its ``PyGILState_Release``.
         """
         rows = np.flatnonzero(records["kind"] == Kind.CALL)
         if not len(rows):
@@ -93,8 +106,10 @@ class CallTable:
             return records
         more = self._gil.switch(records[switches], self._releases[targets][self._switches[targets]])
         records["flags"][rows] |= self._gil.flags(records[rows])
-        kept: NDArray[np.void] = np.delete(records, switches)
-        return np.concatenate([kept, more]) if len(more) else kept
+        called = rows[self._callbacks[targets]]
+        inside = self._inside.follow(records[called], self._asks[targets][self._callbacks[targets]])
+        kept: NDArray[np.void] = np.delete(records, [*switches, *called])
+        return np.concatenate([kept, more, inside]) if len(more) or len(inside) else kept
 
     def _rows_of(self, targets: NDArray[np.intp], addresses: NDArray[np.uint64]) -> NDArray[np.uint16]:
         """Return the functions' rows for pairs of target and caller's address."""
@@ -199,6 +214,30 @@ class _GilHistory:
             result[mine] = np.where(index >= 0, flags, 0)
             del times[:-HISTORY], self._released[tid][:-HISTORY]
         return result
+
+
+class _Callbacks:
+    """Pairs each outermost ``PyGILState_Ensure`` of a thread with its ``PyGILState_Release``."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, list[int]] = {}
+
+    def follow(self, calls: NDArray[np.void], asks: NDArray[np.bool_]) -> NDArray[np.void]:
+        """Return GIL records: the wait of each Ensure, and at its Release the Python in between."""
+        columns = (calls[name].tolist() for name in ("tid", "start", "duration", "nr", "flags"))
+        found = []
+        for index, (tid, start, length, nr, flags, ask) in enumerate(
+            zip(*columns, asks.tolist(), strict=True)
+        ):
+            begun = self._open.setdefault(tid, [])
+            if ask:
+                begun.append(start)
+                found.append((index, WAITED, start, length, nr, flags & Flag.NO_EXIT))
+            elif begun:
+                first = begun.pop()
+                if not begun:
+                    found.append((index, CALLED_BACK, first, max(start - first, 0), nr, 0))
+        return _gil_records(calls, found)
 
 
 def _gil_records(

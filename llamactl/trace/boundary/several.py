@@ -85,12 +85,22 @@ class SeveralCalls:
         """Return what the sources say, their sums, and the table that they share."""
         every = [source.metadata() for source in self._sources]
         boundaries = [one["boundary"] for one in every]
-        sums = {key: sum(one[key] for one in boundaries) for key in ("armed", "inner", "lost")}
+        sums = {key: sum(one[key] for one in boundaries) for key in ("armed", "inner", "lost", "hits")}
         ends = next((one["no_ends"] for one in boundaries if one["no_ends"]), None)
         merged = {key: value for one in every for key, value in one.items()}
-        return {**merged, "boundary": {**boundaries[0], **sums, "no_ends": ends, "processes": len(every)}}
+        cost = {name: _mean(boundaries, name) for name in ("per_call_ns", "inside_ns")}
+        about = {**boundaries[0], **sums, **cost, "no_ends": ends, "processes": len(every)}
+        return {**merged, "boundary": about}
 
     def close(self) -> None:
         """Remove the uprobes."""
         for source in self._sources:
             source.close()
+
+
+def _mean(boundaries: list[dict[str, Any]], name: str) -> float | None:
+    """Return the mean over the calls of all processes; None where one of them isn't known."""
+    if any(one[name] is None for one in boundaries):
+        return None
+    hits = sum(one["hits"] for one in boundaries)
+    return sum(one[name] * one["hits"] for one in boundaries) / hits if hits else 0.0

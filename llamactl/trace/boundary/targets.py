@@ -16,6 +16,8 @@ FUNCTIONS = ("llama_", "whisper_")
 """What functions begin with that programs call; ggml's are called by llama.cpp for the most part."""
 ENGINE_PREFIXES = tuple(name.encode() for name in FUNCTIONS)
 GIL_FUNCTIONS = ("PyEval_SaveThread", "PyEval_RestoreThread")
+CALLBACK_FUNCTIONS = ("PyGILState_Ensure", "PyGILState_Release")
+"""Between these two C that llama.cpp has called runs Python."""
 UNWINDERS = ("_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Backtrace")
 """They walk the stack; breakpoints put the return addresses back before (exceptions, pthread_cancel)."""
 PERSONALITY = "__gxx_personality_v0"
@@ -24,7 +26,7 @@ LOADING = "_dl_debug_state"
 """What the dynamic linkers of glibc and musl call when libraries have come or gone, for debuggers."""
 ALL_PREFIXES = (
     *ENGINE_PREFIXES,
-    *(name.encode() for name in (*GIL_FUNCTIONS, *UNWINDERS, PERSONALITY, LOADING)),
+    *(name.encode() for name in (*GIL_FUNCTIONS, *CALLBACK_FUNCTIONS, *UNWINDERS, PERSONALITY, LOADING)),
 )
 FLOAT, STRING = 5, 6
 
@@ -100,7 +102,7 @@ def find_targets(
         pid: The process.
         names: The functions to catch. None for those that its bindings ask the dynamic linker for, and
             those of the agent's table, since what ctypes looks up isn't written anywhere.
-        gil: Whether to catch ``PyEval_SaveThread`` and ``PyEval_RestoreThread``.
+        gil: Whether to catch ``GIL_FUNCTIONS`` and ``CALLBACK_FUNCTIONS``.
         unwinders: Whether to find those as well, and ``LOADING``.
         tables: Symbols by path, which aren't read again; new ones are added.
 
@@ -124,7 +126,7 @@ def find_targets(
     ranges = tuple(
         (piece.start, piece.end) for piece in maps.pieces if piece.executable and piece.path in own
     )
-    order = dict.fromkeys(GIL_FUNCTIONS, 1) | dict.fromkeys((*UNWINDERS, LOADING), 2)
+    order = dict.fromkeys((*GIL_FUNCTIONS, *CALLBACK_FUNCTIONS), 1) | dict.fromkeys((*UNWINDERS, LOADING), 2)
     targets.sort(key=lambda target: (order.get(target.name, 0), target.library, target.name))
     callers = {path for path in found if wanted[path] or path in engine} - own
     catching = tuple(sorted(path for path in callers if PERSONALITY in found[path].wanted))
@@ -141,7 +143,7 @@ def _is_caught(
     gil: bool,
     unwinders: bool,
 ) -> bool:
-    if name in GIL_FUNCTIONS:
+    if name in GIL_FUNCTIONS or name in CALLBACK_FUNCTIONS:
         return gil
     if name in UNWINDERS or name == LOADING:
         return unwinders

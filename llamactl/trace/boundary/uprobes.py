@@ -14,6 +14,7 @@ from llamactl.trace.boundary.calls import CallTable
 from llamactl.trace.boundary.points import new_points, point_of
 from llamactl.trace.boundary.rings import Rings
 from llamactl.trace.boundary.targets import (
+    CALLBACK_FUNCTIONS,
     FLOAT,
     FUNCTIONS,
     GIL_FUNCTIONS,
@@ -94,7 +95,7 @@ class UprobeSource:
             for nr, (target, item) in enumerate(zip(self._found.targets, kept, strict=True))
         ]
         for row, target in zip(rows, self._found.targets, strict=True):
-            row["endless"] = bool(self.notes) and target.name not in GIL_FUNCTIONS
+            row["endless"] = bool(self.notes) and target.name not in (*GIL_FUNCTIONS, *CALLBACK_FUNCTIONS)
         self._cost = calibrate_uprobes()
         self._hits, self._cost_ns, self._inside_ns = 0, 0.0, 0.0
         if self._cost is not None:
@@ -188,6 +189,7 @@ class UprobeSource:
             "armed": len(self._found.targets),
             "inner": self._rings.inner,
             "lost": self._rings.lost,
+            "hits": self._hits,
             "per_call_ns": self._mean(self._cost_ns),
             "inside_ns": self._mean(self._inside_ns),
             "no_ends": next(iter(self.notes), None),

@@ -39,7 +39,7 @@ _ENGINE: dict[str, Any] = {
     "pid": int, "process": str, "path": str, "kind": str, "holds": str, "exported": bool | None, "agent": bool,
     "without": str,
 }  # fmt: skip
-_COUNTED: dict[str, Any] = {"calls": int, "total_ns": int, "max_ns": int}
+_COUNTED: dict[str, Any] = {"calls": int, "ns": int}
 
 FACTS: dict[str, Any] = {
     "schema": str, "schema_version": int, "llamactl": str, "kernel": str, "machine": str, "cpu": str | None,
