@@ -109,7 +109,7 @@ def test_without_faults_and_reads_nobody_is_blamed(build: Build) -> None:
     found, text = the_finding(build, run)
     assert found.kind is FindingKind.OTHER_DISK_READS
     assert "for which file isn't recorded" in text
-    assert "page faults weren't recorded" in text
+    assert "whose pages were waited for" in text
 
 
 @pytest.mark.parametrize(("gained", "known"), [(0, True), (3, False)])
@@ -120,7 +120,7 @@ def test_a_counter_can_rule_the_model_out(build: Build, gained: int, known: bool
 
     _, text = the_finding(build, run, child_reads, count)
     assert ("none of it for the model" in text) is known
-    assert ("page faults weren't recorded" in text) is not known
+    assert ("whose pages were waited for, wasn't recorded" in text) is not known
 
 
 def test_reads_that_may_have_come_before_the_first_token_are_no_finding(build: Build) -> None:
@@ -128,3 +128,23 @@ def test_reads_that_may_have_come_before_the_first_token_are_no_finding(build: B
         run(out, fetched_at=20_000)
 
     assert disk_findings(build(fill, counters=COUNTERS)) == []
+
+
+def test_pages_that_a_forked_worker_inherited(build: Build) -> None:
+    def worker(out: Any, program: bool) -> None:
+        run(out)
+        out.add(Kind.TASK, 12_000, nr=Task.FORK, args=(2000, 2000))
+        out.add(Kind.TASK, 13_000, pid=2000, tid=2000, nr=Task.FORK, args=(3000, 3000))
+        if program:
+            out.add(Kind.TASK, 14_000, pid=3000, tid=3000, nr=Task.EXEC, text=b"/usr/bin/other")
+        for number in range(400):
+            address = ADDRESS + number * 4096
+            out.add(Kind.FAULT, 50_000 + number, nr=1, pid=3000, tid=3000, args=(address,))
+
+    (found,) = disk_findings(build(lambda out: worker(out, program=False), counters=COUNTERS))
+    assert (found.kind, found.figures["model_major_faults"]) == (FindingKind.DISK_WHILE_GENERATING, 400)
+    # After it has started another program the addresses mean something else, which nobody saw.
+    (found,) = disk_findings(build(lambda out: worker(out, program=True), counters=COUNTERS))
+    assert found.kind is FindingKind.OTHER_DISK_READS
+    assert found.figures["model_major_faults"] is None
+    assert "Whether it was the model isn't known" in finding_text(found)

@@ -54,12 +54,15 @@ def _page_in(one: Figures) -> str:
 def _blind(f: Figures) -> str:
     missing = [
         what
-        for what, known in (("page faults", f["model_major_faults"]), ("read calls", f["model_read_bytes"]))
+        for what, known in (
+            ("whose pages were waited for", f["model_major_faults"]),
+            ("what was read", f["model_read_bytes"]),
+        )
         if known is None
     ]
     if not missing:
         return "The model's file wasn't read and its pages weren't waited for."
-    return f"Whether it was the model isn't known: {' and '.join(missing)} weren't recorded."
+    return f"Whether it was the model isn't known: {', and '.join(missing)}, wasn't recorded."
 
 
 SENTENCES: dict[FindingKind, Sentence] = {

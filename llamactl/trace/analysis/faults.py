@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.analysis.address_space import Mapping
 from llamactl.trace.analysis.generation_reads import PageIn, generating
-from llamactl.trace.analysis.mapping_index import Addresses, MappingIndex
+from llamactl.trace.analysis.lineage import Fork
+from llamactl.trace.analysis.mapping_index import Addresses, IntArray, MappingIndex
 from llamactl.trace.analysis.mapping_rows import role_of
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.phases import Phases
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Kind
+
+Lineage = dict[int, Fork]
+"""How processes began."""
+
+MOST_GENERATIONS = 8
+"""A fork of a fork … is followed so far."""
 
 NOT_SEEN = "in no mapping that was seen being made"
 
@@ -46,6 +54,27 @@ class FaultRow:
     major_faults: int
 
 
+@dataclass(frozen=True)
+class _Faults:
+    """Faults as columns; ``waiting`` are those that were waited for while tokens were made."""
+
+    pid: IntArray
+    address: Addresses
+    when: IntArray
+    major: NDArray[np.bool_]
+    waiting: NDArray[np.bool_]
+
+    def only(self, rows: NDArray[Any]) -> _Faults:
+        """Return some of them, or all in another order."""
+        return _Faults(
+            self.pid[rows], self.address[rows], self.when[rows], self.major[rows], self.waiting[rows]
+        )
+
+    def sorted(self) -> _Faults:
+        """Return them by process and address."""
+        return self.only(np.lexsort((self.address, self.pid)))
+
+
 class FaultTable:
     """Gives each fault to the mapping that was there at that moment.
 
@@ -54,11 +83,18 @@ class FaultTable:
         names: Their names.
         tensors: Reads a GGUF file's tensors.
         phases: When tokens were made.
+        forks: Which processes have the mappings of another one.
     """
 
     def __init__(
-        self, mappings: Iterable[Mapping], names: Names, tensors: TensorReader, phases: Phases
+        self,
+        mappings: Iterable[Mapping],
+        names: Names,
+        tensors: TensorReader,
+        phases: Phases,
+        forks: Lineage | None = None,
     ) -> None:
+        self._forks = forks or {}
         self._index = MappingIndex(mappings)
         self._mappings = self._index.mappings
         self._names = names
@@ -77,13 +113,30 @@ class FaultTable:
         faults = view.of_kind(Kind.FAULT)
         if not len(faults):
             return
-        order = np.lexsort((faults["args"][:, 0], faults["pid"]))
-        pid = faults["pid"][order].astype(np.int64)
-        address = faults["args"][order, 0]
-        when, major = faults["start"][order].astype(np.int64), faults["nr"][order] == 1
-        placed = np.zeros(len(order), dtype=bool)
-        waiting = major & generating(self._phases)[self._phases.of(when)]
-        for mapping, low, high in self._index.holding(pid, address, int(when.min()), int(when.max())):
+        when, major = faults["start"].astype(np.int64), faults["nr"] == 1
+        left = _Faults(
+            faults["pid"].astype(np.int64), faults["args"][:, 0], when, major,
+            major & generating(self._phases)[self._phases.of(when)],
+        )  # fmt: skip
+        for _ in range(MOST_GENERATIONS):
+            left = left.sorted()
+            left = left.only(~self._place(left))
+            older = self._inherited(left)
+            if older is None:
+                break
+            left = older
+        for kind in (0, 1):
+            self.elsewhere[kind] += int((left.major == bool(kind)).sum())
+        self._wait(NOT_SEEN, NO_NAME, left.waiting)
+
+    def _place(self, faults: _Faults) -> NDArray[np.bool_]:
+        """Give faults to the mappings of their processes; return which had one."""
+        placed = np.zeros(len(faults.pid), dtype=bool)
+        if not len(placed):
+            return placed
+        when, major = faults.when, faults.major
+        first, last = int(when.min()), int(when.max())
+        for mapping, low, high in self._index.holding(faults.pid, faults.address, first, last):
             inside = when[low:high] >= mapping.begin_ns
             if mapping.end_ns is not None:
                 inside &= when[low:high] <= mapping.end_ns
@@ -92,14 +145,23 @@ class FaultTable:
             majors = int((major[low:high] & inside).sum())
             mapping.major_faults += majors
             mapping.minor_faults += int(inside.sum()) - majors
-            self._wait(
-                role_of(mapping, self._names.name(mapping.name)), mapping.name, waiting[low:high] & inside
-            )
+            role = role_of(mapping, self._names.name(mapping.name))
+            self._wait(role, mapping.name, faults.waiting[low:high] & inside)
             if mapping.name in self._hits:
-                self._place_in_file(mapping, address[low:high][inside], major[low:high][inside])
-        for kind in (0, 1):
-            self.elsewhere[kind] += int((~placed & (major == bool(kind))).sum())
-        self._wait(NOT_SEEN, NO_NAME, waiting & ~placed)
+                self._place_in_file(mapping, faults.address[low:high][inside], major[low:high][inside])
+        return placed
+
+    def _inherited(self, left: _Faults) -> _Faults | None:
+        """Let faults be their parent's, at the moment of the fork; None where nothing changed."""
+        pid, when = left.pid.copy(), left.when.copy()
+        changed = False
+        for process in np.unique(pid).tolist():
+            fork = self._forks.get(process)
+            if fork is not None:
+                mine = (left.pid == process) & (left.when < fork.until_ns)
+                pid[mine], when[mine] = fork.parent, np.minimum(when[mine], fork.began_ns)
+                changed |= bool(mine.any())
+        return replace(left, pid=pid, when=when) if changed else None
 
     def _wait(self, role: str, name: int, waiting: NDArray[np.bool_]) -> None:
         if waiting.any():
@@ -116,8 +178,12 @@ class FaultTable:
     def place(self, pid: int, address: int, moment: int) -> str | None:
         """Return the tensor, or else the file, that lay at an address; None for neither."""
         mapping = self._index.at(pid, address, moment)
-        if mapping is None:
-            return None
+        while mapping is None:
+            fork = self._forks.get(pid)
+            if fork is None or moment >= fork.until_ns:
+                return None
+            pid, moment = fork.parent, min(moment, fork.began_ns)
+            mapping = self._index.at(pid, address, moment)
         found = self._tensors.get(mapping.name) or []
         offset = address - mapping.start + mapping.offset
         index = bisect_right(found, offset, key=lambda row: row[0]) - 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llamactl.trace.analysis.counter_steps import Life
+from llamactl.trace.analysis.lineage import FOREVER, Fork
 from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.syscalls.signals import signal_name
@@ -22,6 +23,7 @@ class _Process:
     commands: list[str] = field(default_factory=list)
     began_ns: int | None = None
     ended_ns: int | None = None
+    executed_ns: int | None = None
     ended: bool = False
     status: int | None = None
     calls: int = 0
@@ -144,6 +146,14 @@ class ProcessTable:
         """Return each process's parent, as far as it was recorded."""
         return {process.pid: process.parent for process in self._processes.values()}
 
+    def forks(self) -> dict[int, Fork]:
+        """Return which processes began as copies of others."""
+        return {
+            process.pid: Fork(process.parent, process.began_ns, process.executed_ns or FOREVER)
+            for process in self._processes.values()
+            if process.parent is not None and process.began_ns is not None
+        }
+
     def lives(self) -> dict[int, Life]:
         """Return when each process was there, as far as it was recorded."""
         return {
@@ -161,6 +171,8 @@ class ProcessTable:
             started.commands = process.commands[-1:]  # Until it starts another program it runs its parent's.
         elif kind == Task.EXEC or (kind == Task.NAME and int(record["tid"]) == pid and not process.commands):
             process.commands.append(self._text(int(record["text"])).decode("utf-8", "backslashreplace"))
+            if kind == Task.EXEC:
+                process.executed_ns = process.executed_ns or moment
         elif kind == Task.EXIT and int(record["tid"]) == pid:
             process.ended_ns, process.ended = moment, True
             if not int(record["flags"]) & Flag.NO_EXIT:

@@ -232,7 +232,9 @@ def _faults(
 ) -> FaultTable | None:
     if not tables.faults:
         return None
-    faults = FaultTable(tables.mappings.all(), tables.names, tensors or (lambda _: []), phases)
+    faults = FaultTable(
+        tables.mappings.all(), tables.names, tensors or (lambda _: []), phases, tables.processes.forks()
+    )
     for view in timeline:
         faults.add(view)
     return faults

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llamactl.trace.analysis.disk import NOTABLE_BYTES
+from llamactl.trace.analysis.faults import NOT_SEEN
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
+from llamactl.trace.analysis.generation_reads import PageIn
 
 if TYPE_CHECKING:
     from llamactl.trace.analysis.report import TraceReport
@@ -31,6 +33,10 @@ def _disk(report: TraceReport) -> Iterator[Finding]:
         )
 
 
+def _weighs(row: PageIn) -> bool:
+    return row.major_faults * READ_AHEAD_BYTES > NOTABLE_BYTES
+
+
 def _models(report: TraceReport) -> set[str]:
     return {row.name for row in report.load}
 
@@ -39,7 +45,10 @@ def _of_model(report: TraceReport) -> dict[str, Any]:
     """Return what was read of model files, and how often their pages were waited for; None for unknown."""
     facts, models = report.generation_reads, _models(report)
     read = sum(row.read_bytes for row in facts.readers if _text(row.name) in models)
-    majors = None if facts.page_ins is None else [row for row in facts.page_ins if row.role == "weights"]
+    pages = facts.page_ins
+    if pages is not None and any(row.role == NOT_SEEN and _weighs(row) for row in pages):
+        pages = None  # Whose these were isn't known.
+    majors = None if pages is None else [row for row in pages if row.role == "weights"]
     return {
         "model_files": sorted(models),
         "model_read_bytes": read if facts.reads_known else None,
