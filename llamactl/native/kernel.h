@@ -50,3 +50,10 @@ int llamactl_probe_seccomp_trace(void);
 int llamactl_probe_perf_cpu(void);
 // The same on this process alone, user space only.
 int llamactl_probe_perf_self(void);
+
+// The errno of calls with arguments that no kernel takes. One that has nothing against the call finds
+// that out first (EFAULT, ESRCH, EINVAL); a seccomp filter refuses before anybody looks at them.
+int llamactl_probe_perf_arguments(void);
+int llamactl_probe_ptrace_arguments(void);
+int llamactl_probe_bpf_arguments(void);
+int llamactl_probe_mount_arguments(void);

@@ -61,3 +61,19 @@ int llamactl_probe_perf_self(void) {
                                     .exclude_hv = 1};
     return open_event(&event, 0, -1);
 }
+
+int llamactl_probe_perf_arguments(void) {
+    return syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0UL) < 0 ? errno : 0;
+}
+
+int llamactl_probe_ptrace_arguments(void) {
+    return ptrace(PTRACE_CONT, 0, 0, 0) < 0 ? errno : 0;
+}
+
+int llamactl_probe_bpf_arguments(void) {
+    return syscall(SYS_bpf, -1, NULL, 0) < 0 ? errno : 0;
+}
+
+int llamactl_probe_mount_arguments(void) {
+    return syscall(SYS_mount, NULL, NULL, NULL, 0UL, NULL) < 0 ? errno : 0;
+}

@@ -60,17 +60,31 @@ def _said(error: int) -> str:
     return f"refused: {errno.errorcode.get(error, error)}"
 
 
+def _filter_says(probe: Probe, what: str) -> str:
+    """Say that a seccomp filter refuses a call, where it does so whatever the arguments are."""
+    if status_field(probe.root, "Seccomp") != "2":
+        return ""
+    refused = probe.attempt(f"{what}_arguments") in {errno.EPERM, errno.ENOSYS}
+    return " by a seccomp filter" if refused else ""
+
+
+def _is_root(probe: Probe) -> bool:
+    return (status_field(probe.root, "Uid") or "").split()[1:2] == ["0"]
+
+
 def _ptrace(probe: Probe) -> Ability:
     cost = "trace can't follow system calls with the ptrace engine, and can't attach"
     error = probe.attempt("ptrace")
     scope = read_int(probe.root / "proc/sys/kernel/yama/ptrace_scope")
     yama = "no Yama" if scope is None else f"Yama ptrace_scope {scope}"
     if error:
+        by = _filter_says(probe, "ptrace")
         remedy = "In a container: --cap-add SYS_PTRACE, or a seccomp profile that allows ptrace."
-        return Ability("ptrace", NO, f"{_said(error)}; {yama}", cost, remedy)
+        return Ability("ptrace", NO, f"{_said(error)}{by}; {yama}", cost, remedy)
     if scope and scope > 0 and "CAP_SYS_PTRACE" not in capabilities(probe.root):
         cost = "programs that llamactl starts can be traced, running ones (trace -p) can't"
-        remedy = "Lower it: sysctl kernel.yama.ptrace_scope=0, or run as root."
+        other = "start the container with --cap-add SYS_PTRACE" if _is_root(probe) else "run as root"
+        remedy = f"Lower it: sysctl kernel.yama.ptrace_scope=0, or {other}."
         return Ability("ptrace", LIMITED, f"a child can be traced; {yama}", cost, remedy)
     return Ability("ptrace", YES, f"a child was traced; {yama}")
 
@@ -97,12 +111,24 @@ def _perf(probe: Probe) -> Ability:
         return Ability("perf events", YES, f"opened on a whole CPU, {tracepoints}; {level}{by}")
     cost = "trace falls back to ptrace: 10 to 20 µs for each call that is followed, instead of 2"
     if not error:
-        remedy = "Mount tracefs on /sys/kernel/tracing (root) and make it readable, or run as root."
+        remedy = (
+            "In a container: -v /sys/kernel/tracing:/sys/kernel/tracing:ro; else: mount -t tracefs tracefs"
+            " /sys/kernel/tracing"
+            if _is_root(probe)
+            else "Mount tracefs on /sys/kernel/tracing (root) and make it readable, or run as root."
+        )
         evidence = f"no system-call tracepoints in tracefs; {level}{by}"
         return Ability("perf events", LIMITED, evidence, cost, remedy)
-    remedy = "Run as root, give CAP_PERFMON, or: sysctl kernel.perf_event_paranoid=-1."
+    by_filter = _filter_says(probe, "perf")
     own = not probe.attempt("perf_self")
-    evidence = _said(error) + (", but allowed on one's own processes" if own else "") + f"; {level}{by}"
+    if by_filter:
+        remedy = "In a container: --cap-add PERFMON, or a profile that allows perf_event_open (--security-opt seccomp=…)."
+    elif _is_root(probe):
+        remedy = "Root needs CAP_PERFMON: in a container --cap-add PERFMON."
+    else:
+        remedy = "Run as root, give CAP_PERFMON, or: sysctl kernel.perf_event_paranoid=-1."
+    allowed = ", but allowed on one's own processes" if own else ""
+    evidence = f"{_said(error)}{by_filter}{allowed}; {level}{by}"
     return Ability("perf events", LIMITED if own else NO, evidence, cost, remedy)
 
 

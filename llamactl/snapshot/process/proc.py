@@ -108,6 +108,12 @@ class ProcessDir:
     def refuse(self, section: str, error: OSError, what: str) -> None:
         """Note that ``what`` couldn't be read; a process that has ended is noted once, by the caller."""
         if isinstance(error, PermissionError):
-            self.notes.append(Note(section, f"{what}: permission denied; run as its user or as root"))
+            self.notes.append(Note(section, f"{what}: permission denied; {_more_rights()}"))
         elif not isinstance(error, (ProcessLookupError, FileNotFoundError)):
             self.notes.append(Note(section, f"{what}: {error.strerror}"))
+
+
+def _more_rights() -> str:
+    if os.geteuid():
+        return "run as its user or as root"
+    return "root needs CAP_SYS_PTRACE here (in a container: --cap-add SYS_PTRACE)"

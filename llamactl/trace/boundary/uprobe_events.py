@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.trace.engines import refusal
 from llamactl.trace.engines.native import lib
 
 MOUNTED = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
@@ -114,4 +115,4 @@ def _open_tracefs() -> int:
     if private >= 0:
         return private
     why = os.strerror(-private if failure == errno.ENOENT else failure)
-    raise LlamactlError(f"uprobes can't be defined, tracefs is out of reach: {why}", "Run llamactl as root.")
+    raise refusal.uprobes_refused(why, refusal.read_rights())

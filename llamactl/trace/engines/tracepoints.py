@@ -39,11 +39,11 @@ def tracepoint_ids() -> tuple[int, int]:
             os.close(directory)
     private = lib.perf_tracefs()
     if private < 0:
-        raise refusal.tracefs_refused(failure)
+        raise refusal.tracefs_refused(failure, refusal.read_rights())
     try:
         return _read_ids(private)
     except OSError as error:
-        raise refusal.tracefs_refused(error.errno or failure) from error
+        raise refusal.tracefs_refused(error.errno or failure, refusal.read_rights()) from error
     finally:
         os.close(private)
 

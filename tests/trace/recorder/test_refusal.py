@@ -152,7 +152,8 @@ def test_a_container_without_the_capability(tmp_path: Path, program: Program) ->
     got = under(prefix, "ptrace", str(tmp_path / "c"), str(target.pid))
     assert "it has more rights than llamactl" in got["message"]
     assert "--cap-add SYS_PTRACE" in got["hint"]
-    assert under(prefix, "ptrace", str(tmp_path / "c"), "/bin/true")["complete"]
+    started = under(prefix, "ptrace", str(tmp_path / "c"), "/bin/true")
+    assert started["complete"], started["notes"]
     target.communicate(b"")
 
 
@@ -214,7 +215,93 @@ def test_perf_refused() -> None:
     assert "CAP_PERFMON" in error.message
     assert "perf_event_paranoid is 3" in error.message
     assert "ulimit" in refusal.perf_refused(errno.EMFILE, rights(capabilities=1 << CAP_PERFMON)).hint
-    assert "tracing" in refusal.tracefs_refused(errno.EACCES).hint
+    assert "gid=$(id -g) /sys/kernel/tracing" in refusal.tracefs_refused(errno.EACCES, rights()).hint
+
+
+ALL = (1 << 41) - 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "remedy"),
+    [
+        (
+            refusal.tracefs_refused(errno.ENOENT, rights(uid=0, seccomp=True, filtered=frozenset({"perf_event_open"}))),
+            "a seccomp profile refuses perf_event_open", "--cap-add PERFMON",
+        ),
+        (refusal.tracefs_refused(errno.ENOENT, rights(uid=0)), "which root hasn't got here", "--cap-add PERFMON -v"),
+        (
+            refusal.tracefs_refused(errno.ENOENT, rights(uid=0, capabilities=1 << CAP_PERFMON)),
+            "mounting it needs CAP_SYS_ADMIN", "-v /sys/kernel/tracing",
+        ),
+        (
+            refusal.tracefs_refused(errno.ENOENT, rights(uid=0, capabilities=ALL, filtered=frozenset({"mount"}))),
+            "a seccomp profile refuses mount", "-v /sys/kernel/tracing",
+        ),
+        (refusal.perf_refused(errno.EACCES, rights(uid=0)), "which root hasn't got here", "--cap-add PERFMON"),
+        (
+            refusal.perf_refused(errno.EPERM, rights(uid=0, seccomp=True, filtered=frozenset({"perf_event_open"}))),
+            "a seccomp profile", "--cap-add PERFMON",
+        ),
+        (refusal.attach_refused(4, errno.EPERM, rights(uid=0, target_uid=7)), "user 7", "--cap-add SYS_PTRACE"),
+        (refusal.attach_refused(4, errno.EPERM, rights(uid=0, target_uid=0)), "more rights", "--cap-add SYS_PTRACE"),
+        (refusal.attach_refused(4, errno.EPERM, rights(uid=0, target_uid=0, yama=1)), "is 1", "on the host"),
+        (
+            refusal.attach_refused(4, errno.EPERM, rights(target_uid=1000, filtered=frozenset({"ptrace"}), yama=1)),
+            "a seccomp profile refuses ptrace", "--security-opt",
+        ),
+        (refusal.uprobes_refused("No such file or directory", rights(uid=0)), "tracefs", "outside of the container"),
+        (
+            refusal.uprobes_refused("x", rights(uid=0, capabilities=ALL, filtered=frozenset({"mount"}))), "tracefs",
+            "A seccomp profile refuses mount",
+        ),
+    ],
+)  # fmt: skip
+def test_who_is_root_already_is_not_told_to_be(error: Any, reason: str, remedy: str) -> None:
+    assert reason in error.message
+    assert remedy in error.hint
+    assert "llamactl with sudo" not in error.hint and "as root" not in error.hint
+
+
+def test_other_users_are_told_how_to_be() -> None:
+    assert "sudo" in refusal.uprobes_refused("x", rights()).hint
+    assert "sudo" in refusal.tracefs_refused(errno.ENOENT, rights()).hint
+    assert refusal.programs_refused(errno.EPERM, rights()).endswith("run llamactl with sudo")
+    assert "sudo" not in refusal.programs_refused(errno.EPERM, rights(uid=0))
+
+
+@x86
+@is_root
+def test_root_without_rights_behind_a_filter_is_told_of_both_as_in_a_container(
+    tmp_path: Path, refuse: Callable[..., list[str]]
+) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv isn't installed")
+    kept = "-all,+chown,+dac_override,+fowner,+kill,+setgid,+setuid,+setpcap,+mknod"
+    prefix = ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}"]
+    command = [*prefix, *refuse("perf_event_open", "bpf", "mount", "unshare")]
+    got = under(command, "perf", str(tmp_path / "c"), "/bin/true")
+    assert got["message"] == "the engine perf can't be used: a seccomp profile refuses perf_event_open"
+    assert "sudo" not in got["hint"]
+    unfiltered = under(prefix, "perf", str(tmp_path / "c"), "/bin/true")
+    assert "need CAP_PERFMON, which root hasn't got here" in unfiltered["message"]
+    assert "--cap-add PERFMON" in unfiltered["hint"] and "sudo" not in unfiltered["hint"]
+
+
+@x86
+def test_a_filter_is_known_by_what_impossible_arguments_get(refuse: Callable[..., list[str]]) -> None:
+    source = "from llamactl.trace.engines import refusal; print(sorted(refusal.read_rights().filtered))"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    found = [
+        subprocess.run(
+            [*refuse(*names), sys.executable, "-c", source],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for names in ((), ("perf_event_open", "mount"), ("ptrace",))
+    ]
+    assert found == ["[]", "['mount', 'perf_event_open']", "['ptrace']"]
 
 
 def test_rights_are_read() -> None:
