@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from llamactl.snapshot.answering import NOWHERE, answers
+
 _LEVELS = 12
 _RECORD_BYTES = 16 << 20
 
@@ -23,7 +25,11 @@ class Distribution:
     place: str
 
 
-def owner_of(path: str, readable: Callable[[str], Path] = Path) -> Distribution | None:
+def _here(path: str) -> Path:
+    return Path(path) if answers(path) else NOWHERE
+
+
+def owner_of(path: str, readable: Callable[[str], Path] = _here) -> Distribution | None:
     """Return the distribution that a file was installed by, or None.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -50,19 +50,22 @@ class EngineFile:
 
 
 def engine_files(
-    libraries: Mapping[str, Elf | None], environment: Mapping[str, str] | None
+    libraries: Mapping[str, Elf | None],
+    environment: Mapping[str, str] | None,
+    owner: Callable[[str], object] = lambda _: None,
 ) -> list[EngineFile]:
     """Return what of the engine is among the mapped ELF files.
 
     Args:
         libraries: The mapped files by path; None for what couldn't be read.
         environment: What the process was started with, or None.
+        owner: Returns the distribution that installed a file, if one did.
     """
     found = []
     for path, elf in sorted(libraries.items()):
         what = engine_in(PurePosixPath(path).name, elf)
         if what is not None:
-            found.append(_describe(path, what, elf, libraries, environment))
+            found.append(_describe(path, what, elf, libraries, environment, owner))
     return found
 
 
@@ -120,6 +123,7 @@ def _describe(
     elf: Elf | None,
     libraries: Mapping[str, Elf | None],
     environment: Mapping[str, str] | None,
+    owner: Callable[[str], object],
 ) -> EngineFile:
     if elf is None:
         unread = "unknown: the file can't be read"
@@ -127,7 +131,7 @@ def _describe(
     version = elf.returned_string("llama_version") or elf.returned_string("ggml_version")
     return EngineFile(
         path, what.kind, elf.build_id, elf.soname, version, elf.returned_string("ggml_commit"), _features(elf),
-        why_there(path, elf, libraries, environment), what.holds, what.exported,
+        why_there(path, elf, libraries, environment, owner), what.holds, what.exported,
     )  # fmt: skip
 
 
@@ -140,7 +144,11 @@ def _features(elf: Elf) -> tuple[str, ...] | None:
 
 
 def why_there(
-    path: str, elf: Elf, libraries: Mapping[str, Elf | None], environment: Mapping[str, str] | None
+    path: str,
+    elf: Elf,
+    libraries: Mapping[str, Elf | None],
+    environment: Mapping[str, str] | None,
+    owner: Callable[[str], object],
 ) -> str:
     """Return the reason for which a library was taken from its directory, in the order of ld.so(8)."""
     directory = os.path.dirname(path)  # noqa: PTH120 - of another process, maybe not there for us
@@ -154,17 +162,19 @@ def why_there(
     for user, other in users:
         if _expands_to(other.runpath, user, directory):
             return f"RUNPATH of {PurePosixPath(user).name}"
-    return _opened_by_name(path, directory, environment)
+    return _opened_by_name(path, directory, environment, owner)
 
 
-def _opened_by_name(path: str, directory: str, environment: Mapping[str, str] | None) -> str:
+def _opened_by_name(
+    path: str, directory: str, environment: Mapping[str, str] | None, owner: Callable[[str], object]
+) -> str:
     for name, value in (environment or {}).items():
         # An empty directory in a variable means nothing here.
         if value and name != "PWD" and directory == os.path.normpath(value):
             return f"opened by its path, as {name} says"
     if path.startswith(_SYSTEM):
         return "a standard directory of the loader"
-    if "/site-packages/" in path or "/dist-packages/" in path:
+    if owner(path) is not None:
         return "opened by its path inside of a Python package"
     return "unknown; opened by its path, or already loaded under its name"
 

@@ -182,12 +182,13 @@ class _Inspection:
             return None, None
         space = self.space
         libraries = space.libraries()
-        engine = engine_files(libraries, self.environment)
+        owner = cache(lambda path: owner_of(path, self.process.path))
+        engine = engine_files(libraries, self.environment, owner)
         space.mark_engine({file.path for file in engine})
         if not self.sections & {"binding", "abi"}:
             return engine, None
         evidence = Evidence(
-            owner=cache(lambda path: owner_of(path, self.process.path)),
+            owner=owner,
             imported=lambda: imported_sources(space.memory, space.maps),
             callers=lambda paths: calling_sources(paths, self.process.path),
         )
