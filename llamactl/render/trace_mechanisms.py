@@ -215,6 +215,10 @@ def _unseen(blind: BlindSpots) -> list[str]:
         lines.append(
             f"and through io_uring: {counted(blind.io_uring_calls, 'call')}, files and bytes not seen"
         )
+    if blind.written_mappings:
+        lines.append(
+            f"and through mappings of {counted(blind.written_mappings, 'file')}: bytes written not counted"
+        )
     if blind.vmsplice_calls:
         lines.append(f"and by vmsplice: {counted(blind.vmsplice_calls, 'call')}, bytes not counted")
     for count, what in ((blind.unnamed_read_bytes, "read"), (blind.unnamed_written_bytes, "written")):

@@ -90,6 +90,19 @@ def test_vmsplice_moves_bytes_that_nobody_counts(build: Build) -> None:
     assert ("by vmsplice: 1 call" in text, verdict) == (True, "UNKNOWN")
 
 
+def test_a_file_that_is_written_through_a_mapping(build: Build) -> None:
+    def fill(out: Any) -> None:
+        for fd, path in enumerate(
+            (b"/data/store.db", b"/dev/shm/sem.x", b"/m/read.gguf", b"/m/private.so"), 4
+        ):
+            prot, flags = (1, 1) if fd == 6 else (3, 2) if fd == 7 else (3, 1)
+            opened(out, path, fd, at=100 * fd)
+            out.call("mmap", 100 * fd + 50, 0, MIB, prot, flags, fd, 0, ret=0x7F0000000000 + fd * (1 << 30))
+
+    text, verdict = row(analyse(build(fill)), "Files")
+    assert ("through mappings of 1 file: bytes written not counted" in text, verdict) == (True, "UNKNOWN")
+
+
 def test_what_a_filter_left_out_is_unknown(build: Build) -> None:
     def fill(out: Any) -> None:
         out.call("read", 10, 4, 0, 500, ret=500)
@@ -131,6 +144,7 @@ def test_a_file_mapped_by_two_processes_is_as_large_as_it_is(build: Build) -> No
     report = analyse(build(fill))
     (load,) = report.load
     assert (load.mapped_bytes, load.processes) == (94 * MIB, 2)
+    assert {file.mapped_bytes for file in report.files if file.name == MODEL} == {94 * MIB}
     text, _ = row(report, "Mapping")
     assert "tiny.gguf 94 MiB, mmap" in text
     assert "mapped by 2 processes, which share its pages" in text

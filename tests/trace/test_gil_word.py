@@ -16,7 +16,8 @@ from llamactl.trace.capture.reader import Capture
 PROGRAM = Path(__file__).parents[1] / "programs" / "contend_gil.py"
 
 
-def test_a_contended_gil_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrapper", [(), ("sh", "-c", '"$0" "$@"; :')], ids=["itself", "in a child"])
+def test_a_contended_gil_is_found(tmp_path: Path, wrapper: tuple[str, ...]) -> None:
     elf = read_elf(Path(os.path.realpath(sys.executable)))
     if elf is None or (elf.symbol("_PyRuntime") and not elf.segments[0][0]):
         pytest.skip(
@@ -25,7 +26,7 @@ def test_a_contended_gil_is_found(tmp_path: Path) -> None:
     path = tmp_path / "gil.capture"
     subprocess.run(
         [sys.executable, "-m", "llamactl", "trace", "--engine", "ptrace", "-e", "all", "-q", "-o", str(path),
-         "--", sys.executable, "-S", "-E", str(PROGRAM)],
+         "--", *wrapper, sys.executable, "-S", "-E", str(PROGRAM)],
         check=True,
     )  # fmt: skip
     rows = {row.name: row for row in analyse(Capture.open(path)).futexes}

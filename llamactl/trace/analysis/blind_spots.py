@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.analysis.mapping_rows import MappingRow
 from llamactl.trace.analysis.names import NO_NAME, Names
 from llamactl.trace.analysis.transfers import FILE_READS, FILE_WRITES
 from llamactl.trace.analysis.view import View, codes_of
@@ -24,6 +25,8 @@ _OPENS = ("open", "openat", "openat2", "creat")
 _KEPT = 200_000
 """Pairs of file and process; more files are taken for seen."""
 _PID_BITS = 32
+_NO_FILES = ("/dev/", "/memfd:")
+"""Mapped to be shared by processes, not to be kept: semaphores, shared memory, devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class BlindSpots:
         vmsplice_calls: Calls that put memory into a pipe, or take it out.
         unnamed_read_bytes: Read from descriptors whose file isn't known.
         unnamed_written_bytes: Written to such ones.
+        written_mappings: Files that were mapped to be written: what is written there makes no call.
         opens: Whether opening files was recorded at all; so for the others.
         reads: Reading files.
         writes: Writing them.
@@ -48,6 +52,7 @@ class BlindSpots:
     vmsplice_calls: int = 0
     unnamed_read_bytes: int = 0
     unnamed_written_bytes: int = 0
+    written_mappings: int = 0
     opens: bool = True
     reads: bool = True
     writes: bool = True
@@ -57,7 +62,9 @@ class BlindSpots:
     @property
     def files_known(self) -> bool:
         """Whether the figures on files are all there is."""
-        unseen = self.io_uring_calls or self.vmsplice_calls or self.unnamed_read_bytes
+        unseen = (
+            self.io_uring_calls or self.vmsplice_calls or self.unnamed_read_bytes or self.written_mappings
+        )
         return self.opens and self.reads and self.writes and not (unseen or self.unnamed_written_bytes)
 
 
@@ -96,8 +103,8 @@ class BlindTable:
             rows = np.flatnonzero(codes[view.code] & (resolved == NO_NAME) & (view.ret > 0))
             self._unnamed[index] += int(view.ret[rows].sum())
 
-    def found(self) -> BlindSpots:
-        """Return the blind spots."""
+    def found(self, mappings: list[MappingRow]) -> BlindSpots:
+        """Return the blind spots, given all mappings of the capture."""
         files = {
             self._names.name(key >> _PID_BITS)
             for key in self._opened
@@ -109,12 +116,23 @@ class BlindTable:
             vmsplice_calls=self._spliced,
             unnamed_read_bytes=self._unnamed[0],
             unnamed_written_bytes=self._unnamed[1],
+            written_mappings=len({row.name for row in mappings if _written(row)}),
             opens=_recorded(self._metadata, "openat"),
             reads=_recorded(self._metadata, "read", "pread64"),
             writes=_recorded(self._metadata, "write", "pwrite64"),
             maps=_recorded(self._metadata, "mmap") or self._metadata.get("engine") == "perf",
             futexes=_recorded(self._metadata, "futex"),
         )
+
+
+def _written(row: MappingRow) -> bool:
+    """Tell whether a mapping of a file on a file system may be written through."""
+    return (
+        row.shared
+        and "w" in row.protection
+        and row.name.startswith("/")
+        and not row.name.startswith(_NO_FILES)
+    )
 
 
 def _recorded(metadata: dict[str, Any], *names: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llamactl.trace.analysis.blind_spots import BlindSpots
 from llamactl.trace.analysis.files import FileRow
-from llamactl.trace.analysis.mapping_rows import DELETED, MODEL, MappingRow
+from llamactl.trace.analysis.mapping_rows import DELETED, MODEL, MappingRow, mapped_sizes
 
 _MOST = 0.5
 """A way that moved at least half of the model file is the way it was loaded."""
@@ -84,7 +84,7 @@ def _from_start(name: str, row: FileRow | None, mine: list[MappingRow]) -> LoadF
         count=row.count if row is not None else 0,
         mode="mmap" if mine else "unknown",
         evidence="mapped when recording began" if mine else "open when recording began, not mapped",
-        mapped_bytes=max((_covered(mine, pid) for pid in {mapping.pid for mapping in mine}), default=0),
+        mapped_bytes=mapped_sizes(mine).get(name, 0),
         processes=len({mapping.pid for mapping in mine}),
         read_bytes=read,
         read_s=row.read_ns / 1e9 if row is not None else 0.0,
@@ -106,8 +106,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 def _facts(row: FileRow, mine: list[MappingRow], blind: BlindSpots) -> LoadFacts:
     name = _text(row.name)
     locked = any(mapping.locked for mapping in mine)
-    covered = [_covered(mine, pid) for pid in {mapping.pid for mapping in mine}]
-    mapped = max(covered + [mapping.made_bytes for mapping in mine], default=0)
+    mapped = mapped_sizes(mine).get(name, 0)
     mode, evidence = _mode(row, mapped, locked, blind)
     return LoadFacts(
         name=name,
@@ -125,17 +124,6 @@ def _facts(row: FileRow, mine: list[MappingRow], blind: BlindSpots) -> LoadFacts
         minor_faults=_sum(mapping.minor_faults for mapping in mine),
         major_faults=_sum(mapping.major_faults for mapping in mine),
     )
-
-
-def _covered(mappings: list[MappingRow], pid: int) -> int:
-    """Return how many bytes of the file a process has mapped in all its mappings; twice mapped counts once."""
-    covered = end = 0
-    for mapping in sorted(mappings, key=lambda mapping: mapping.offset):
-        if mapping.pid == pid:
-            last = mapping.offset + mapping.length_bytes
-            covered += max(last - max(mapping.offset, end), 0)
-            end = max(end, last)
-    return covered
 
 
 def _mode(row: FileRow, mapped: int, locked: bool, blind: BlindSpots) -> tuple[str, str]:

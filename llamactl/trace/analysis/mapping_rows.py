@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llamactl.trace.analysis.address_space import Mapping
+from llamactl.trace.analysis.files import FileRow
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.names import Names
 from llamactl.trace.syscalls.constants import ADVICE
@@ -71,6 +72,43 @@ def mapping_rows(table: MappingTable, names: Names, begin_ns: int, saw_faults: b
     """Return the rows of the ledger, the largest first."""
     rows = [_row(mapping, names, begin_ns, saw_faults) for mapping in table.all()]
     return sorted(rows, key=lambda row: -row.length_bytes)
+
+
+def mapped_sizes(rows: list[MappingRow]) -> dict[str, int]:
+    """Return how much of each file is mapped by the process that maps most of it; what is mapped twice counts once."""
+    by_owner: dict[tuple[str, int], list[MappingRow]] = {}
+    for row in rows:
+        by_owner.setdefault((row.name, row.pid), []).append(row)
+    sizes: dict[str, int] = {}
+    for (name, _), mine in by_owner.items():
+        largest = max(row.made_bytes for row in mine)
+        sizes[name] = max(sizes.get(name, 0), _covered(mine), largest)
+    return sizes
+
+
+def mapped_once(files: list[FileRow], rows: list[MappingRow]) -> list[FileRow]:
+    """Return the files with what several processes have mapped of one counted once: they share its pages."""
+    owners: dict[str, set[int]] = {}
+    for row in rows:
+        owners.setdefault(row.name, set()).add(row.pid)
+    sizes = mapped_sizes([row for row in rows if len(owners[row.name]) > 1])
+    return [
+        replace(file, mapped_bytes=min(file.mapped_bytes, sizes.get(_text(file.name), file.mapped_bytes)))
+        for file in files
+    ]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _covered(mappings: list[MappingRow]) -> int:
+    covered = end = 0
+    for mapping in sorted(mappings, key=lambda mapping: mapping.offset):
+        last = mapping.offset + mapping.length_bytes
+        covered += max(last - max(mapping.offset, end), 0)
+        end = max(end, last)
+    return covered
 
 
 def _row(mapping: Mapping, names: Names, begin_ns: int, saw_faults: bool) -> MappingRow:

@@ -38,7 +38,7 @@ from llamactl.trace.analysis.left_files import LeftFile, left_files
 from llamactl.trace.analysis.left_running import LeftRunning, left_running
 from llamactl.trace.analysis.load import LoadFacts, load_facts
 from llamactl.trace.analysis.mapping_index import MappingIndex
-from llamactl.trace.analysis.mapping_rows import MappingRow, mapping_rows
+from llamactl.trace.analysis.mapping_rows import MappingRow, mapped_once, mapping_rows
 from llamactl.trace.analysis.mappings import MappingTable
 from llamactl.trace.analysis.memory_growth import MemoryGrowth, memory_growth
 from llamactl.trace.analysis.missing import Missing, MissingTable
@@ -243,9 +243,10 @@ def _faults(
 def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTable | None) -> TraceReport:
     begin, end = capture.begin_ns, capture.end_ns
     length = (end - begin) / 1e9
-    blind = tables.blind.found()
-    files = tables.files.rows(blind.io_uring_files)
     mappings = mapping_rows(tables.mappings, tables.names, begin, faults is not None)
+    blind = tables.blind.found(mappings)
+    files = tables.files.rows(blind.io_uring_files)
+    files = mapped_once(files, mappings)
     open_files = tables.at_start.open_files()
     exchange = exchange_facts(capture)
     kernel = _kernel_records(capture) if exchange is not None else None
@@ -379,13 +380,17 @@ def _slow(
 
 
 def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
-    """Return the address ranges that tell locks apart; those of the capture win over what files say."""
-    regions = metadata.get("regions")
-    if isinstance(regions, dict):
-        return {
-            str(name): [(int(low), int(high)) for low, high in ranges] for name, ranges in regions.items()
-        }
-    if not tables.futexes:
-        return {}
-    found = runtime_regions(tables.mappings.all(), tables.names)
-    return {SYMBOL: found} if found else {}
+    """Return the address ranges that tell locks apart: the recorder's, which are the first process's, and the files'.
+
+    What starts the interpreter, such as a shell, has none itself.
+    """
+    kept = metadata.get("regions")
+    regions = {
+        str(name): [(int(low), int(high)) for low, high in ranges]
+        for name, ranges in (kept if isinstance(kept, dict) else {}).items()
+    }
+    if tables.futexes:
+        more = runtime_regions(tables.mappings.all(), tables.names)
+        found = dict.fromkeys([*regions.get(SYMBOL, []), *more])
+        return {**regions, SYMBOL: list(found)} if found else regions
+    return regions
