@@ -10,8 +10,10 @@ import pytest
 from recording import NUMBERS, Program, may_use_perf, recorded
 
 from llamactl.trace.engines import seccomp
-from llamactl.trace.engines.seccomp import ACTION_ALLOW, ACTION_TRACE, build_filter
+from llamactl.trace.engines.seccomp import ACTION_ALLOW, ACTION_TRACE, TRACE_MARK, build_filter
 from llamactl.trace.engines.tracepoints import number_filter
+
+TRACED = ACTION_TRACE | TRACE_MARK
 
 pytest_plugins = ["recording"]
 
@@ -62,9 +64,9 @@ def test_seccomp_filter(selection: frozenset[int]) -> None:
     code = build_filter(selection, ARCH)
     assert len(code) < 4096
     for nr in range(600):
-        assert run_filter(code, nr, ARCH) == (ACTION_TRACE if nr in selection else ACTION_ALLOW), nr
-    assert run_filter(code, 3, 0x40000003) == ACTION_TRACE  # i386: other numbers, so all are shown.
-    assert run_filter(code, 0x40000000 + 2, ARCH) == ACTION_TRACE  # x32.
+        assert run_filter(code, nr, ARCH) == (TRACED if nr in selection else ACTION_ALLOW), nr
+    assert run_filter(code, 3, 0x40000003) == TRACED  # i386: other numbers, so all are shown.
+    assert run_filter(code, 0x40000000 + 2, ARCH) == TRACED  # x32.
     assert len(seccomp.encode(code)) == 8 * len(code)
 
 
