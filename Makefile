@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -not -name '*.pyc' -not -name '*.so*')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons fuzz sanitize analyze check format bench gate peers docs clean
+.PHONY: help demo test soak test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ demo: $(VENV)/.installed-base  ## Set everything up and generate a text
 
 test: $(VENV)/.installed-test  ## Set everything up and run the tests
 	$(BIN)/pytest $(ARGS)
+
+soak: $(VENV)/.installed-test  ## Kill, starve and feed llamactl for long: make soak MOMENTS=500 SECONDS=3600
+	LLAMACTL_SOAK_MOMENTS=$(or $(MOMENTS),500) LLAMACTL_SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults $(ARGS)
 
 test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
 	$(BIN)/python tests/other_pythons.py

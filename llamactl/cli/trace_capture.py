@@ -64,6 +64,8 @@ def kept_unless_shown(writer: CaptureWriter) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except Exception:
+        if not writer.closed:  # It hadn't begun.
+            raise
         with suppress(OSError):
             where = _keep(writer.path)
             warn(

@@ -51,18 +51,17 @@ def record_and_show(
     selection = selection_of(selecting, recorded_all=False)
     argv, own = target(command)
     check_outputs(recording, showing, argv)
-    with capture_writer(recording.output) as writer, Views(showing) as views:
+    with capture_writer(recording.output) as writer, kept_unless_shown(writer), Views(showing) as views:
         path = writer.path
         options = _session_options(recording, selection.calls, own)
         follow = views.follower(path, selection, recording.pid)
         result = record(recording.pid or Command(argv), options, writer, follow.progress)
-        with kept_unless_shown(writer):
-            follow.finish()
-            if recording.compare_untraced and result.error is None:
-                _compare(path, argv, result)
-            capture = Capture.open(path)
-            # What was selected for recording needs no second filter.
-            views.show(capture, replace(selection, calls=None))
+        follow.finish()
+        if recording.compare_untraced and result.error is None:
+            _compare(path, argv, result)
+        capture = Capture.open(path)
+        # What was selected for recording needs no second filter.
+        views.show(capture, replace(selection, calls=None))
     return _status(result)
 
 

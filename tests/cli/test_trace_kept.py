@@ -70,3 +70,25 @@ def test_no_file_has_a_name_while_it_records_so_nothing_is_left_by_sigkill(tmp_p
     process.communicate()
     assert list(tmp_path.iterdir()) == []
     assert mine == []
+
+
+def test_an_output_that_finds_no_room_leaves_the_capture_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llamactl", "trace", "-q", "--jsonl", "/dev/full", "--", "ls", "/"],
+        capture_output=True, text=True, check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 125
+    assert "no space left" in done.stderr
+    (kept,) = tmp_path.iterdir()
+    assert f"llamactl trace --from {kept}" in done.stderr
+    assert Capture.open(kept).ended
+
+
+def test_a_recording_that_never_began_keeps_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llamactl", "trace", "--", "/nowhere/nothing"],
+        capture_output=True, text=True, check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 127
+    assert list(tmp_path.iterdir()) == []
+    assert done.stderr.count("\n") == 1
