@@ -12,7 +12,6 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 LLAMACTL = str(Path(sys.executable).parent / "llamactl")
-SHOWN = ["run", "--seed", "7", "-n", "96", "Explain in two sentences what a system call is."]
 
 
 def help_of(*command: str) -> str:
@@ -40,28 +39,40 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def recorded() -> tuple[str, list[str]]:
+    """Return the command that README.md shows first, and its recording: the same figures everywhere."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    block = text[text.index("$ llamactl run ") :].partition("\n```")[0]
+    command, *lines = block.split("\n")
+    return command, lines
+
+
 def picture() -> str:
-    """Return an SVG of a real run in a terminal."""
+    """Return an SVG of that run in a terminal."""
     from io import StringIO
 
     from rich.console import Console
 
-    result = subprocess.run([LLAMACTL, *SHOWN], capture_output=True, text=True, check=True)
+    command, lines = recorded()
     console = Console(record=True, width=88, file=StringIO())
-    command = " ".join(f'"{word}"' if " " in word else word for word in SHOWN)
-    console.print(f"$ llamactl {command}", style="bold", highlight=False)
-    console.print(result.stdout.rstrip(), highlight=False)
-    console.print(result.stderr.rstrip(), style="dim", highlight=False)
-    return console.export_svg(title="llamactl")
+    console.print(command, style="bold", highlight=False)
+    for line in lines[:-1]:
+        console.print(line, highlight=False)
+    console.print(lines[-1], style="dim", highlight=False)
+    return console.export_svg(title="llamactl", unique_id="run")
 
 
 def main() -> int:
-    """Write the pages, or with --check tell whether the reference is as the code says."""
+    """Write the pages, or with --check tell whether they are as the code and README.md say."""
+    if set(sys.argv[1:]) - {"--check"}:
+        print(__doc__, file=sys.stderr)
+        return 2
     page = DOCS / "cli.md"
     if "--check" in sys.argv[1:]:
-        if page.read_text(encoding="utf-8") == reference():
+        image = DOCS / "images" / "run.svg"
+        if page.read_text(encoding="utf-8") == reference() and image.read_text(encoding="utf-8") == picture():
             return 0
-        print("docs/cli.md isn't what the commands say: run `make docs`.", file=sys.stderr)
+        print("docs/cli.md or the picture isn't what it is made from: run `make docs`.", file=sys.stderr)
         return 1
     page.write_text(reference(), encoding="utf-8")
     (DOCS / "images").mkdir(exist_ok=True)
