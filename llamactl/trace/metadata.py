@@ -66,7 +66,6 @@ def closing_facts(
     return {
         "pid": result.pid,
         "exit_code": result.exit_code,
-        "wait_status": state.wait_status,
         "ended": result.ended,
         "lost": result.lost,
         "notes": list(result.notes),

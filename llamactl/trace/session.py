@@ -18,6 +18,7 @@ from llamactl.trace.boundary.attached import AttachedCalls, catch_if_possible, c
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.span import Span
+from llamactl.trace.ending_facts import EndingFacts
 from llamactl.trace.engines.base import Batch, Command, Engine, Options, State
 from llamactl.trace.engines.choose import Choice, choose_engine
 from llamactl.trace.engines.refusal import setuid_notes
@@ -25,7 +26,6 @@ from llamactl.trace.family import Family
 from llamactl.trace.files_left import files_left
 from llamactl.trace.kin import Kin
 from llamactl.trace.metadata import closing_facts, opening_facts
-from llamactl.trace.oom_kills import OomKills
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.refused import RefusedLimits
 from llamactl.trace.regions import find_regions
@@ -108,7 +108,7 @@ class _Session:
     _stopping: bool = False
     _error: LlamactlError | None = None
     _begin: float = 0.0
-    _oom: OomKills | None = None
+    _ending: EndingFacts | None = None
     _span: Span = field(default_factory=Span)
     _cpu_before: float = 0.0
     _read_before: int = 0
@@ -232,7 +232,8 @@ class _Session:
                 self._marks.close_write_end()
         else:
             self._attach(self.target)
-        self._count_oom_kills()
+        pid = self.engine.state().pid
+        self._ending = self.parts.run("The end", lambda: EndingFacts(pid), None)
         if self.options.sample_s:
             self._look_at_threads()
 
@@ -399,10 +400,6 @@ class _Session:
                 self.parts.failed(CALLS, error)
             return 0
 
-    def _count_oom_kills(self) -> None:
-        pid = self.engine.state().pid
-        self._oom = self.parts.run("Out-of-memory kills", lambda: OomKills(pid), None)
-
     def _stop(self, why: str) -> None:
         """Record no more. A started program runs on to its end, an attached one is let go."""
         if self._stopping:
@@ -453,8 +450,8 @@ class _Session:
             )
             if self.ours and result.exit_code is not None:
                 facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
-            if self._oom is not None:
-                facts["oom_kills"] = self.parts.run("Out-of-memory kills", self._oom.since, None)
+            if (ending := self._ending) is not None:
+                facts |= self.parts.run("The end", lambda: ending.facts(state.wait_status), dict[str, Any]())
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
             facts["limits"] = self.refused.finish()

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from recording import PROGRAMS, engines, recorded
+from recording import PROGRAMS, engines, read, recorded
 
 from llamactl.render.trace_endings import ending_text
 from llamactl.render.trace_report import report_text
 from llamactl.trace.analysis.endings import EndCause, Ending
 from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.session import record
+from llamactl.trace.session_types import Progress, SessionOptions
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,31 @@ def test_the_status_is_known_where_no_call_has_strings(tmp_path: Path, engine: s
     report = analyse(seen.capture)
     assert [row.end for row in report.processes] == ["SIGSEGV", "exit 7"]
     assert "ended: SIGSEGV sent by itself" in report_text(report)
+
+
+@engines()
+@pytest.mark.parametrize(
+    ("end", "said"), [("exit", "ended: exit status 3"), ("kill", "ended: SIGKILL from a process")]
+)
+def test_a_program_that_is_attached_to_tells_how_it_ended(
+    tmp_path: Path, engine: str, end: str, said: str
+) -> None:
+    code = "import sys; print('ready', flush=True); sys.stdin.read(); sys.exit(3)"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == b"ready\n"
+
+        def finish(_: Progress) -> None:
+            assert process.stdin
+            process.kill() if end == "kill" else process.stdin.close()
+
+        result = record(process.pid, SessionOptions(engine=engine), CaptureWriter(tmp_path / "c"), finish)
+    (ending,) = analyse(read(tmp_path / "c", result).capture).endings
+    if ending.cause is EndCause.UNKNOWN:
+        pytest.skip("this kernel doesn't tell how a process ended that isn't our child (before Linux 6.15)")
+    assert ending_text(ending).startswith(said)
 
 
 def test_a_sentence_says_what_isn_t_known() -> None:
