@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
+from llamactl.snapshot.answering import answers
 from llamactl.snapshot.process.distributions import owner_of
-from llamactl.snapshot.process.libraries import engine_library, is_library
+from llamactl.snapshot.process.elf import read_elf
+from llamactl.snapshot.process.libraries import engine_library
 from llamactl.trace.analysis.exchange import Exchange, timed
 from llamactl.trace.analysis.files import FileRow
 from llamactl.trace.analysis.gil import RELEASED
@@ -113,6 +116,7 @@ def _released(exchange: Exchange, path: str) -> list[int]:
 
 def _refused(known: set[str], files: Sequence[FileRow]) -> Iterator[Uncaught]:
     """Yield the engine's libraries that the dynamic linker opened, looked at and didn't keep."""
+    needed = _needed(files)
     for row in files:
         path = row.name.decode("utf-8", "surrogateescape")
         name, opened = path.rpartition("/")[2], row.opens
@@ -120,17 +124,31 @@ def _refused(known: set[str], files: Sequence[FileRow]) -> Iterator[Uncaught]:
             continue
         if any(name == other.rpartition("/")[2] for other in known) or row.read_bytes > LOADER_READS * opened:
             continue  # Found in another folder, or read by somebody who isn't the linker.
-        missing = ", ".join(_missing(files)[:3])
+        missing = ", ".join(_missing(files, needed)[:3])
         detail = f"{missing} wasn't found" if missing else ""
         holds = "ggml" if name.startswith("libggml") else "llama.cpp"
         yield Uncaught(Why.REFUSED, path, holds, 0, "", detail, None, None, 0, 0, None)
 
 
-def _missing(files: Sequence[FileRow]) -> list[str]:
-    """Return the names of libraries that were looked for and found nowhere."""
+def _needed(files: Sequence[FileRow]) -> set[str]:
+    """Return what the engine's libraries that were opened ask for, as far as they are still there."""
+    found: set[str] = set()
+    for row in files:
+        path = row.name.decode("utf-8", "surrogateescape")
+        if row.opens and engine_library(path.rpartition("/")[2]) and answers(path):
+            try:
+                elf = read_elf(Path(path))
+            except OSError:
+                continue
+            found.update(elf.needed if elf is not None else ())
+    return found
+
+
+def _missing(files: Sequence[FileRow], needed: set[str]) -> list[str]:
+    """Return the names of needed libraries that were looked for and found nowhere."""
     found: dict[str, bool] = {}
     for row in files:
         name = row.name.rpartition(b"/")[2].decode("utf-8", "surrogateescape")
-        if is_library(name) and (row.opens or row.open_errors):
+        if name in needed and (row.opens or row.open_errors):
             found[name] = found.get(name, False) or row.opens > 0
     return [name for name, there in found.items() if not there]

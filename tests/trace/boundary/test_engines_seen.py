@@ -23,7 +23,7 @@ from llamactl.trace.agent.library import find_agent
 from llamactl.trace.analysis.binding import BindingKind, bindings
 from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.analysis.uncaught import Why, uncaught
-from llamactl.trace.boundary.targets import GIL_FUNCTIONS, EngineMissingError
+from llamactl.trace.boundary.targets import FUNCTIONS, GIL_FUNCTIONS, EngineMissingError
 from llamactl.trace.boundary.uprobes import UprobeSource
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.engines_seen import EnginesSeen, SeenEngine
@@ -155,7 +155,8 @@ def test_a_hidden_engine_is_no_reason_to_catch_nothing(start: Start, engine: Cal
     except LlamactlError as error:
         pytest.skip(str(error))
     try:
-        assert {function.name for function in source.targets} <= set(GIL_FUNCTIONS)
+        assert {one.name for one in source.targets} >= set(GIL_FUNCTIONS)
+        assert not any(one.name.startswith(FUNCTIONS) for one in source.targets)
     finally:
         source.close()
     with pytest.raises(EngineMissingError):
@@ -180,7 +181,11 @@ def test_a_library_that_the_linker_refused(
     needed = engine("libggml-gone.so", "-Wl,-soname,libggml-gone.so")
     library = engine("libllama.so", "-Wl,--no-as-needed", str(needed))
     needed.unlink()
-    code = "import ctypes, sys\ntry:\n    ctypes.CDLL(sys.argv[1])\nexcept OSError:\n    pass\n"
+    # Another library that is missing has nothing to do with it.
+    code = (
+        "import ctypes, sys\nfor name in ('libstranger.so', sys.argv[1]):\n"
+        "    try:\n        ctypes.CDLL(name)\n    except OSError:\n        pass\n"
+    )
     (one,) = traced(llamactl, tmp_path, sys.executable, "-c", code, str(library))["uncaught"]
     assert (one["why"], one["path"]) == (Why.REFUSED.value, str(library))
     assert one["detail"] == "libggml-gone.so wasn't found"
