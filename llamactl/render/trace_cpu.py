@@ -21,6 +21,7 @@ WORDS = {
     CpuVerdict.OWN_OTHERS: "STARVED",
     CpuVerdict.NEIGHBOURS: "STARVED",
     CpuVerdict.UNKNOWN: "STARVED",
+    CpuVerdict.UNSEEN: "UNKNOWN",
 }
 LEAST_NS = 1_000_000
 """Waits of less aren't listed by phase."""

@@ -13,6 +13,7 @@ from llamactl.trace.scheduling_sources import Row
 FIRST_TRY_S = 0.1
 TRIES = 8
 """Each twice as late as the one before: Python begins some time after the process, and loads its library first."""
+NO_SYMBOL = "where its state lies isn't told (no symbol _PyRuntime)"
 NOT_LOOKED_AT = "its collector isn't of a kind that llamactl knows, or its memory may not be read"
 
 
@@ -62,7 +63,10 @@ class CollectorLooks:
     def _find(self, pid: int) -> None:
         if not _has_python(pid):
             return
-        for place in find_regions(pid).get(SYMBOLS[0], []):
+        places = find_regions(pid).get(SYMBOLS[0], [])
+        if not places and self._tries[pid][0] == TRIES:
+            self.unseen[pid] = NO_SYMBOL
+        for place in places:
             try:
                 self._found[pid] = Collector(pid, place)
             except (LookupError, OSError):

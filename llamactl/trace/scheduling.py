@@ -10,6 +10,7 @@ grow, so two looks around a token tell what belongs to it. Seldom, it also looks
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -39,6 +40,7 @@ LIST_EVERY = 2
 FAMILY_EVERY_S = 0.1
 """How often the program's child processes are listed."""
 MACHINE_EVERY_S = 0.1
+NICE = -10
 
 
 class SchedulingSampler:
@@ -115,6 +117,8 @@ class SchedulingSampler:
         self._keep(rows)
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # Needs CAP_SYS_NICE. A starved machine is what it has to see.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         cost = INTERVAL_S * CPU_SHARE
         while not self._stopping.wait(max(INTERVAL_S, cost / CPU_SHARE)):
             begin = time.thread_time()

@@ -242,3 +242,31 @@ def test_as_many_cpus_as_threads_are_enough_however_they_are_pinned(build: Build
     assert report.cpu_use is not None
     assert report.cpu_use.cpus == 2
     assert found == {}
+
+
+def test_a_thread_that_still_waits_at_the_end_has_waited(build: Build) -> None:
+    """The kernel counts a wait when it ends: this one hasn't by the end of the recording."""
+
+    def fill(out: Any) -> None:
+        out.add(Kind.SCHED, 0, nr=Sched.THREAD, args=(5 * MS, 0, 1))
+        out.add(Kind.SCHED, 10_000, nr=Sched.THREAD, args=(10 * MS, 0, 2))
+        out.add(Kind.SCHED, 20_000, nr=Sched.THREAD, args=(10 * MS, 0, 2, ord("R")))
+        out.add(Kind.SCHED, 920_000, nr=Sched.THREAD, args=(10 * MS, 0, 2))
+        out.add(Kind.SCHED, 0, nr=Sched.AFFINITY, args=(1, 1), text=b"0")
+        for at, busy in ((0, 0), (1000, 1000)):
+            out.add(Kind.SCHED, at * 1000, nr=Sched.MACHINE, args=(busy * MS, 0, 0), text=b"0")
+
+    report = analyse(build(fill, cpu_budget={}))
+    assert report.cpu_use is not None
+    assert report.cpu_use.waited_ns == pytest.approx(900 * MS)
+    assert report.cpu_use.verdict is CpuVerdict.NEIGHBOURS
+
+
+def test_a_thread_that_sleeps_at_the_end_has_not_waited(build: Build) -> None:
+    def fill(out: Any) -> None:
+        for at, state in ((0, 0), (20, ord("S")), (920, 0)):
+            out.add(Kind.SCHED, at * 1000, nr=Sched.THREAD, args=(10 * MS, 0, 2, state))
+
+    report = analyse(build(fill, cpu_budget={}))
+    assert report.cpu_use is not None
+    assert report.cpu_use.verdict is CpuVerdict.OK

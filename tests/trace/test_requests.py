@@ -144,6 +144,27 @@ def test_a_program_that_tokenizes_at_each_token_still_makes_tokens(build: Build)
     assert len(report.exchange.tokens) == 9
 
 
+def test_one_token_of_each_of_several_sequences_is_no_prompt(build: Build) -> None:
+    """A batch of four sequences, as a program makes it that answers four at once through llama_decode."""
+
+    def fill(out: Any) -> None:
+        program = Program(out)
+        program.call("llama_decode", CONTEXT, 40, 0)
+        for _ in range(6):
+            for sequence in range(4):
+                program.call("llama_sampler_sample", 9, CONTEXT, sequence)
+            program.call("llama_decode", CONTEXT, 4, 0)
+        for sequence in range(4):
+            program.call("llama_sampler_sample", 9, CONTEXT, sequence)
+
+    report = reported(build, fill)
+    assert counts(report) == (1, 6)
+    assert report.exchange is not None
+    assert report.exchange.batched
+    assert report.exchange.per_token.batch_tokens == 4
+    assert [(one.computed, one.reused) for one in requests_of(report)] == [(40, None)]
+
+
 def test_a_full_context_that_is_shifted_begins_no_request(build: Build) -> None:
     def fill(out: Any) -> None:
         program = Program(out)

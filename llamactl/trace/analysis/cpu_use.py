@@ -44,6 +44,8 @@ class CpuVerdict(Enum):
     NEIGHBOURS = "neighbours"
     UNKNOWN = "unknown"
     """Nobody looked at the CPUs."""
+    UNSEEN = "unseen"
+    """The group was throttled, and no look saw the threads that it stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def cpu_use(
     everything = sum(span.sum(counter, RAN) for counter in scheduling.threads.values())
     own = sum(span.sum(scheduling.threads[key], RAN) for key in busy)
     others = None if machine is None else max(machine.busy - everything, 0.0) / wall
-    verdict = CpuVerdict.OK
+    verdict = CpuVerdict.OK if busy or throttle is None else CpuVerdict.UNSEEN
     if _notable(row):
         waiting = sum(span.waited(scheduling.threads[key]) for key in busy)
         verdict = _why(row, throttle, machine, waiting, cpus, len(busy), own, others, everything - own)

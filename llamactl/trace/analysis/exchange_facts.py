@@ -70,7 +70,9 @@ class ExchangeFacts:
     @property
     def batched(self) -> bool:
         """Whether a decode takes tokens of several requests (``llama_process``): how many isn't kept."""
-        return any(row.name == "llama_process" for row in self.functions)
+        return any(row.name == "llama_process" for row in self.functions) or bool(
+            (self.tokens.batch > 1).any()
+        )
 
 
 def exchange_facts(capture: Capture) -> ExchangeFacts | None:

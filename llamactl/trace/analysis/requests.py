@@ -1,6 +1,7 @@
 """Which decodes read a prompt and which make a token; and what each request computed and took from the cache.
 
-A decode of several tokens of one sequence is a prompt's. One of a single token may be, too: what is left of a prompt
+A decode of several tokens of one sequence is a prompt's. Where as many tokens are sampled from it as it computed, it
+makes one of each of several sequences. One of a single token may be, too: what is left of a prompt
 that is cut into batches, or the one token that isn't in the cache yet of a prompt that was asked before. It is a
 prompt's when tokens were taken from the end of the cache before it, when text was tokenized, or when nobody took
 anything out of the context since the last piece of the prompt.
@@ -29,6 +30,7 @@ TAKES = (
     "llama_get_sampled_token_ith",
 )
 """What takes the result of a decode out of its context."""
+SAMPLES = ("llama_sampler_sample",)
 RELIABLE = 0.5
 """A sign that is there, or not there, for more of the single tokens than this doesn't tell a prompt."""
 
@@ -92,7 +94,8 @@ def decodes_of(exchange: Exchange) -> Decodes:
         rows = np.array([row for row, other in enumerate(keys) if other == key])
         signs = _signs(exchange, calls[rows], key)
         one = _Context(taken.get(key, []), made.get(key), loads.get(key[0], []), signs)
-        one.follow(calls[rows], held.tokens[rows], held.generating[rows], key)
+        several = (held.tokens[rows] > 1) & (signs.sampled == held.tokens[rows])
+        one.follow(calls[rows], held.tokens[rows], held.generating[rows] | several, key)
         prompt[rows], begins[rows] = one.prompt, one.begins
         requests += one.requests
     return Decodes(index, prompt, begins, sorted(requests, key=lambda request: request.start_ns))
@@ -100,10 +103,11 @@ def decodes_of(exchange: Exchange) -> Decodes:
 
 @dataclass(frozen=True)
 class _Signs:
-    """What happened between each decode of a context and the one before it; None where it tells nothing."""
+    """What happened between each decode of a context and the one before it; and how much was sampled from it."""
 
-    tokenized: Mask | None
-    taken: Mask | None
+    tokenized: Mask
+    taken: Mask
+    sampled: IntArray
 
 
 def _signs(exchange: Exchange, calls: NDArray[np.void], key: Context) -> _Signs:
@@ -115,16 +119,18 @@ def _signs(exchange: Exchange, calls: NDArray[np.void], key: Context) -> _Signs:
         moments = np.sort(starts(tokenize[tokenize["tid"] == tid]))
         before = np.concatenate([[0], begin[:-1]])
         tokenized[mine] = (np.searchsorted(moments, begin) > np.searchsorted(moments, before))[mine]
-    takes = np.sort(_takes(exchange, key))
+    takes = np.sort(_takes(exchange, key, TAKES))
     taken = np.zeros(len(calls), dtype=bool)
     taken[1:] = np.searchsorted(takes, begin[1:]) > np.searchsorted(takes, begin[:-1])
-    return _Signs(tokenized, taken)
+    samples = np.sort(_takes(exchange, key, SAMPLES))
+    sampled = np.diff(np.searchsorted(samples, [*begin.tolist(), np.iinfo(np.int64).max]))
+    return _Signs(tokenized, taken, sampled)
 
 
-def _takes(exchange: Exchange, key: Context) -> IntArray:
+def _takes(exchange: Exchange, key: Context, names: tuple[str, ...]) -> IntArray:
     """Return when results were taken out of a context."""
     found = [np.zeros(0, np.int64)]
-    for name in TAKES:
+    for name in names:
         calls = exchange.calls[exchange.named(name) & (exchange.calls["pid"] == key[0])]
         context = exchange.argument(calls, "context")
         found.append(starts(calls if context is None else calls[context == key[1]]))
@@ -150,6 +156,7 @@ class _Context:
         """Say of each decode whether it is a prompt's, and whether a request begins."""
         count = len(calls)
         self.prompt, self.begins = ~single, np.zeros(count, dtype=bool)
+        self._one_sequence = self._one_sequence and not (single & (tokens > 1)).any()
         tokenized, taken = self._usable(single)
         begin, end, worked = starts(calls), ends(calls), finished(calls) & (calls["ret"] == 0)
         events = sorted(
@@ -183,8 +190,6 @@ class _Context:
     def _usable(self, single: Mask) -> tuple[Mask, Mask | None]:
         """Return the signs; those that single tokens all have, or all lack, don't tell."""
         tokenized, taken = self._signs.tokenized, self._signs.taken
-        assert tokenized is not None
-        assert taken is not None
         steps = single.copy()
         steps[:1] = False
         if steps.any() and tokenized[steps].mean() > RELIABLE:

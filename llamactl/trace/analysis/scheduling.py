@@ -7,7 +7,7 @@ counters gained between them is all that can lie in the span, and some from its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from llamactl.trace.capture.record import RECORD, Kind, Sched
 IntArray = NDArray[np.int64]
 
 STATE_BITS = 8
+READY = ord("R")
+OPEN_WAIT_NS = 30_000_000
+"""CPU time is counted at each tick, every 10 ms at the most: a thread that stands still for longer doesn't run."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,9 @@ class Scheduling:
         keys = np.unique(np.stack([threads["pid"], threads["tid"]], axis=1), axis=0).tolist()
         return cls(
             {
-                (pid, tid): _counter(threads[(threads["pid"] == pid) & (threads["tid"] == tid)])
+                (pid, tid): _with_open_wait(
+                    _counter(threads[(threads["pid"] == pid) & (threads["tid"] == tid)])
+                )
                 for pid, tid in keys
             },
             _by_text(_of(records, Sched.GROUP), text),
@@ -201,6 +206,25 @@ def _neighbours(records: NDArray[np.void], text: Callable[[int], bytes]) -> tupl
         for record in records
     ]
     return tuple(sorted(found, key=lambda one: -one.cpus))
+
+
+def _with_open_wait(counter: Counter) -> Counter:
+    """Add what a thread had waited for a CPU when it was looked at last, and still waited.
+
+    The kernel counts a wait when it ends. A thread that was ready and hadn't run for several looks is in one.
+    """
+    values = counter.values
+    same = (values[:, :3] == values[-1, :3]).all(axis=1)
+    trailing = len(same) - int(np.argmin(same[::-1])) if not same.all() else 0
+    ready = np.flatnonzero((values[trailing:, 3] & 0xFF) == READY)
+    if not len(ready):
+        return counter
+    waited = int(counter.end[-1] - counter.begin[trailing + int(ready[0])])
+    if waited < OPEN_WAIT_NS:
+        return counter
+    changed = values.copy()
+    changed[-1, 1] += waited
+    return replace(counter, values=changed)
 
 
 def _counter(records: NDArray[np.void]) -> Counter:

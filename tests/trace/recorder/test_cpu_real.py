@@ -68,6 +68,12 @@ def truth(group: Path) -> Throttling:
     return found
 
 
+def seen_in_time(done: Recorded) -> bool:
+    """Whether the program was looked at while it was throttled."""
+    use = analyse(done.capture).cpu_use
+    return use is not None and use.throttle is not None and use.throttle.throttled_periods > 3
+
+
 def check(done: Recorded, group: Path) -> None:
     report = analyse(done.capture)
     use = report.cpu_use
@@ -88,10 +94,17 @@ def check(done: Recorded, group: Path) -> None:
 
 @pytest.mark.parametrize("who", ["self", "child"])
 def test_of_a_program_that_is_started(tmp_path: Path, who: str) -> None:
-    with limited() as (group, inner):
-        done = recorded(tmp_path / "a.capture", [*BURN, str(inner), str(BURNT_MS), who], "ptrace")
-        assert done.result.exit_code == 0
-        check(done, group)
+    for last in (
+        False,
+        False,
+        True,
+    ):  # On a busy machine the looks may come too late for a program of a second.
+        with limited() as (group, inner):
+            done = recorded(tmp_path / "a.capture", [*BURN, str(inner), str(BURNT_MS), who], "ptrace")
+            assert done.result.exit_code == 0
+            if last or seen_in_time(done):
+                check(done, group)
+                return
 
 
 def test_of_a_program_that_runs_already(tmp_path: Path) -> None:

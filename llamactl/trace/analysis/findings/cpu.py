@@ -25,7 +25,7 @@ def budget_threads(use: CpuUse) -> int | None:
 
 def _throttled(report: TraceReport) -> Iterator[Finding]:
     use = report.cpu_use
-    if use is None or use.throttle is None or use.verdict is CpuVerdict.OK:
+    if use is None or use.throttle is None or use.verdict in {CpuVerdict.OK, CpuVerdict.UNSEEN}:
         return
     if use.verdict is not CpuVerdict.QUOTA and use.throttled_share < THROTTLED_SHARE:
         return
@@ -46,7 +46,7 @@ def _throttled(report: TraceReport) -> Iterator[Finding]:
 
 def _starved(report: TraceReport) -> Iterator[Finding]:
     use = report.cpu_use
-    if use is None or use.verdict in {CpuVerdict.OK, CpuVerdict.QUOTA}:
+    if use is None or use.verdict in {CpuVerdict.OK, CpuVerdict.QUOTA, CpuVerdict.UNSEEN}:
         return
     figures = {
         "why": use.verdict.value,
