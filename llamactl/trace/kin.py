@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ class Kin:
     children: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.children = [pid for pid in descendants(self.pid) if not _ended(pid)]
+        # Whoever looks at the shell that it was started from doesn't mean llamactl itself.
+        own = {os.getpid(), *descendants(os.getpid())}
+        self.children = [pid for pid in descendants(self.pid) if pid not in own and not _ended(pid)]
 
     @property
     def others(self) -> list[int]:

@@ -69,6 +69,19 @@ def test_without_the_option_they_are_named(tmp_path: Path) -> None:
     assert f"llamactl trace -p {first} --children" in finding["text"]
 
 
+@engines("ptrace", "perf")
+def test_the_recorder_is_no_child_of_whom_it_looks_at(tmp_path: Path, engine: str) -> None:
+    command = (
+        f'"{sys.executable}" -m llamactl trace -p $$ --children --duration 0.2 --engine {engine}'
+        f' --report "{tmp_path}/report.json"; :'
+    )
+    subprocess.run(
+        ["sh", "-c", command], env=clean_environment(), check=True, capture_output=True, timeout=60
+    )
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert document["metadata"]["children"] == {"recorded": True, "processes": []}
+
+
 def test_the_option_needs_a_process() -> None:
     command = [sys.executable, "-m", "llamactl", "trace", "--children", "--", "true"]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
