@@ -135,7 +135,7 @@ class UprobeSource:
         return len(records)
 
     def _without_cost(self, records: NDArray[np.void]) -> NDArray[np.void]:
-        """Take out of the calls' durations what the uprobes themselves took there."""
+        """Let calls begin when the uprobe at their entry had done its work, and last as long as without it."""
         if self._cost is not None:
             calls = records["kind"] == Kind.CALL
             targets = records["nr"][calls].astype(np.intp)
@@ -145,8 +145,11 @@ class UprobeSource:
             ended = (records["flags"][calls] & Flag.NO_EXIT) == 0
             rows = np.flatnonzero(calls)[ended]
             inside = self._inside[targets[ended]].astype(np.uint64)
-            # An ended call took some time.
-            records["duration"][rows] = np.maximum(records["duration"][rows], inside + np.uint64(1)) - inside
+            # An ended call took some time. Most of the cost comes before the function's first instruction, so what
+            # happened within the call stays within it.
+            cut = np.minimum(inside, np.maximum(records["duration"][rows], np.uint64(1)) - np.uint64(1))
+            records["start"][rows] += cut
+            records["duration"][rows] -= cut
         return records
 
     def _mean(self, total_ns: float) -> float | None:

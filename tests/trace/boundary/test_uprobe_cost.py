@@ -84,6 +84,7 @@ def test_calls_that_arent_caught_may_have_been_made() -> None:
     def lines(records: int, boundary: dict[str, Any]) -> str:
         report: Any = SimpleNamespace(
             exchange=None,
+            uncaught=(),
             metadata={"attached": True, "boundary": boundary},
             cost=SimpleNamespace(agent_records=records),
         )
