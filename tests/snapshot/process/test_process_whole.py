@@ -121,6 +121,12 @@ def test_names_are_shown_safely(target: subprocess.Popen[str]) -> None:
 
 def test_descendants(target: subprocess.Popen[str]) -> None:
     assert target.pid in descendants(os.getpid())
+
+
+def test_a_process_that_has_ended_has_none() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert descendants(gone.pid) == []
     assert descendants(target.pid) == []
 
 
