@@ -455,6 +455,7 @@ class _Session:
             path = self.writer.path
             facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
             facts["limits"] = self.refused.finish()
+            facts["unanswered_requests"] = self.under_way.unanswered
             facts["standing"] = self.under_way.standing
             facts["collectors_unseen"] = {
                 str(pid): why for pid, why in self.scheduling.collectors.unseen.items()

@@ -53,6 +53,8 @@ class UnderWay:
     machine: str
     standing: list[dict[str, Any]] | None = None
     """What stands, with its process, as the capture keeps it; None where nobody looked."""
+    unanswered: list[dict[str, Any]] = field(default_factory=list)
+    """Requests without an answer at the end, with their processes."""
     _before: dict[int, _Before] = field(default_factory=dict)
     _begun_ns: int = 0
     _after: list[tuple[int, list[Reading]]] = field(default_factory=list)
@@ -115,6 +117,7 @@ class UnderWay:
         finally:
             if space is not None:
                 space.memory.close()
+        self.unanswered += [{"process": process.pid, **asdict(one)} for one in table.unanswered]
         return [asdict(self._marked(one)) for one in table.standing]
 
     def _marked(self, one: Standing) -> Standing:

@@ -100,6 +100,32 @@ def no_answer_tcp() -> None:
         client.recv(1)
 
 
+def _answered(goes_on_reading: bool) -> None:
+    """The server answers with a head; the client waits for the rest of it, or is content and does something else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if pid := os.fork():
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            ready(pid)
+            time.sleep(GOES_ON)
+        client = socket.create_connection(server.getsockname())
+        server.close()
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        client.recv(100)
+        if goes_on_reading:
+            client.recv(100)
+        time.sleep(GOES_ON)
+
+
+def half_an_answer() -> None:
+    _answered(True)
+
+
+def whole_answer() -> None:
+    _answered(False)
+
+
 def no_answer_unix() -> None:
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(sys.argv[2])

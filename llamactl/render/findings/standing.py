@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llamactl.render.findings.sentence import Figures, Sentence
 from llamactl.render.safe import safe_text
-from llamactl.snapshot.process.standing_text import standing_text
+from llamactl.snapshot.process.standing_text import standing_text, unanswered_text
 from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.standing import standing_rows
+from llamactl.trace.analysis.standing import standing_rows, unanswered_rows
 
 
 def _standing(f: Figures) -> str:
@@ -15,4 +15,15 @@ def _standing(f: Figures) -> str:
     return safe_text(f"{message[:1].upper()}{message[1:]}. {remedy}".rstrip())
 
 
-SENTENCES: dict[FindingKind, Sentence] = {FindingKind.STANDING: _standing}
+def _unanswered(f: Figures) -> str:
+    rows = unanswered_rows(
+        [{"process": f["process"], **one, "ends": list(one["ends"])} for one in f["requests"]]
+    )
+    message, remedy = unanswered_text(f["process"], [row.request for row in rows])
+    return safe_text(f"{message[:1].upper()}{message[1:]}. {remedy}")
+
+
+SENTENCES: dict[FindingKind, Sentence] = {
+    FindingKind.STANDING: _standing,
+    FindingKind.UNANSWERED_REQUESTS: _unanswered,
+}

@@ -9,7 +9,7 @@ from llamactl.snapshot.process.files import NOT_ANSWERING
 from llamactl.snapshot.process.memory import ModelMemory
 from llamactl.snapshot.process.pools import placement
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
-from llamactl.snapshot.process.standing_text import standing_text
+from llamactl.snapshot.process.standing_text import standing_text, unanswered_text
 
 _MIB = 1 << 20
 _NEARLY = 0.9
@@ -26,7 +26,7 @@ class Finding:
 
 def find_findings(snapshot: ProcessSnapshot) -> list[Finding]:
     """Return what stands out in a snapshot; an empty list says only that nothing known does."""
-    parts = (_standing, _threads, _models, _engine, _abi, _limits, _files)
+    parts = (_standing, _unanswered, _threads, _models, _engine, _abi, _limits, _files)
     return [finding for part in parts for finding in part(snapshot)]
 
 
@@ -34,6 +34,13 @@ def _standing(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     for one in snapshot.threads.standing if snapshot.threads else ():
         message, remedy = standing_text(snapshot.identity.pid, one)
         yield Finding("stopped" if one.why == "stopped" else "standing", message, remedy)
+
+
+def _unanswered(snapshot: ProcessSnapshot) -> Iterator[Finding]:
+    if snapshot.threads and snapshot.threads.unanswered:
+        yield Finding(
+            "unanswered-requests", *unanswered_text(snapshot.identity.pid, snapshot.threads.unanswered)
+        )
 
 
 def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:

@@ -135,29 +135,45 @@ def _with_loopback_peers(found: dict[int, Socket]) -> dict[int, Socket]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class DiagRequest:
+    """A question about all sockets of a kind; ``body`` is the family's own struct (sock_diag(7))."""
+
+    body: bytes
+
+
+def ask_diag(request: DiagRequest) -> Iterator[bytes]:
+    """Ask the kernel, which answers for our network namespace only, and yield its messages.
+
+    Raises:
+        OSError: The module isn't there, or a sandbox refuses.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
+        link.settimeout(1.0)
+        kind = (_SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP_REQUEST)
+        link.send(struct.pack("=IHHII", 16 + len(request.body), *kind, 1, 0) + request.body)
+        yield from _diag_answers(link)
+
+
 def _unix_peers(process: ProcessDir) -> dict[int, int]:
-    """Ask the kernel which unix sockets are connected (sock_diag(7)); it answers for our namespace only."""
+    """Return which unix sockets are connected; nothing in another network namespace than ours."""
     try:
         if process.link("ns/net") != str(Path("/proc/self/ns/net").readlink()):
             return {}
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
-            link.settimeout(1.0)
-            request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _UDIAG_SHOW_PEER, 0, 0)
-            kind = (_SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP_REQUEST)
-            link.send(struct.pack("=IHHII", 16 + len(request), *kind, 1, 0) + request)
-            return dict(_diag_answers(link))
+        body = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _UDIAG_SHOW_PEER, 0, 0)
+        return dict(peer for message in ask_diag(DiagRequest(body)) for peer in _diag_peer(message))
     except OSError:  # without the module unix_diag, or refused by a sandbox
         return {}
 
 
-def _diag_answers(link: socket.socket) -> Iterator[tuple[int, int]]:
+def _diag_answers(link: socket.socket) -> Iterator[bytes]:
     while True:
         data, at = link.recv(1 << 16), 0
         while at + 16 <= len(data):
             length, kind = struct.unpack_from("=IH", data, at)
             if kind in (_NLMSG_DONE, _NLMSG_ERROR) or length < 16:
                 return
-            yield from _diag_peer(data[at + 16 : at + length])
+            yield data[at + 16 : at + length]
             at += (length + 3) & ~3
 
 

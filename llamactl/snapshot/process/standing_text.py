@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llamactl.snapshot.process.standing_facts import End, Standing
+from llamactl.snapshot.process.unanswered import UnansweredRequest
 
 _MOST_ENDS = 3
 
@@ -159,3 +160,19 @@ _CAUSES: dict[str, Callable[[int, Standing], tuple[str, str]]] = {
     "deadlock": _deadlock,
 }  # fmt: skip
 """By :attr:`Standing.why`."""
+
+
+def unanswered_text(process: int, requests: Sequence[UnansweredRequest]) -> tuple[str, str]:
+    """Return what is to be said of requests without an answer, the oldest first."""
+    first, count = requests[0], len(requests)
+    who = f"{first.client} ({end_text(process, first.ends[0])})" if first.ends else first.client
+    waits = f"{who} has waited" if count == 1 else f"{count} clients have waited, {who} longest:"
+    meanwhile = ""
+    if first.others:
+        meanwhile = f"; meanwhile {first.others} other connection{'s are' if first.others > 1 else ' is'} being answered"
+    return (
+        f"{waits} at least {_seconds(first.seconds)} for an answer, or the rest of it, on {first.address}{meanwhile}",
+        "Requests that wait for each other need a server with several sequences, or several processes."
+        if first.others
+        else "It is being computed, or waits for its turn: look at the threads.",
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.last_ran import seconds_asleep
+from llamactl.snapshot.process.libraries import library_role
 from llamactl.snapshot.process.pools import Pool, find_pools, settings
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.stacks import code_file
@@ -16,6 +17,7 @@ from llamactl.snapshot.process.standing import Asleep, find_standing
 from llamactl.snapshot.process.standing_facts import Standing
 from llamactl.snapshot.process.thread_roles import Thread, find_spinning, role_of
 from llamactl.snapshot.process.threads import Reading
+from llamactl.snapshot.process.unanswered import UnansweredRequest, unanswered_requests
 from llamactl.snapshot.process.waiting import describe
 
 _COMPUTE = ("libgomp", "libomp", "ggml worker")
@@ -29,7 +31,8 @@ class ThreadTable:
 
     ``compute_threads`` are those of the largest pool that computes and the one that leads it; 0 means
     that no such pool runs right now. ``settings`` is None where the environment may not be read;
-    ``standing`` are the threads that wait for what should have come.
+    ``standing`` are the threads that wait for what should have come, ``unanswered`` the requests that a
+    server of llama.cpp has read and not answered.
     """
 
     threads: tuple[Thread, ...]
@@ -38,6 +41,7 @@ class ThreadTable:
     compute_threads: int
     settings: Mapping[str, str] | None
     standing: tuple[Standing, ...]
+    unanswered: tuple[UnansweredRequest, ...]
 
 
 def build_table(
@@ -68,9 +72,19 @@ def build_table(
     most = max(counts[name] for name in _COMPUTE)
     pools = find_pools(space.libraries(), environment) if space else []
     chosen = None if environment is None else settings(environment)
+    serves = space is not None and any(
+        library_role(path.rpartition("/")[2]) == "engine" for path in space.maps.path
+    )
+    unanswered = tuple(unanswered_requests(process)) if serves or engine else ()
     standing = tuple(find_standing(process, threads, space, asleep))
     return ThreadTable(
-        threads, tuple(pools), _budget(process, threads), most + 1 if most else 0, chosen, standing
+        threads,
+        tuple(pools),
+        _budget(process, threads),
+        most + 1 if most else 0,
+        chosen,
+        standing,
+        unanswered,
     )
 
 

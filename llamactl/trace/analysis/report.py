@@ -57,7 +57,7 @@ from llamactl.trace.analysis.sent_signals import SignalTable
 from llamactl.trace.analysis.slow_measures import Evidence
 from llamactl.trace.analysis.slow_tokens import SlowToken, slow_tokens
 from llamactl.trace.analysis.spinning import Spinning, spinning
-from llamactl.trace.analysis.standing import StandingRow, standing_rows
+from llamactl.trace.analysis.standing import StandingRow, UnansweredRow, standing_rows, unanswered_rows
 from llamactl.trace.analysis.threads import ThreadRow, ThreadTable, find_roles
 from llamactl.trace.analysis.uncaught import Uncaught, uncaught
 from llamactl.trace.analysis.view import View
@@ -119,6 +119,7 @@ class TraceReport:
     workers: list[WorkerRow]
     buffers: list[BufferRow]
     standing: list[StandingRow]
+    unanswered_requests: list[UnansweredRow]
     refusals: list[Refusal]
     always_failed: list[AlwaysFailed]
     unanswered: list[Unanswered]
@@ -315,6 +316,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         always_failed=tables.refusals.always_failed(),
         unanswered=tables.connects.rows(phases),
         missing=tables.missing.rows(),
+        unanswered_requests=unanswered_rows(capture.metadata.get("unanswered_requests")),
         standing=standing_rows(capture.metadata.get("standing")),
         metadata=dict(capture.metadata),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamactl.snapshot.process.standing_facts import REASONS, End, Standing
+from llamactl.snapshot.process.unanswered import UnansweredRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,34 @@ class StandingRow:
 
     process: int
     standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class UnansweredRow:
+    """A request that had no answer when the recording ended, and the process that had read it."""
+
+    process: int
+    request: UnansweredRequest
+
+
+def unanswered_rows(found: Any) -> list[UnansweredRow]:
+    """Return what the metadata of a capture tell; what doesn't look like that is left out."""
+    return [
+        UnansweredRow(
+            one["process"],
+            UnansweredRequest(
+                str(one.get("address", "")),
+                str(one.get("client", "")),
+                float(one["seconds"]),
+                one["others"] if isinstance(one.get("others"), int) else 0,
+                tuple(end for item in _list(one.get("ends")) if (end := _end(item))),
+            ),
+        )
+        for one in _list(found)
+        if isinstance(one, Mapping)
+        and isinstance(one.get("process"), int)
+        and isinstance(one.get("seconds"), (int, float))
+    ]
 
 
 def standing_rows(found: Any) -> list[StandingRow]:

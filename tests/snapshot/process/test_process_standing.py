@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process import last_ran, standing
+from llamactl.snapshot.process import last_ran, standing, unanswered
 from llamactl.snapshot.process.file_locks import parse_locks
 from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.snapshot import inspect_process
 from llamactl.snapshot.process.standing_facts import End, Standing
-from llamactl.snapshot.process.standing_text import standing_text
+from llamactl.snapshot.process.standing_text import standing_text, unanswered_text
+from llamactl.snapshot.process.waiting import parse_syscall
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 DEADLINE_S = 20.0
@@ -211,3 +212,40 @@ def test_locks_are_read_as_the_kernel_writes_them() -> None:
     assert (holder.pid, holder.waits, holder.file, holder.kind) == (123, False, "fe:01:4711", "FLOCK")
     assert (waiter.pid, waiter.waits, waiter.number) == (124, True, holder.number)
     assert (description.pid, description.access) == (-1, "READ")
+
+
+@pytest.mark.parametrize(("way", "fd"), [("no_answer_tcp", 4), ("half_an_answer", 4)])
+def test_a_request_that_a_server_has_not_answered_names_who_asked(
+    stand: Stand, tmp_path: Path, way: str, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unanswered, "LEAST_S", 0.3)
+    server, client = of_python(stand, way, tmp_path)
+    begun = time.monotonic()
+    found: list[unanswered.UnansweredRequest] = []
+    with ProcessDir.open(server) as process:
+        if not unanswered._flows(process):
+            pytest.skip("the kernel doesn't tell (tcp_diag)")
+        while not found and time.monotonic() - begun < DEADLINE_S:
+            found = unanswered.unanswered_requests(process)
+    (one,) = found
+    assert [(end.pid, end.fd) for end in one.ends] == [(client, fd)]
+    assert 0.3 <= one.seconds < DEADLINE_S
+    message, _ = unanswered_text(server, found)
+    assert f"(process {client} (" in message and f"on {one.address}" in message
+
+
+def test_a_connection_whose_client_is_content_waits_for_nothing(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unanswered, "LEAST_S", 0.0)
+    server, client = of_python(stand, "whole_answer", tmp_path)
+    while inspect_waits(client) != "clock_nanosleep":
+        pass
+    with ProcessDir.open(server) as process:
+        assert unanswered.unanswered_requests(process) == []
+
+
+def inspect_waits(pid: int) -> str:
+    """Return the call in which a process's first thread waits."""
+    found = parse_syscall(Path(f"/proc/{pid}/syscall").read_text())
+    return found.call if found else ""

@@ -121,12 +121,6 @@ def test_names_are_shown_safely(target: subprocess.Popen[str]) -> None:
 
 def test_descendants(target: subprocess.Popen[str]) -> None:
     assert target.pid in descendants(os.getpid())
-
-
-def test_a_process_that_has_ended_has_none() -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    assert descendants(gone.pid) == []
     assert descendants(target.pid) == []
 
 
@@ -134,3 +128,9 @@ def test_only_what_is_asked_for_is_read(target: subprocess.Popen[str]) -> None:
     found = inspect_process(target.pid, ("limits",))
     assert found.limits is not None
     assert [found.files, found.mappings, found.memory, found.threads, found.engine] == [None] * 5
+
+
+def test_a_process_that_has_ended_has_none() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert descendants(gone.pid) == []

@@ -20,6 +20,7 @@ class FindingKind(Enum):
     """What was found; the value is its name in JSON."""
 
     STANDING = "standing"
+    UNANSWERED_REQUESTS = "unanswered-requests"
     REFUSED = "refused"
     UNANSWERED = "unanswered-connects"
     NOT_FOUND = "not-found"

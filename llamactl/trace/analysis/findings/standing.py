@@ -18,4 +18,15 @@ def _standing(report: TraceReport) -> Iterator[Finding]:
         yield Finding(FindingKind.STANDING, cost, {"process": one.process, **asdict(one.standing)})
 
 
-LOOKS: tuple[Look, ...] = (_standing,)
+def _unanswered(report: TraceReport) -> Iterator[Finding]:
+    for process in dict.fromkeys(row.process for row in report.unanswered_requests):
+        mine = [row.request for row in report.unanswered_requests if row.process == process]
+        cost = round(mine[0].seconds * 1e9)
+        yield Finding(
+            FindingKind.UNANSWERED_REQUESTS,
+            cost,
+            {"process": process, "requests": [asdict(one) for one in mine]},
+        )
+
+
+LOOKS: tuple[Look, ...] = (_standing, _unanswered)
