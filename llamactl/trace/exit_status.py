@@ -40,7 +40,7 @@ class ExitStatus:
     def status(self) -> int | None:
         """Return the status as from ``os.waitpid``; None while it runs, and where the kernel doesn't tell."""
         told = self._of_pidfd()
-        return _of_zombie(self._pid) if told is None else told
+        return status_of_zombie(self._pid) if told is None else told
 
     def _of_pidfd(self) -> int | None:
         if self._fd < 0:
@@ -61,7 +61,8 @@ class ExitStatus:
             self._fd = -1
 
 
-def _of_zombie(pid: int) -> int | None:
+def status_of_zombie(pid: int) -> int | None:
+    """Return the status of a process that has ended and whose parent hasn't asked yet; None for any other."""
     try:
         fields = stat_fields(Path(f"/proc/{pid}/stat").read_bytes())[1]
         return int(fields[_EXIT_CODE]) if fields[_STATE] == _ZOMBIE else None

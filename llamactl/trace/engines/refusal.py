@@ -15,6 +15,7 @@ from pathlib import Path
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
 from llamactl.snapshot import _kernel
 from llamactl.snapshot.proc_text import status_fields
+from llamactl.trace.exit_status import status_of_zombie
 
 CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
@@ -107,6 +108,8 @@ def attach_refused(pid: int, code: int, rights: Rights) -> LlamactlError:
     what = f"can't attach to process {pid}"
     if code == errno.ESRCH:
         return LlamactlError(f"{what}: there is no such process")
+    if status_of_zombie(pid) is not None:
+        return LlamactlError(f"{what}: it has ended, and its parent hasn't asked how yet")
     if rights.target_tracer:
         who = f"process {rights.target_tracer} ({rights.target_tracer_name})"
         return LlamactlError(

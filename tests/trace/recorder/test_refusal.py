@@ -196,6 +196,21 @@ def test_attach_refused(given: Rights, reason: str, remedy: str) -> None:
     assert remedy in error.hint
 
 
+def test_a_process_that_has_ended_is_no_kernel_thread() -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # It stays a zombie.
+    try:
+        error = refusal.attach_refused(pid, errno.EPERM, rights(capabilities=1 << CAP_SYS_PTRACE))
+    finally:
+        os.waitpid(pid, 0)
+    assert (
+        error.message == f"can't attach to process {pid}: it has ended, and its parent hasn't asked how yet"
+    )
+    assert not error.hint
+
+
 @pytest.mark.parametrize(
     ("yama", "reason", "remedy"),
     [
