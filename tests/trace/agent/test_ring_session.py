@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llamactl.render.trace_exchange import interface
 from llamactl.render.trace_json import report_json
 from llamactl.render.trace_report import report_text
 from llamactl.trace.analysis.report import analyse
@@ -44,6 +45,26 @@ def test_a_recording_survives_a_damaged_ring(built: Path, tmp_path: Path, part: 
         assert not result.complete
     if part in {"head", "arena", "threads"}:
         assert len(calls) >= DECODES, "the records before it weren't touched"
+    if len(calls) and damaged:
+        assert interface(report).verdict == "LOST"
+        assert any(line.startswith("at least ") for line in interface(report).lines)
+
+
+def test_a_loop_of_cheap_calls_costs_no_decode(built: Path, tmp_path: Path) -> None:
+    """More at once than the ring holds: each is counted, and what works has its record."""
+    path = tmp_path / "capture"
+    command = Command((str(built / "agent_ring"), "crowd", "300000", "8"))
+    record(command, SessionOptions(engine="ptrace", calls=True), CaptureWriter(path))
+    report = analyse(Capture.open(path))
+    counts = {row.name: (row.count, row.without_record) for row in report.functions}
+    assert counts["llama_decode"] == (8, 0)
+    assert counts["llama_n_ctx"][0] == 300_000
+    assert counts["llama_n_ctx"][1] > 100_000
+    row = interface(report)
+    assert row.verdict == "ok"
+    assert any("300,008 crossings" in line for line in row.lines)
+    assert any("counted without a record" in line for line in row.lines)
+    assert any("at least" in line for line in row.lines if line.startswith("a token"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])

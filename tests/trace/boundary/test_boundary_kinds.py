@@ -71,7 +71,7 @@ def test_who_reads_embeddings(
     assert reader.touches == TIMES if way == "list" else reader.touches >= TIMES
     assert reader.whole_row
     row = row_of(report)
-    assert f"embeddings handed out {TIMES + 1} times, 2.25 KiB" in row.lines
+    assert f"embeddings handed out {TIMES + 1} times, 2.25 KiB each" in row.lines
     assert row.verdict == ("COPIED" if way == "list" else "ok")
     # Debug registers are few: the state came second, and the report says that it wasn't watched.
     assert buffers.get("state") is None or "debug register" in buffers["state"].refused
