@@ -6,6 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+LAST_ADDRESS = (1 << 64) - 1
+
 
 @dataclass(slots=True)
 class Mapping:
@@ -39,8 +41,8 @@ class Mapping:
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
-        return self.start + self.length
+        """The first address behind it, within 64 bits whatever a damaged capture says."""
+        return min(self.start + self.length, LAST_ADDRESS)
 
 
 class AddressSpace:

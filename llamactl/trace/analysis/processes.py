@@ -15,6 +15,9 @@ from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.syscalls.signals import signal_name
 
+MOST_STATUS = 0xFFFF
+"""The most that wait(2) gives of a process that has ended."""
+
 
 @dataclass(slots=True)
 class _Process:
@@ -176,17 +179,14 @@ class ProcessTable:
         elif kind == Task.EXIT and int(record["tid"]) == pid:
             process.ended_ns, process.ended = moment, True
             if not int(record["flags"]) & Flag.NO_EXIT:
-                process.status = int(record["ret"])
+                status = int(record["ret"])
+                process.status = status if 0 <= status <= MOST_STATUS else None
 
     def _process(self, pid: int) -> _Process:
         process = self._processes.get(pid)
         if process is None:
             process = self._processes[pid] = _Process(pid, self._parents.get(pid))
         return process
-
-
-_MOST_STATUS = 0xFFFF
-"""The most that wait(2) gives of a process that has ended."""
 
 
 def _name(process: _Process) -> str:
@@ -216,7 +216,7 @@ def _row(
 
 def _end(process: _Process) -> str | None:
     status = process.status
-    if status is None or not 0 <= status <= _MOST_STATUS:
+    if status is None or not 0 <= status <= MOST_STATUS:
         return UNKNOWN if process.ended else None
     if os.WIFSIGNALED(status):
         return signal_name(os.WTERMSIG(status))

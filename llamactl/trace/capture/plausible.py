@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llamactl.trace.capture.record import Kind
+from llamactl.trace.capture.record import Kind, Task
 from llamactl.typed import LIMIT, expect
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 MOST_NS = 1 << 62
 """A moment and a duration; their sum fits into 63 bits."""
 MOST_DEPTH = 40
+MOST_PHASES = 256
+MOST_PID = (1 << 31) - 1
+"""``pid_t`` holds no more; the kernel gives out 4,194,304 at most (PID_MAX_LIMIT)."""
 
 Number = float | int | None
+_BIRTHS = [int(Task.CLONE), int(Task.FORK), int(Task.VFORK)]
 _KINDS = np.zeros(256, bool)
 _KINDS[list(Kind)] = True
 
@@ -112,6 +116,12 @@ def check_records(records: NDArray[np.void], functions: int) -> None:
     called = records["nr"][kinds == Kind.CALL]
     if functions and len(called) and int(called.max()) >= functions:
         raise TypeError(f"a call is of function {int(called.max())} of {functions}")
+    phases = records["nr"][kinds == Kind.PHASE]
+    if len(phases) and int(phases.max()) >= MOST_PHASES:
+        raise TypeError(f"a phase has the number {int(phases.max())}")
+    born = records["args"][(kinds == Kind.TASK) & np.isin(records["nr"], _BIRTHS)][:, 1]
+    if len(born) and int(born.max()) > MOST_PID:
+        raise TypeError(f"a process has the number {int(born.max())}")
     for name in ("start", "duration"):
         if len(records) and int(records[name].max()) >= MOST_NS:
             raise TypeError(f"the {name} of a record is {int(records[name].max())} ns")
