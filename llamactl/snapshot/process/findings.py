@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llamactl.snapshot.process.engine_files import EngineFile
 from llamactl.snapshot.process.files import NOT_ANSWERING
 from llamactl.snapshot.process.memory import ModelMemory
 from llamactl.snapshot.process.pools import placement
@@ -106,17 +107,23 @@ def _model(model: ModelMemory) -> Iterator[Finding]:
 
 
 def _engine(snapshot: ProcessSnapshot) -> Iterator[Finding]:
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, list[EngineFile]] = {}
     for file in snapshot.engine or ():
         kind = {"llama.cpp": "libllama"}.get(file.holds, file.holds) if file.kind == "static" else file.kind
-        kinds.setdefault(kind, []).append(file.path)
-    for kind, paths in kinds.items():
-        if len(paths) > 1:
+        kinds.setdefault(kind, []).append(file)
+    for kind, files in kinds.items():
+        if len(files) > 1 and not _are_builds_of_one(files):
             yield Finding(
                 "engine-twice",
-                f"{len(paths)} copies of {kind} are loaded: {', '.join(paths)}",
+                f"{len(files)} copies of {kind} are loaded: {', '.join(file.path for file in files)}",
                 "Each has state of its own and their symbols can mix; keep one.",
             )
+
+
+def _are_builds_of_one(files: list[EngineFile]) -> bool:
+    """Tell one package's builds for several processors, side by side in a folder: it chooses among them itself."""
+    folders = {file.path.rpartition("/")[0] for file in files}
+    return len(folders) == 1 and all(file.kind == "static" for file in files)
 
 
 def _abi(snapshot: ProcessSnapshot) -> Iterator[Finding]:

@@ -140,6 +140,14 @@ def test_two_hidden_copies_are_found(start: Start, engine_in: Compile, tmp_path:
     assert "engine-twice" in {finding.code for finding in findings}
 
 
+def test_builds_for_several_processors_are_no_copies(
+    start: Start, engine_in: Compile, tmp_path: Path
+) -> None:
+    paths = [str(engine_in(tmp_path / name)) for name in ("inner-avx.so", "inner-avx2.so")]
+    findings = find_findings(look(start("wait_with.py", "ctypes", *paths)))
+    assert "engine-twice" not in {finding.code for finding in findings}
+
+
 def test_who_installed_a_file(tmp_path: Path) -> None:
     site = tmp_path / "anywhere"
     for file in ("shared/one.so", "shared/two.so", "old/three.so", "loose/four.so"):
