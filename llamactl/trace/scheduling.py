@@ -141,6 +141,9 @@ class SchedulingSampler:
         for table in (self._threads, self._groups):
             for key, source in list(table.items()):
                 if not source.read(rows):
+                    source.flush(
+                        rows
+                    )  # Up to the last look it was so: a thread that waited then, waited until then.
                     source.close()
                     del table[key]  # type: ignore[arg-type]
         self.collectors.look(rows)
