@@ -18,6 +18,7 @@ from llamactl.trace.analysis.gil import GilVerdict
 from llamactl.trace.analysis.report import TraceReport
 from llamactl.trace.analysis.slow_causes import Cause
 from llamactl.trace.analysis.slow_tokens import SlowToken
+from llamactl.trace.analysis.uncaught import Uncaught, Why
 
 SHOWN_SLOW = 5
 LOST = "LOST"
@@ -42,7 +43,7 @@ def interface(report: TraceReport) -> Mechanism:
         " nanoseconds, and whatever Python does around it."
     )
     facts = report.exchange
-    more = tuple(uncaught_line(one) for one in report.uncaught)
+    more = tuple(_uncaught(report, one) for one in report.uncaught)
     if facts is None:
         return Mechanism("Interface", more or (_why_no_calls(report),), _without_calls(report), explanation)
     verdict = LOST if facts.exchange.lost else OK
@@ -64,6 +65,14 @@ def _why_no_calls(report: TraceReport) -> str:
     if not report.metadata.get("agent"):
         return NOT_RECORDED
     return NOT_SEEN
+
+
+def _uncaught(report: TraceReport, one: Uncaught) -> str:
+    """From outside, that a library isn't called can't be told by the functions that are caught."""
+    boundary = report.metadata.get("boundary")
+    if one.why is Why.NOT_CALLED and isinstance(boundary, dict) and boundary.get("armed"):
+        return f"{safe_text(PurePath(one.path).name)} is loaded; {_none_caught(report)}"
+    return uncaught_line(one)
 
 
 def _none_caught(report: TraceReport) -> str:

@@ -14,6 +14,7 @@ from boundary_support import attach, start
 
 from llamactl.render.trace_exchange import interface
 from llamactl.trace.analysis.cost import own_cost
+from llamactl.trace.analysis.uncaught import Why
 from llamactl.trace.boundary.uprobe_cost import EMULATED, KINDS, MARKED, STEPPED, calibrate_uprobes, kinds_of
 
 uprobes = pytest.mark.skipif(os.geteuid() != 0, reason="uprobes take root")
@@ -81,15 +82,23 @@ def test_own_cost_takes_what_was_used() -> None:
 
 
 def test_calls_that_arent_caught_may_have_been_made() -> None:
-    def lines(records: int, boundary: dict[str, Any]) -> str:
+    def lines(records: int, boundary: dict[str, Any], *uncaught: Any) -> str:
         report: Any = SimpleNamespace(
             exchange=None,
-            uncaught=(),
+            uncaught=uncaught,
             metadata={"attached": True, "boundary": boundary},
             cost=SimpleNamespace(agent_records=records),
         )
         return " ".join(interface(report).lines)
 
+    def loaded(why: Why) -> Any:
+        return SimpleNamespace(
+            why=why, path="/a/libllama.so", detail="", process="p", pid=1, holds="llama.cpp"
+        )
+
+    text = lines(400, {"armed": 80}, loaded(Why.NOT_CALLED))
+    assert "libllama.so is loaded; none of the 80 functions that are caught was called" in text
+    assert "no call of its functions was seen" not in text
     text = lines(400, {"armed": 80})
     assert "no call into llama.cpp was seen" not in text
     assert "none of the 80 functions that are caught was called" in text
