@@ -118,3 +118,23 @@ def test_the_command_says_what_is_wrong_with_a_record(
     assert f"is damaged: {says}" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_metadata_of_400_mb_costs_neither_time_nor_memory(llamactl: Run, tmp_path: Path) -> None:
+    import resource
+
+    from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk
+
+    path, size = tmp_path / "c", 400_000_000
+    with path.open("wb") as file:
+        file.write(FILE_HEADER.pack(MAGIC, VERSION, 0) + CHUNK_HEADER.pack(int(Chunk.METADATA), 0, size))
+        file.truncate(file.tell() + size)
+    limit = 2 << 30  # The file is mapped.
+    done = llamactl(
+        "trace",
+        "--from",
+        str(path),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "is damaged: its metadata takes 381 MiB" in done.stderr

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.json_file import LARGEST_BYTES
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.typed import LIMIT, expect
 
@@ -75,6 +76,8 @@ def metadata_of(payload: memoryview) -> dict[str, Any]:
     Raises:
         TypeError: A fact isn't of its type.
     """
+    if len(payload) > LARGEST_BYTES:
+        raise TypeError(f"its metadata takes {len(payload) >> 20} MiB")
     try:
         values = json.loads(bytes(payload))
     except (ValueError, RecursionError):
