@@ -43,8 +43,9 @@ enum tracer_request {
     REQUEST_NONE = 0,
     REQUEST_PASS, /* record no more, keep resuming: a seccomp filter can't be left without a tracer
                    */
-    REQUEST_DETACH, /* let every thread go */
-    REQUEST_KILL,   /* end the program that was started */
+    REQUEST_DETACH,  /* let every thread go */
+    REQUEST_KILL,    /* end the program that was started */
+    REQUEST_ABANDON, /* detaching takes long: leave threads that the kernel holds */
 };
 
 struct launch {
@@ -89,6 +90,7 @@ struct tracer {
     uint8_t selected[SELECT_BYTES];
     bool recording;
     bool detaching;
+    bool abandoned;
     bool killing;
     bool passing; /* resume without stopping at calls */
     int32_t wait_status;

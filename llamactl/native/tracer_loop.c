@@ -1,6 +1,7 @@
 /* The loop: wait for a stop, record what it means, resume. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <linux/ptrace.h>
 #include <signal.h>
 #include <string.h>
@@ -285,6 +286,31 @@ static void give_up_call(struct task * task, void * data) {
     }
 }
 
+/* Whether the kernel holds a thread where nothing reaches it, such as a file system that doesn't
+ * answer: state D in /proc/TID/stat. It can't stop to be let go; the kernel does that when its
+ * tracer's thread ends. */
+static void look_if_held(struct task * task, void * data) {
+    char path[32], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int) task->tid);
+    FILE * file = fopen(path, "re");
+    size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) {
+        fclose(file);
+    }
+    text[length] = 0;
+    const char * name_end = strrchr(text, ')');
+    *(bool *) data &= name_end && name_end[1] == ' ' && name_end[2] == 'D';
+}
+
+static bool all_held(struct tracer * tracer) {
+    bool held = true;
+    task_each(&tracer->tasks, look_if_held, &held);
+    if (held) {
+        task_each(&tracer->tasks, give_up_call, tracer);
+    }
+    return held;
+}
+
 static void obey(struct tracer * tracer) {
     switch (atomic_exchange(&tracer->request, REQUEST_NONE)) {
     case REQUEST_PASS:
@@ -300,6 +326,9 @@ static void obey(struct tracer * tracer) {
             breakpoints_disarm(tracer);
             tracer_interrupt_all(tracer);
         }
+        break;
+    case REQUEST_ABANDON:
+        tracer->abandoned = tracer->detaching && all_held(tracer);
         break;
     case REQUEST_KILL:
         tracer->recording = false;
@@ -335,6 +364,9 @@ void tracer_loop(struct tracer * tracer) {
         pid_t tid = awake_wait(&tracer->awake, &status, &tracer->request);
         if (atomic_load_explicit(&tracer->request, memory_order_relaxed)) {
             obey(tracer);
+        }
+        if (tracer->abandoned) {
+            break;
         }
         if (tid < 0) {
             if (errno == EINTR) {

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from llamactl.errors import LlamactlError
 
 BLOCKS = 16
-REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL = 1, 2, 3
+REQUEST_PASS, REQUEST_DETACH, REQUEST_KILL, REQUEST_ABANDON = 1, 2, 3, 4
+LETTING_GO_S = 2.0
+"""After this it is looked whether the kernel holds the threads that didn't stop to be let go."""
 SLOW_MEMORY = (
     "process_vm_readv is refused (by a seccomp profile, or a program that hides its memory): "
     "strings are read word by word, which costs more"
@@ -61,6 +63,7 @@ class PtraceEngine(Engine):
         self._keep: tuple[Any, ...] = ()
         self._program = ""
         self._attached = False
+        self._letting_go: float | None = None
         self.before_close: Callable[[], None] | None = None
 
     @property
@@ -125,6 +128,9 @@ class PtraceEngine(Engine):
     def poll(self, timeout_s: float) -> Batch | None:
         """See :meth:`Engine.poll`."""
         self._release()
+        if self._letting_go is not None and time.monotonic() > self._letting_go:
+            self._letting_go = time.monotonic() + LETTING_GO_S
+            lib.tracer_ask(self._tracer, REQUEST_ABANDON)
         block = lib.tracer_take(self._tracer, int(timeout_s * 1000))
         if block == ffi.NULL:
             return None
@@ -139,6 +145,7 @@ class PtraceEngine(Engine):
         """See :meth:`Engine.detach`; a program under our filter can't be left and is passed through."""
         filtered = self._options.selection is not None and not self._attached
         lib.tracer_ask(self._tracer, REQUEST_PASS if filtered else REQUEST_DETACH)
+        self._letting_go = None if filtered else time.monotonic() + LETTING_GO_S
 
     def kill(self) -> None:
         """See :meth:`Engine.kill`."""

@@ -112,6 +112,25 @@ def test_attaching_to_the_process_ends_when_it_should(silent: Silent) -> None:
     assert took < IN_TIME_S
 
 
+@pytest.mark.parametrize("engine", ["perf", "ptrace"])
+def test_a_thread_that_such_a_file_holds_is_let_go_of(silent: Silent, engine: str) -> None:
+    held = subprocess.Popen(["cat", str(silent.file)], stdout=subprocess.DEVNULL)
+    begun = time.monotonic()
+    while (
+        Path(f"/proc/{held.pid}/wchan").read_text() in {"", "0"}
+        or b"cat" not in Path(f"/proc/{held.pid}/cmdline").read_bytes()
+    ):
+        assert time.monotonic() - begun < IN_TIME_S
+    done, took = llamactl("trace", "-p", str(held.pid), "--engine", engine, "--duration", "1")
+    silent.server.terminate()  # the kernel then fails what waits
+    held.wait()
+    if done.returncode == 125 and "can't" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert took < IN_TIME_S
+    assert "(main) has stood for " in " ".join(done.stderr.split())
+
+
 def test_it_is_asked_once(silent: Silent) -> None:
     asker = Asker(limit_s=0.2)
     with pytest.raises(NotAnsweringError):
