@@ -103,6 +103,10 @@ class Program:
         assert self.process is not None
         return self.process.pid
 
+    def ended(self) -> bool:
+        """Whether this run of it is over."""
+        return self.process is None or self.process.poll() is not None
+
     def end(self) -> None:
         """Let a run come to its end, or end what never does, and look at what it printed."""
         assert self.process is not None
@@ -152,13 +156,13 @@ class Tally:
     engines: Counter[str] = field(default_factory=Counter)
 
 
-def attach(llamactl: str, pid: int, engine: str, duration_s: float, tally: Tally) -> None:
+def attach(llamactl: str, program: Program, engine: str, duration_s: float, tally: Tally) -> None:
     """Record once, and note what was wrong."""
     command = [
         llamactl,
         "trace",
         "-p",
-        str(pid),
+        str(program.pid()),
         "--duration",
         str(duration_s),
         "--engine",
@@ -172,7 +176,7 @@ def attach(llamactl: str, pid: int, engine: str, duration_s: float, tally: Tally
         tally.errors.append(f"didn't end within {ATTACH_LIMIT_S} s")
         return
     text = done.stderr.decode("utf-8", "replace")
-    if done.returncode and not Path(f"/proc/{pid}").exists():
+    if done.returncode and program.ended():
         return  # It came to its end before it could be attached to.
     tally.attaches += 1
     try:
@@ -235,7 +239,7 @@ def main() -> int:
                 for engine, tally in tallies.items():
                     before = tally.attaches
                     while tally.attaches == before and len(tally.errors) <= rounds:
-                        attach(arguments.llamactl, program.pid(), engine, arguments.duration, tally)
+                        attach(arguments.llamactl, program, engine, arguments.duration, tally)
             program.end()
             for engine, tally in tallies.items():
                 failed |= _tell(name, engine, tally)

@@ -225,7 +225,7 @@ def slow_text(report: TraceReport) -> list[str]:
         return []
     counts = Counter(token.cause.value for token in slow)
     causes = ", ".join(f"{count} {cause}" for cause, count in counts.most_common())
-    total = len(report.exchange.tokens)
+    total = len(report.exchange.tokens) + sum(token.unfinished for token in slow)
     lines = [
         f"{len(slow)} of {count_text(total)} took more than 3 times the median of {time_text(slow[0].median_ns)}:"
         f" {causes}"
@@ -236,6 +236,7 @@ def slow_text(report: TraceReport) -> list[str]:
 
 def _slow_line(token: SlowToken, unit: str) -> str:
     text = f"{unit} {token.index + 1}: {time_text(token.length_ns)}, {token.length_ns / token.median_ns:.1f} times"
+    text += " (unfinished)" if token.unfinished else ""
     if token.cause is Cause.UNEXPLAINED:
         return f"{text}: unexplained"
     text += f": {token.cause.value} {time_text(token.explained_ns)}"

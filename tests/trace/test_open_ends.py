@@ -121,6 +121,15 @@ def test_no_token_yet(build: Build) -> None:
     assert "prefill 900 ms (unfinished)" in text
 
 
+def test_a_token_that_hangs_is_a_slow_one(report: TraceReport) -> None:
+    assert report.exchange is not None and len(report.exchange.tokens) == 2
+    (slow,) = report.slow_tokens
+    assert (slow.length_ns, slow.median_ns, slow.unfinished) == (700 * MS, 100 * MS, True)
+    text = " ".join(report_text(report).split())
+    assert "1 of 3 took more than 3 times the median" in text
+    assert "token 3: 700 ms, 7.0 times (unfinished)" in text
+
+
 def _figures(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
         for key, item in value.items():

@@ -172,14 +172,15 @@ class Tokens:
         return len(self.start)
 
 
-def tokens(exchange: Exchange, decodes: Decodes | None = None) -> Tokens:
+def tokens(exchange: Exchange, decodes: Decodes | None = None, still_open: bool = False) -> Tokens:
     """Cut the recording into tokens and add up what belongs to each.
 
     Args:
         exchange: The calls.
         decodes: Which decodes make tokens, where that is known already.
+        still_open: Take a decode that was open at the end, too, as far as it was seen.
     """
-    steps, lengths = _steps(exchange, decodes or decodes_of(exchange))
+    steps, lengths = _steps(exchange, decodes or decodes_of(exchange), still_open)
     calls = exchange.calls
     start = starts(calls[steps])
     tid = calls["tid"][steps].astype(np.int64)
@@ -221,7 +222,7 @@ def _around(exchange: Exchange, start: IntArray, lengths: IntArray, tid: IntArra
     )
 
 
-def _steps(exchange: Exchange, decodes: Decodes) -> tuple[IntArray, IntArray]:
+def _steps(exchange: Exchange, decodes: Decodes, still_open: bool) -> tuple[IntArray, IntArray]:
     """Return the decodes of a token that another such decode follows, and the time until that one.
 
     The last token of an answer isn't counted: what follows it is the next request, whenever that comes.
@@ -240,6 +241,11 @@ def _steps(exchange: Exchange, decodes: Decodes) -> tuple[IntArray, IntArray]:
             steps.append(int(decodes.index[before]))
             lengths.append(int(begin[position] - begin[before]))
         last[key] = position
+    if still_open:
+        open_rows = ~finished(calls) & timed(calls) & ~decodes.prompt
+        more = [position for position in last.values() if open_rows[position]]
+        steps += decodes.index[more].tolist()
+        lengths += durations(calls[more]).tolist()
     order = np.argsort(np.array(steps, np.int64), kind="stable")
     return np.array(steps, np.int64)[order], np.array(lengths, np.int64)[order]
 

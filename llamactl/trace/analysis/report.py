@@ -18,12 +18,12 @@ from llamactl.trace.analysis.cost import Cost, own_cost
 from llamactl.trace.analysis.counters import CounterRow, CounterTable
 from llamactl.trace.analysis.cpu_time import CpuRow, cpu_rows, waited_between_calls
 from llamactl.trace.analysis.cpu_use import CpuUse, cpu_use
-from llamactl.trace.analysis.crossings import FunctionRow
+from llamactl.trace.analysis.crossings import FunctionRow, Tokens, tokens
 from llamactl.trace.analysis.disk import DiskRow, DiskTable
 from llamactl.trace.analysis.endings import Ending, endings
 from llamactl.trace.analysis.endings import Evidence as EndEvidence
 from llamactl.trace.analysis.event_loop import BlockedLoop, EventLoopTable
-from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.exchange import Exchange, IntArray, unfinished
 from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.analysis.faults import FaultRow, FaultTable, TensorReader, TensorRow
 from llamactl.trace.analysis.fds import FdTable
@@ -50,6 +50,7 @@ from llamactl.trace.analysis.processes import ProcessRow, ProcessTable
 from llamactl.trace.analysis.python_runtime import SYMBOL, runtime_regions
 from llamactl.trace.analysis.refusals import AlwaysFailed, Refusal, RefusalTable
 from llamactl.trace.analysis.request_rows import RequestRow, request_rows
+from llamactl.trace.analysis.requests import DECODES
 from llamactl.trace.analysis.sampler_share import SamplerShare, sampler_share
 from llamactl.trace.analysis.scheduling import Scheduling
 from llamactl.trace.analysis.select import PostFilter
@@ -370,15 +371,27 @@ def _slow(
 ) -> list[SlowToken]:
     if exchange is None or exchange.per_token.in_c_us is None:
         return []
+    rows = exchange.tokens
+    if unfinished(exchange.exchange.calls[exchange.exchange.named(*DECODES)]):
+        rows = tokens(exchange.exchange, still_open=True)  # A token that hangs is the slowest of all.
     evidence = Evidence(
         system_calls=kernel[kernel["kind"] == Kind.SYSCALL] if kernel is not None else None,
         gpu_calls=gpu_calls.records(),
         scheduling=scheduling,
         faults=kernel[kernel["kind"] == Kind.FAULT] if kernel is not None and faults else None,
         place=faults.place if faults else None,
-        collecting=collected.token_ns if collected is not None else None,
+        collecting=_collecting(exchange, rows, collected),
     )
-    return slow_tokens(exchange.exchange, exchange.tokens, exchange.gil.waits, evidence)
+    return slow_tokens(exchange.exchange, rows, exchange.gil.waits, evidence)
+
+
+def _collecting(exchange: ExchangeFacts, rows: Tokens, collected: Garbage | None) -> IntArray | None:
+    """Return the collector's time in each token; one that was still open isn't among those it was looked up for."""
+    if collected is None or collected.token_ns is None:
+        return None
+    found = np.zeros(len(rows), np.int64)
+    found[np.isin(rows.index, exchange.tokens.index)] = collected.token_ns
+    return found
 
 
 def _regions(tables: _Tables, metadata: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:

@@ -8,12 +8,12 @@ the token is unexplained: nothing is guessed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from llamactl.trace.analysis.crossings import Tokens
-from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.analysis.exchange import Exchange, finished
 from llamactl.trace.analysis.gil import GilWait
 from llamactl.trace.analysis.slow_causes import Cause, candidates
 from llamactl.trace.analysis.slow_measures import Evidence, Measured, fault_place, measure
@@ -38,6 +38,7 @@ class SlowToken:
         subject: What the cause is about, where that is known: the tensor or file that was read, the control
             group, what the missing thread did.
         thread: The thread that was missing at the barrier.
+        unfinished: It wasn't there yet at the end of the recording: ``length_ns`` is what was seen of it.
     """
 
     index: int
@@ -50,6 +51,7 @@ class SlowToken:
     wait: GilWait | None
     subject: str | None = None
     thread: int | None = None
+    unfinished: bool = False
 
 
 def slow_tokens(
@@ -66,13 +68,15 @@ def slow_tokens(
     Returns:
         The slow tokens in order of time.
     """
-    if not len(rows):
+    still = ~finished(exchange.calls[rows.index])
+    if still.all():
         return []
-    median = int(np.median(rows.length_ns))
+    median = int(np.median(rows.length_ns[~still]))
     known = evidence or Evidence()
     measured = measure(exchange, rows, known)
     slow = np.flatnonzero(rows.length_ns > SLOW * median)
-    return [_explain(rows, measured, int(index), median, waits, known) for index in slow]
+    found = [_explain(rows, measured, int(index), median, waits, known) for index in slow]
+    return [replace(token, unfinished=bool(still[token.index])) for token in found]
 
 
 def _explain(

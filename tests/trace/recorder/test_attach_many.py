@@ -37,7 +37,7 @@ def test_attaching_changes_nothing_and_tells_no_impossible_figure(bench: ModuleT
     program.learn()
     tallies = {engine: bench.Tally() for engine in bench.ENGINES if engine != "perf" or may_use_perf()}
     for engine, tally in tallies.items():
-        bench.attach(bench.LLAMACTL, program.pid(), engine, DURATION_S, tally)
+        bench.attach(bench.LLAMACTL, program, engine, DURATION_S, tally)
     program.end()
     assert not program.changed
     for tally in tallies.values():
