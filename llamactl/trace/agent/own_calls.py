@@ -76,15 +76,16 @@ class OwnCalls:
         self, records: NDArray[np.void], calls: NDArray[np.bool_], own: NDArray[np.bool_], held: bytes
     ) -> NDArray[np.bool_]:
         found = np.zeros(len(records), dtype=bool)
-        for index in np.flatnonzero(calls).tolist():
-            tid = int(records["tid"][index])
+        rows = np.flatnonzero(calls)
+        columns = (records[name][rows].tolist() for name in ("tid", "nr", "text"))
+        for index, tid, number, text, marked in zip(rows.tolist(), *columns, own[rows].tolist(), strict=True):
             left = self._loading.get(tid, 0)
-            if left and not own[index]:
+            if left and not marked:
                 found[index] = True
                 self._loading[tid] = left - 1
             elif left:
                 del self._loading[tid]
-            elif records["nr"][index] in self._opens and self._opened(records["text"][index], held):
+            elif text and number in self._opens and self._opened(text, held):
                 found[index] = True
                 self._loading[tid] = MOST_CALLS
         return found
