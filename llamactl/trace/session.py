@@ -56,6 +56,7 @@ FULL = ("limit", "error")
 """Ends at which nothing more may be kept."""
 CALLS, SYSTEM_CALLS, WAITS = "Calls into llama.cpp", "System calls", "Waits for a CPU"
 UNDER_WAY = "Calls that were under way at the beginning and at the end"
+THE_END = "What is known after the last record"
 """What is missing, and said so, when that part of a recording fails."""
 
 
@@ -427,7 +428,6 @@ class _Session:
         notes = self.parts.run("Notes", lambda: self._notes(state.notes), state.notes)
         complete = self._ended == "exit" and not lost
         traced_s = time.monotonic() - self._begin
-        phases = self._marks.phases if self._marks is not None else []
         result = SessionResult(
             engine=self.engine.name,
             reasons=self.choice.reasons,
@@ -445,25 +445,36 @@ class _Session:
             error=self._error,
         )
         if self._error is None:
-            facts = closing_facts(
-                result, state, self.choice.plain_call_ns, self.choice.per_stop_ns, phases, self._regions
-            )
-            if self.ours and result.exit_code is not None:
-                facts["disk_read_bytes"] = sampler.children_read_bytes() - self._read_before
-            if (ending := self._ending) is not None:
-                facts |= self.parts.run("The end", lambda: ending.facts(state.wait_status), dict[str, Any]())
-            path = self.writer.path
-            facts["files_left"] = self.parts.run("Files left", lambda: files_left(Capture.open(path)), None)
-            facts["limits"] = self.refused.finish()
-            facts["unanswered_requests"] = self.under_way.unanswered
-            facts["standing"] = self.under_way.standing
-            facts["collectors_unseen"] = {
-                str(pid): why for pid, why in self.scheduling.collectors.unseen.items()
-            }
+            least: dict[str, Any] = {"pid": state.pid, "exit_code": result.exit_code, "ended": self._ended}
+            facts = self.parts.run(THE_END, lambda: self._facts(result, state), least)
             facts["notes"] = list(notes := (*notes, *self.parts.notes))
             result = replace(result, notes=notes, complete=complete and not self.parts.any_failed)
-            self._close_capture({**facts, **self._span.metadata()}, result.complete)
+            self._close_capture(facts, result.complete)
         return replace(result, error=self._error)
+
+    def _facts(self, result: SessionResult, state: State) -> dict[str, Any]:
+        """Return what is known after the last record; what can't be found out is None."""
+        phases = self._marks.phases if self._marks is not None else []
+        choice = self.choice
+        facts = (
+            closing_facts(result, state, choice.plain_call_ns, choice.per_stop_ns, phases, self._regions)
+            | self._span.metadata()
+        )
+        path = self.writer.path
+        finds: dict[str, Callable[[], Any]] = {
+            "files_left": lambda: files_left(Capture.open(path)),
+            "limits": self.refused.finish,
+            "unanswered_requests": lambda: self.under_way.unanswered,
+            "standing": lambda: self.under_way.standing,
+            "collectors_unseen": lambda: {
+                str(pid): why for pid, why in self.scheduling.collectors.unseen.items()
+            },
+        }
+        if self.ours and result.exit_code is not None:
+            finds["disk_read_bytes"] = lambda: sampler.children_read_bytes() - self._read_before
+        if (ending := self._ending) is not None:
+            facts |= self.parts.run("The end", lambda: ending.facts(state.wait_status), dict[str, Any]())
+        return facts | {name: self.parts.run(THE_END, find, None) for name, find in finds.items()}
 
     def _close_capture(self, facts: dict[str, Any], complete: bool) -> None:
         try:

@@ -23,7 +23,7 @@ from llamactl.trace.engines.choose import choose_engine
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.scheduling import SchedulingSampler
-from llamactl.trace.session import record
+from llamactl.trace.session import AT_START, record
 from llamactl.trace.session_agent import AgentPart
 from llamactl.trace.session_parts import Parts
 from llamactl.trace.session_types import SessionOptions
@@ -42,6 +42,8 @@ PARTS: list[tuple[Any, str]] = [
     (sampler, "descriptors"),
     (session, "find_regions"),
     (session, "files_left"),
+    (session, "closing_facts"),
+    (session._Session, "_facts"),
     (session, "notes_on_setuid"),
     (session._Session, "_keep"),
     (session._Session, "_notes"),
@@ -129,7 +131,7 @@ def test_what_failed_is_told_once_with_its_count_and_its_first_error() -> None:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "30"])
     yield process
     process.kill()
     process.wait()
@@ -180,7 +182,13 @@ def test_a_signal_while_attaching_ends_it_as_soon_as_it_is_attached(
     engine: str,
     number: int,
 ) -> None:
-    calls_first("thread_names", monkeypatch, interrupt_me(number), sampler)
+    told = interrupt_me(number)
+
+    def look(*given: Any) -> Any:
+        told()
+        return sampler.thread_names(*given)
+
+    monkeypatch.setitem(AT_START, next(iter(AT_START)), look)
     options = SessionOptions(engine=engine)
     result = record(sleeper.pid, options, CaptureWriter(tmp_path / "c"))
     assert result.ended == "interrupt"
