@@ -232,8 +232,8 @@ class FaultTable:
 
     def _place_in_file(self, mapping: Mapping, address: Addresses, major: NDArray[np.bool_]) -> None:
         found, hits = self._tensors[mapping.name], self._hits[mapping.name]
-        offsets = np.array([offset for offset, _, _ in found], dtype=np.int64)
-        where = (address - np.uint64(mapping.start)).astype(np.int64) + mapping.offset
+        offsets = np.array([offset for offset, _, _ in found], dtype=np.uint64)
+        where = address - np.uint64(mapping.start) + np.uint64(mapping.offset & (1 << 64) - 1)
         index = np.searchsorted(offsets, where, side="right")
         for kind in (0, 1):
             hits[kind] += np.bincount(index[major == bool(kind)], minlength=hits.shape[1])
