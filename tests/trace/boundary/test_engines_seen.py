@@ -137,7 +137,7 @@ def test_a_sandbox_without_our_folder_says_nothing(
         pytest.skip("only root can mount")
     program = [sys.executable, "-c", "import sys; print('ran', *sys.argv[1:])", "once"]
     execute = f"import os, sys; os.{how}(sys.argv[1], sys.argv[1:])" if how == "execvp" else ""
-    launcher = f"exec {sys.executable} -c {shlex.quote(execute)} " if execute else "exec "
+    launcher = f"exec {shlex.join([sys.executable, '-c', execute])} " if execute else "exec "
     script = f"mount -t tmpfs none {shlex.quote(str(find_agent().parent))} && {launcher}"
     done = llamactl("trace", "-q", "--", "unshare", "-m", "sh", "-c", script + shlex.join(program))
     if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr:
