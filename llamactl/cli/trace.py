@@ -144,8 +144,8 @@ class ShowingOptions:
     show: Annotated[
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
-               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, futexes, faults,"
-                    " layers, tensors, load, disk, counters, cpu, requests or all; separated by commas."),
+               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, endings, futexes,"
+                    " faults, layers, tensors, load, disk, counters, cpu, requests or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,
