@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from functools import cached_property
 
+from llamactl.snapshot.answering import ask
 from llamactl.snapshot.process.called_with import path_argument, socket_address, watched
 from llamactl.snapshot.process.file_locks import F_OFD_SETLKW, F_SETLKW, lock_holders
 from llamactl.snapshot.process.file_roles import RoleFinder
@@ -23,6 +25,7 @@ _ON_FILE_SYSTEM = frozenset({
     "fsync", "fdatasync", "close", "ftruncate", "fallocate", "syncfs", "sync", "msync", "fstat", "fstatfs",
     "getdents64", "copy_file_range", "readahead", "fadvise64",
 })  # fmt: skip
+_AT_FDCWD = 0xFFFFFF9C
 _LOCKS = {"flock": None, "fcntl": (F_SETLKW, F_OFD_SETLKW)}
 _PAGE_WAITS = ("folio_wait", "wait_on_page", "io_schedule", "filemap", "request_wait", "fuse_", "nfs", "rpc_")
 
@@ -56,7 +59,7 @@ class Calls:
 
     def _judge(self, wait: Wait, state: str) -> tuple[str, str, tuple[End, ...]] | None:
         if wait.call in PATH_ARGUMENT:
-            return "file", path_argument(wait, self._memory) or "a path that can't be read", ()
+            return self._path(wait)
         if wait.call in _LOCKS and self._locks(wait):
             return self._lock(wait)
         if wait.call in _ON_FILE_SYSTEM:
@@ -74,6 +77,25 @@ class Calls:
         if state == "D" and wait.descriptor is not None:
             return "file", self._name(wait.descriptor), ()
         return None
+
+    def _path(self, wait: Wait) -> tuple[str, str, tuple[End, ...]]:
+        path = path_argument(wait, self._memory)
+        if not path:
+            return "file", "a path that can't be read", ()
+        if not path.startswith("/"):
+            folder = wait.arguments[0] & 0xFFFFFFFF if PATH_ARGUMENT[wait.call] else _AT_FDCWD
+            path = f"{self._name(None if folder == _AT_FDCWD else folder) or self._cwd()}/{path}"
+        try:
+            mode = ask(self._process.path(path)).mode
+        except OSError:  # not there for us, or not answering
+            return "file", path, ()
+        return ("fifo" if stat.S_ISFIFO(mode) else "file"), path, ()
+
+    def _cwd(self) -> str:
+        try:
+            return self._process.link("cwd").rstrip("/")
+        except OSError:
+            return ""
 
     def _locks(self, wait: Wait) -> bool:
         commands = _LOCKS[wait.call]

@@ -10,7 +10,7 @@ from llamactl.snapshot.process.holders import process_name
 from llamactl.snapshot.process.waiting import parse_syscall
 
 REASONS = frozenset({
-    "lock", "full", "no-writer", "no-answer", "connecting", "file", "page", "mutex", "mutex-orphan", "deadlock",
+    "lock", "full", "no-writer", "no-answer", "connecting", "file", "fifo", "page", "mutex", "mutex-orphan", "deadlock",
     "gil", "pool", "stopped",
 })  # fmt: skip
 """What :attr:`Standing.why` may be."""
@@ -54,8 +54,8 @@ class Standing:
     """Threads that stand in one call for one reason.
 
     ``why`` is ``lock``, ``full`` (nobody takes what is written), ``no-writer``, ``no-answer``, ``connecting``,
-    ``file`` (a file system doesn't answer), ``page`` (it doesn't deliver a page), ``mutex``,
-    ``mutex-orphan`` (its holder isn't in this process), ``deadlock``, ``gil``, ``pool`` (its threads aren't
+    ``file`` (a file system doesn't answer), ``fifo`` (nobody opens its other end), ``page`` (it doesn't deliver
+    a page), ``mutex``, ``mutex-orphan`` (its holder isn't in this process), ``deadlock``, ``gil``, ``pool`` (its threads aren't
     in this process) or ``stopped``. ``seconds`` is since when, ``at_least`` where it may be longer; None is
     unknown. ``ends`` is empty where nobody could be seen.
     """

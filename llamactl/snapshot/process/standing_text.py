@@ -110,9 +110,13 @@ def _connecting(process: int, standing: Standing) -> tuple[str, str]:
 
 def _file(_process: int, _standing: Standing) -> tuple[str, str]:
     return (
-        "the file system, or who is to open its other end, doesn't answer",
-        "Is a network mount dead, or a disk? A FIFO waits for its reader or writer.",
+        "its file system doesn't answer",
+        "Is a network mount dead, or a disk? Who gives it up (umount -l) lets its users go on.",
     )
+
+
+def _fifo(_process: int, _standing: Standing) -> tuple[str, str]:
+    return "it is a FIFO whose other end nobody opens", "Start its reader or writer."
 
 
 def _page(_process: int, _standing: Standing) -> tuple[str, str]:
@@ -156,7 +160,7 @@ def _deadlock(_process: int, _standing: Standing) -> tuple[str, str]:
 
 _CAUSES: dict[str, Callable[[int, Standing], tuple[str, str]]] = {
     "lock": _lock, "full": _full, "no-writer": _no_writer, "no-answer": _no_answer, "connecting": _connecting,
-    "file": _file, "page": _page, "mutex": _mutex, "mutex-orphan": _orphan, "gil": _gil, "pool": _pool,
+    "file": _file, "fifo": _fifo, "page": _page, "mutex": _mutex, "mutex-orphan": _orphan, "gil": _gil, "pool": _pool,
     "deadlock": _deadlock,
 }  # fmt: skip
 """By :attr:`Standing.why`."""

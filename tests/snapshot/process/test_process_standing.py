@@ -114,7 +114,7 @@ def test_a_lock_of_an_open_file_description_is_found_though_the_kernel_names_no_
         ("own_pipe", "no-writer", "only the process itself has the writing end open (descriptor 4)"),
         ("lock_of_file", "lock", "held by the process itself"),
         ("no_accept_unix", "connecting", "not accepted by the process itself"),
-        ("opened_fifo", "file", "who is to open its other end"),
+        ("opened_fifo", "fifo", "a FIFO whose other end nobody opens"),
         ("for_each_other", "deadlock", "no other thread is left to wake it"),
         ("lock_held_twice", "mutex", "the thread holds it itself"),
         ("lock_of_thread", "mutex", "held by its own thread"),
