@@ -55,9 +55,9 @@ class Standing:
 
     ``why`` is ``lock``, ``full`` (nobody takes what is written), ``no-writer``, ``no-answer``, ``connecting``,
     ``file`` (a file system doesn't answer), ``fifo`` (nobody opens its other end), ``page`` (it doesn't deliver
-    a page), ``mutex``, ``mutex-orphan`` (its holder isn't in this process), ``deadlock``, ``gil``, ``pool`` (its threads aren't
-    in this process) or ``stopped``. ``seconds`` is since when, ``at_least`` where it may be longer; None is
-    unknown. ``ends`` is empty where nobody could be seen.
+    a page), ``mutex``, ``mutex-orphan`` (its holder isn't in this process), ``deadlock``, ``gil``, ``pool`` (its
+    threads aren't in this process) or ``stopped``. ``seconds`` is since when, ``at_least`` where it may be longer;
+    None is unknown. ``ends`` is empty where nobody could be seen.
     """
 
     why: str
