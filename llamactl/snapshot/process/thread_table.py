@@ -124,13 +124,16 @@ def _budget(process: ProcessDir, threads: Sequence[Thread]) -> CpuBudget | None:
 def computing_cpus(pid: int, threads: Sequence[Thread]) -> set[int] | None:
     """Return the CPUs that the threads of the pools which compute may use; None without such a pool.
 
-    Whoever leads a pool computes with it: a thread that is busy as well, or else the process's first one.
+    Whoever leads a pool computes with it: a thread that is busy as well, one that may use the same CPUs as the pool
+    (its threads have that from who made them), or else the process's first one.
     """
     pool = [thread for thread in threads if thread.role in _COMPUTE]
     if not pool:
         return None
     others = [thread for thread in threads if thread.role not in _COMPUTE]
     busy = [thread for thread in others if (thread.reading.busy or 0) >= _LEADS]
-    leads = busy or [thread for thread in others if thread.reading.thread == pid]
+    placed = {thread.reading.affinity for thread in pool}
+    like_the_pool = [thread for thread in others if thread.reading.affinity in placed]
+    leads = busy or like_the_pool or [thread for thread in others if thread.reading.thread == pid]
     lists = [thread.reading.affinity for thread in (*pool, *leads)]
     return set().union(*map(parse_cpu_list, lists)) or None
