@@ -11,7 +11,7 @@ from typing import Any
 from llamactl.snapshot.answering import answers
 from llamactl.snapshot.process.distributions import owner_of
 from llamactl.snapshot.process.elf import read_elf
-from llamactl.snapshot.process.libraries import engine_library
+from llamactl.snapshot.process.libraries import engine_library, is_library
 from llamactl.trace.analysis.exchange import Exchange, timed
 from llamactl.trace.analysis.files import FileRow
 from llamactl.trace.analysis.gil import RELEASED
@@ -115,40 +115,52 @@ def _released(exchange: Exchange, path: str) -> list[int]:
 
 
 def _refused(known: set[str], files: Sequence[FileRow]) -> Iterator[Uncaught]:
-    """Yield the engine's libraries that the dynamic linker opened, looked at and didn't keep."""
-    needed = _needed(files)
+    """Yield the engine's libraries that the dynamic linker opened and surely couldn't keep.
+
+    Either nothing of one was mapped, or a library that it needs was found nowhere.
+    """
+    there = _found(files)
     for row in files:
         path = row.name.decode("utf-8", "surrogateescape")
-        name, opened = path.rpartition("/")[2], row.opens
-        if path in known or not engine_library(name) or not opened:
+        name = path.rpartition("/")[2]
+        if path in known or not engine_library(name) or not row.opens:
             continue
-        if any(name == other.rpartition("/")[2] for other in known) or row.read_bytes > LOADER_READS * opened:
+        if (
+            any(name == other.rpartition("/")[2] for other in known)
+            or row.read_bytes > LOADER_READS * row.opens
+        ):
             continue  # Found in another folder, or read by somebody who isn't the linker.
-        missing = ", ".join(_missing(files, needed)[:3])
-        detail = f"{missing} wasn't found" if missing else ""
+        missing = _missing(path, there, set())
+        if row.mapped_bytes and not missing:
+            continue
+        detail = f"{', '.join(missing[:3])} wasn't found" if missing else ""
         holds = "ggml" if name.startswith("libggml") else "llama.cpp"
         yield Uncaught(Why.REFUSED, path, holds, 0, "", detail, None, None, 0, 0, None)
 
 
-def _needed(files: Sequence[FileRow]) -> set[str]:
-    """Return what the engine's libraries that were opened ask for, as far as they are still there."""
-    found: set[str] = set()
+def _found(files: Sequence[FileRow]) -> dict[str, str]:
+    """Return where each library that was looked for was opened, empty for nowhere, by name."""
+    found: dict[str, str] = {}
     for row in files:
         path = row.name.decode("utf-8", "surrogateescape")
-        if row.opens and engine_library(path.rpartition("/")[2]) and answers(path):
-            try:
-                elf = read_elf(Path(path))
-            except OSError:
-                continue
-            found.update(elf.needed if elf is not None else ())
+        name = path.rpartition("/")[2]
+        if is_library(name) and (row.opens or row.open_errors):
+            found[name] = path if row.opens else found.get(name, "")
     return found
 
 
-def _missing(files: Sequence[FileRow], needed: set[str]) -> list[str]:
-    """Return the names of needed libraries that were looked for and found nowhere."""
-    found: dict[str, bool] = {}
-    for row in files:
-        name = row.name.rpartition(b"/")[2].decode("utf-8", "surrogateescape")
-        if name in needed and (row.opens or row.open_errors):
-            found[name] = found.get(name, False) or row.opens > 0
-    return [name for name, there in found.items() if not there]
+def _missing(path: str, there: dict[str, str], seen: set[str]) -> list[str]:
+    """Return what a library needs, be it through another one, and was looked for in vain."""
+    seen.add(path)
+    try:
+        elf = read_elf(Path(path)) if answers(path) else None
+    except OSError:
+        return []
+    found: list[str] = []
+    for name in elf.needed if elf is not None else ():
+        place = there.get(name)
+        if place == "":
+            found.append(name)
+        elif place is not None and place not in seen:
+            found += _missing(place, there, seen)
+    return found

@@ -191,6 +191,17 @@ def test_a_library_that_the_linker_refused(
     assert one["detail"] == "libggml-gone.so wasn't found"
 
 
+def test_a_library_of_a_short_program_was_not_refused(
+    llamactl: Run, engine: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It may end before anybody has looked at what it has mapped."""
+    needed = engine("libggml.so", "-Wl,-soname,libggml.so")
+    library = engine("libllama.so", "-Wl,--no-as-needed", str(needed), "-Wl,-rpath,$ORIGIN")
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    found = traced(llamactl, tmp_path, sys.executable, "-c", code, str(library))["uncaught"]
+    assert [one for one in found if one["why"] == Why.REFUSED.value] == []
+
+
 def gil_of(caller: str, *durations: int) -> Exchange:
     """An exchange in which this object let the GIL go, and made no call."""
     records = np.zeros(len(durations), RECORD)
