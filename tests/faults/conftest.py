@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-MOMENTS = int(os.environ.get("LLAMACTL_SOAK_MOMENTS", "12"))
+MOMENTS = int(os.environ.get("LLAMACTL_SOAK_MOMENTS", "8"))
 SECONDS = float(os.environ.get("LLAMACTL_SOAK_SECONDS", "inf"))
 _BEGAN = time.monotonic()
 
