@@ -109,7 +109,7 @@ def _item(event: Event, begin: int) -> dict[str, Any] | None:
     if event.kind in {Kind.TASK, Kind.SIGNAL, Kind.LOST}:
         return {**_instant(event, category, start), "args": dict(event.facts)}
     if event.kind == Kind.COUNTER:
-        return _counter(event.pid, start, event.name, int(dict(event.facts)["value"]))
+        return _counter(event.pid, max(start, 0), event.name, int(dict(event.facts)["value"]))
     return None
 
 

@@ -393,7 +393,7 @@ class _Session:
         if self._error is not None:
             return 0
         try:
-            return take(self.writer)
+            return take(self._span.cutting(self.writer))
         except Exception as error:
             if isinstance(error, LlamactlError) and self.writer.broken:
                 self._error = error

@@ -53,6 +53,16 @@ def test_what_is_mapped_and_open_at_the_start_is_told(build: Build) -> None:
     assert "4 descriptors open when recording began" in found["Files"][0]
 
 
+def test_setting_up_isn_t_part_of_the_recording(build: Build) -> None:
+    def fill(out: Any) -> None:
+        out.add(Kind.COUNTER, -2_000_000, nr=0, ret=1)
+        generating(out)
+
+    report = analyse(build(fill, **ATTACHED))
+    assert report.begin_ns == BEGIN
+    assert report.length_s == pytest.approx(0.00296)
+
+
 def test_the_first_token_that_is_seen_isn_t_the_program_s_first(build: Build) -> None:
     assert analyse(build(generating, **ATTACHED)).first_token is None
     assert "irst token" not in report_text(analyse(build(generating, **ATTACHED)))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 TIMED = (Kind.SYSCALL, Kind.CALL, Kind.GIL, Kind.PHASE)
 """Kinds of records that last."""
 _COUNTABLE = 1 << 16
+LOOKS = (Kind.COUNTER, Kind.FD, Kind.MAP, Kind.SCHED)
+"""Kinds that a look at a program makes, also while the recording of what it does is still being set up."""
+_IS_LOOK = np.isin(np.arange(256), LOOKS)
 _IS_TIMED = np.isin(np.arange(256), TIMED)
 
 
@@ -53,13 +56,18 @@ class OpenEnds:
         self._deaths: dict[int, list[int]] = {}
         self._latest: dict[int, int] = {}
         first, last = [] if begin_ns is None else [begin_ns], [] if end_ns is None else [end_ns]
+        looks: list[int] = []
         for chunk in chunks:
             if len(chunk):
-                first.append(int(chunk["start"].min()))
-                last.append(int((chunk["start"] + chunk["duration"]).max()))
+                done = chunk[~_IS_LOOK[chunk["kind"]]]
+                first += [int(done["start"].min())] if len(done) else []
+                looks.append(int(chunk["start"].min()))
+                # A look after the end that the recorder tells doesn't make the recording longer.
+                within = chunk if end_ns is None else done
+                last += [int((within["start"] + within["duration"]).max())] if len(within) else []
                 self._note_deaths(chunk)
                 self._note_latest(chunk)
-        self.begin_ns, self.end_ns = min(first, default=0), max(last, default=0)
+        self.begin_ns, self.end_ns = min(first or looks, default=0), max(last, default=0)
 
     def close(self, records: NDArray[np.void]) -> NDArray[np.void]:
         """Return records of the capture with a length for each that was open at its end.

@@ -56,7 +56,7 @@ def test_a_duration_begins_when_recording_does(tmp_path: Path, engine: str) -> N
     assert int(last["start"]) + int(last["duration"]) == seen.capture.end_ns
     assert int(last["duration"]) > 0.5 * DURATION_S * 1e9
     assert (
-        int(seen.of(Kind.COUNTER)["start"].max()) == seen.capture.end_ns
+        int(seen.of(Kind.COUNTER)["start"].max()) >= seen.capture.end_ns
     )  # The last sample covers all of it.
     report = analyse(seen.capture)
     row = next(row for row in report.calls if row.name == "read")
