@@ -149,3 +149,11 @@ def _bytes(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
+
+
+AT_START = {
+    "Threads' names": thread_names,
+    "Open files": descriptors,
+    "Mappings": mappings,
+}
+"""What is looked up of a program that ran already."""

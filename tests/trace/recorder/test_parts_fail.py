@@ -14,7 +14,7 @@ import pytest
 from recording import Recorded, engines, recorded
 
 from llamactl.errors import LlamactlError
-from llamactl.trace import sampler, session
+from llamactl.trace import sampler, session_loop
 from llamactl.trace.agent.source import AgentSource
 from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.writer import CaptureWriter
@@ -23,8 +23,9 @@ from llamactl.trace.engines.choose import choose_engine
 from llamactl.trace.engines.ptrace import PtraceEngine
 from llamactl.trace.phases_pipe import PhasePipe
 from llamactl.trace.scheduling import SchedulingSampler
-from llamactl.trace.session import AT_START, record
+from llamactl.trace.session import record
 from llamactl.trace.session_agent import AgentPart
+from llamactl.trace.session_loop import Session
 from llamactl.trace.session_parts import Parts
 from llamactl.trace.session_types import SessionOptions
 
@@ -40,13 +41,13 @@ def fails(*_: Any, **__: Any) -> Any:
 PARTS: list[tuple[Any, str]] = [
     (sampler, "counters"),
     (sampler, "descriptors"),
-    (session, "find_regions"),
-    (session, "files_left"),
-    (session, "closing_facts"),
-    (session._Session, "_facts"),
-    (session, "notes_on_setuid"),
-    (session._Session, "_keep"),
-    (session._Session, "_notes"),
+    (session_loop, "find_regions"),
+    (session_loop, "files_left"),
+    (session_loop, "closing_facts"),
+    (Session, "_facts"),
+    (session_loop, "notes_on_setuid"),
+    (Session, "_keep"),
+    (Session, "_notes"),
     (AgentPart, "_open"),
     (AgentPart, "command"),
     (AgentPart, "drain"),
@@ -70,7 +71,7 @@ def run(tmp_path: Path, **options: Any) -> Recorded:
 def test_a_part_that_always_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
-    monkeypatch.setattr(session, "setuid_notes", lambda: ("as without rights",))
+    monkeypatch.setattr(session_loop, "setuid_notes", lambda: ("as without rights",))
     monkeypatch.setattr(owner, name, fails)
     found = run(tmp_path)
     assert found.result.exit_code == 7
@@ -107,7 +108,7 @@ def test_an_engine_that_fails_from_its_start_on(tmp_path: Path, monkeypatch: pyt
 
 def test_a_loop_that_fails_is_seen_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the loop itself is at fault."""
-    monkeypatch.setattr(session._Session, "_between", fails)
+    monkeypatch.setattr(Session, "_between", fails)
     found = run(tmp_path)
     assert found.result.exit_code == 7
     assert found.result.ended == "error"
@@ -165,7 +166,7 @@ def test_a_signal_between_the_handler_and_attaching_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes], number: int
 ) -> None:
     """It was lost for ever, and so were all that came after it."""
-    calls_first("catch_if_possible", monkeypatch, interrupt_me(number), session)
+    calls_first("catch_if_possible", monkeypatch, interrupt_me(number), session_loop)
     options = SessionOptions(engine="ptrace", calls=True)
     with pytest.raises(LlamactlError, match=signal.Signals(number).name) as caught:
         record(sleeper.pid, options, CaptureWriter(tmp_path / "c"))
@@ -188,7 +189,7 @@ def test_a_signal_while_attaching_ends_it_as_soon_as_it_is_attached(
         told()
         return sampler.thread_names(*given)
 
-    monkeypatch.setitem(AT_START, next(iter(AT_START)), look)
+    monkeypatch.setitem(sampler.AT_START, next(iter(sampler.AT_START)), look)
     options = SessionOptions(engine=engine)
     result = record(sleeper.pid, options, CaptureWriter(tmp_path / "c"))
     assert result.ended == "interrupt"
