@@ -36,8 +36,8 @@ int llamactl_pagemap_scan(int fd, uint64_t start, uint64_t end, struct llamactl_
 // count as present, because the entries don't show them.
 int llamactl_pagemap_read(int fd, uint64_t start, uint64_t end, struct llamactl_range_bytes * out);
 
-// When a file was made, ns since 1970 (statx(2), STATX_BTIME); a symbolic link isn't followed. 0 where its
-// file system doesn't keep it, or an errno below 0.
+// When a file was made, ns since 1970 (statx(2), STATX_BTIME); a symbolic link isn't followed. 0
+// where its file system doesn't keep it, or an errno below 0.
 int64_t llamactl_birth_ns(const char * path);
 
 // What the kernel allows this process, found out by doing it. 0 or the errno it was refused with.
@@ -51,8 +51,9 @@ int llamactl_probe_perf_cpu(void);
 // The same on this process alone, user space only.
 int llamactl_probe_perf_self(void);
 
-// The errno of calls with arguments that no kernel takes. One that has nothing against the call finds
-// that out first (EFAULT, ESRCH, EINVAL); a seccomp filter refuses before anybody looks at them.
+// The errno of calls with arguments that no kernel takes. One that has nothing against the call
+// finds that out first (EFAULT, ESRCH, EINVAL); a seccomp filter refuses before anybody looks at
+// them.
 int llamactl_probe_perf_arguments(void);
 int llamactl_probe_ptrace_arguments(void);
 int llamactl_probe_bpf_arguments(void);

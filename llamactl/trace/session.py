@@ -8,6 +8,7 @@ from llamactl.trace.engines.base import Command, Options
 from llamactl.trace.engines.choose import choose_engine
 from llamactl.trace.session_loop import Session
 from llamactl.trace.session_signals import OwnSignals
+from llamactl.trace.signals_held import SignalsHeld
 from llamactl.trace.world import World
 
 if TYPE_CHECKING:
@@ -50,4 +51,5 @@ def _record(
         with OwnSignals(session.answers.take):
             return session.run()
     finally:
-        session.free()
+        with SignalsHeld():
+            session.free()

@@ -11,6 +11,7 @@ from llamactl.trace.boundary.end_guard import EndGuard
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.engines.base import Options
 from llamactl.trace.engines.ptrace import PtraceEngine
+from llamactl.trace.signals_held import SignalsHeld
 
 if TYPE_CHECKING:
     from llamactl.trace.capture.writer import CaptureWriter
@@ -84,6 +85,7 @@ class BreakpointSource:
         return self.breakpoints.metadata()
 
     def close(self) -> None:
-        """Take the breakpoints out and let the program go."""
-        self._engine.close()
+        """Take the breakpoints out and let the program go; a signal to llamactl waits until that is done."""
+        with SignalsHeld():
+            self._engine.close()
         self._guard.remove()
