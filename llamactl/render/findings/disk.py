@@ -16,6 +16,11 @@ def _model(f: Figures) -> str:
     ways = []
     if f["model_major_faults"]:
         ways.append(f"{counted(f['model_major_faults'], 'page fault')} in {names} waited for it")
+    elif f["model_major_faults"] is None and f["major_faults_in_calls"]:
+        faults = counted(f["major_faults_in_calls"], "page fault")
+        ways.append(
+            f"{faults} inside llama.cpp waited for it (whose pages isn't recorded; {names} is mapped)"
+        )
     if f["model_read_bytes"]:
         ways.append(f"{byte_text(f['model_read_bytes'])} of {names} were read")
     return (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llamactl.trace.analysis.disk import NOTABLE_BYTES
+from llamactl.trace.analysis.exchange import COMPUTE
 from llamactl.trace.analysis.faults import NOT_SEEN
 from llamactl.trace.analysis.findings.finding import Finding, FindingKind, Look
 from llamactl.trace.analysis.generation_reads import PageIn
@@ -24,7 +25,8 @@ def _disk(report: TraceReport) -> Iterator[Finding]:
     if fetched is None or fetched <= NOTABLE_BYTES:
         return
     model = _of_model(report)
-    weighs = (model["model_major_faults"] or 0) * READ_AHEAD_BYTES
+    faults = model["model_major_faults"]
+    weighs = ((faults if faults is not None else model["major_faults_in_calls"]) or 0) * READ_AHEAD_BYTES
     if max(weighs, model["model_read_bytes"] or 0) > NOTABLE_BYTES:
         yield Finding(FindingKind.DISK_WHILE_GENERATING, None, {"read_bytes": fetched, **model})
     else:
@@ -53,7 +55,18 @@ def _of_model(report: TraceReport) -> dict[str, Any]:
         "model_files": sorted(models),
         "model_read_bytes": read if facts.reads_known else None,
         "model_major_faults": None if majors is None else sum(row.major_faults for row in majors),
+        "major_faults_in_calls": _in_calls(report),
     }
+
+
+def _in_calls(report: TraceReport) -> int | None:
+    """Return how often a computing call waited for a page, where a model is mapped whose pages these can be."""
+    facts = report.exchange
+    if facts is None or not any(row.mapped_bytes for row in report.load):
+        return None
+    calls = facts.exchange.calls[facts.exchange.named(*COMPUTE)]
+    faults = facts.exchange.argument(calls, "faults")
+    return None if faults is None else int((faults >> 32).sum())
 
 
 def _of_others(report: TraceReport) -> dict[str, Any]:
