@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 INTERVAL_S = 0.01
 CPU_SHARE = 0.01
 """More of one CPU than this isn't used: with many threads the looks come less often."""
+LONGEST_S = 0.25
+"""Looks are no further apart, whatever they cost."""
 LIST_EVERY = 2
 """Looks until threads are listed anew."""
 FAMILY_EVERY_S = 0.1
@@ -67,6 +69,8 @@ class SchedulingSampler:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looks = 0
+        self._once_s = 0.0
+        """CPU time of the last look that others don't take: finding the collector of a new process."""
         self._closed = False
         self._next_family = self._next_machine = 0.0
         self._cpus: frozenset[int] = frozenset()
@@ -120,12 +124,11 @@ class SchedulingSampler:
         with contextlib.suppress(OSError):  # Needs CAP_SYS_NICE. A starved machine is what it has to see.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         cost = INTERVAL_S * CPU_SHARE
-        while not self._stopping.wait(max(INTERVAL_S, cost / CPU_SHARE)):
-            begin = time.thread_time()
+        while not self._stopping.wait(min(max(INTERVAL_S, cost / CPU_SHARE), LONGEST_S)):
+            begin, self._once_s = time.thread_time(), 0.0
             self._parts.run("Waits for a CPU", self._look, None)
-            cost += (
-                time.thread_time() - begin - cost
-            ) / LIST_EVERY  # Listing threads costs more than a look.
+            spent = time.thread_time() - begin - self._once_s
+            cost += (spent - cost) / LIST_EVERY  # Listing threads costs more than a look.
 
     def _look(self) -> None:
         rows: list[Row] = []
@@ -133,7 +136,9 @@ class SchedulingSampler:
         if now >= self._next_family:
             self._next_family = now + FAMILY_EVERY_S
             self._list_processes()
+            begin = time.thread_time()
             self.collectors.find(self._processes)
+            self._once_s = time.thread_time() - begin
         listing = self._looks % LIST_EVERY == 0
         self._looks += 1
         if listing:
