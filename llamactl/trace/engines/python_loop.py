@@ -48,6 +48,7 @@ SENT = (0, -1, -6)
 FAULTS = frozenset({
     signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
 })  # fmt: skip
+PAUSE_EVERY_S, PAUSE_S = 0.02, 0.0005
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 
@@ -86,6 +87,7 @@ class DebuggerLoop:
         self.killing = False
         self.started = not ours
         self.stops = 0
+        self._next_pause = 0.0
         self.root = 0
         self.wait_status: int | None = None
         self._buffer = buffer
@@ -136,6 +138,7 @@ class DebuggerLoop:
             if tid < 0:
                 break
             self.stops += 1
+            self._let_others_run()
             try:
                 thread = self._threads.get(tid) or self._new_thread(tid, _process_of(tid))
                 self._handle(thread, status)
@@ -144,6 +147,17 @@ class DebuggerLoop:
                     continue  # It was killed while it was stopped; its end comes through waitpid.
                 self.parts.failed("System calls", error)
                 self._let_run(tid, status)
+
+    def _let_others_run(self) -> None:
+        """Sleep for a moment every so often.
+
+        Where stops follow without a pause, this thread has the GIL back before another one has woken up for it:
+        the session would record on beyond its time, and be deaf to Ctrl-C.
+        """
+        now = time.monotonic()
+        if now >= self._next_pause:
+            time.sleep(PAUSE_S)
+            self._next_pause = now + PAUSE_EVERY_S
 
     def _obey(self) -> None:
         """Do what was asked for meanwhile."""
