@@ -26,6 +26,7 @@ NOWHERE = Path("/proc/self/comm/not answering")
 KNOWN_S = 1.0
 """A process's mounts are read again after this."""
 _LEADS_ELSEWHERE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EAGAIN, errno.EPERM})
+_STREAMS = {"in": "0", "out": "1", "err": "2"}
 _PROC = re.compile(r"/proc/(\d+|self)/(root|cwd|exe|fd/\d+|map_files/[0-9a-f-]+)(/.*|)", re.DOTALL)
 
 
@@ -92,6 +93,7 @@ class Asker:
             NotAnsweringError: Its file system doesn't answer.
             OSError: As stat(2), open(2) and pread(2).
         """
+        path = _for_everyone(path)
         with self._lock:
             mount = self._mount_of(path) if self.silent else None
             if self.silent and (mount.device if mount else path) in self.silent:
@@ -178,6 +180,16 @@ class Asker:
         mount = self._mount_of(path)
         key = mount.device if mount else path
         self.silent[key] = Silent(mount.place if mount else path, mount.kind if mount else "unknown", child)
+
+
+def _for_everyone(path: str) -> str:
+    """Return a path that means in the child what it means here: it has a directory and descriptors of its own."""
+    for ours, rest in (("/proc/self/", ""), ("/dev/fd/", "fd/"), ("/dev/std", "fd/")):
+        if path.startswith(ours):
+            name = path[len(ours) :]
+            number = _STREAMS.get(name, name) if ours == "/dev/std" else name
+            return f"/proc/{os.getpid()}/{rest}{number}"
+    return path if path.startswith("/") else f"{Path.cwd()}/{path}"
 
 
 def _answer_at_once(path: str, read: bool) -> Answer:

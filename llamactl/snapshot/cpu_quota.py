@@ -62,12 +62,11 @@ def parse_cpu_stat(text: bytes) -> Throttling | None:
     found = {
         name: int(value) for name, value in zip(words[::2], words[1::2], strict=False) if value.isdigit()
     }
-    throttled = found.get(b"nr_throttled")
-    if throttled is None:
-        return None
     time_us = found.get(b"throttled_usec")
-    ns = found.get(b"throttled_time", 0) if time_us is None else time_us * 1000
-    return Throttling(throttled, ns, found.get(b"nr_periods", 0))
+    ns = found.get(b"throttled_time") if time_us is None else time_us * 1000
+    if ns is None:
+        return None
+    return Throttling(found.get(b"nr_throttled", 0), ns, found.get(b"nr_periods", 0))
 
 
 def _read(file: Path) -> str:

@@ -97,10 +97,14 @@ def moved_strings(records: NDArray[np.void], strings: bytearray | memoryview, of
         offset: Where the result will begin.
     """
     moved = bytearray()
+    known: dict[bytes, int] = {}
     for name in ("text", "text2"):
         for row in np.flatnonzero(records[name]):
             begin = int(records[name][row]) - 1
             length = int.from_bytes(strings[begin : begin + LENGTH_BYTES], "little")
-            records[name][row] = offset + len(moved) + 1
-            moved += strings[begin : begin + LENGTH_BYTES + length]
+            text = bytes(strings[begin : begin + LENGTH_BYTES + length])
+            if text not in known:
+                known[text] = offset + len(moved) + 1
+                moved += text
+            records[name][row] = known[text]
     return moved

@@ -176,3 +176,34 @@ def test_mounts_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
     assert "noexec" in other.options
     assert mount_of("/mnt/a b/c", [root, other]) is other
     assert mount_of("/mnt/a bc", [root, other]) is root
+
+
+@pytest.mark.parametrize("folder", ["here", "a..b"])
+def test_a_relative_path_and_a_descriptor_mean_in_the_child_what_they_mean_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """The child has another directory: `llamactl inspect model.gguf` found nothing."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "file").write_bytes(b"12345")
+    monkeypatch.chdir(tmp_path / folder)
+    asker = Asker()
+    try:
+        for path in ("file", "./file", f"../{folder}/file"):
+            assert asker.ask(path, read=True).size == 5
+        with Path("file").open("rb") as file:
+            for place in ("/proc/self/fd", "/dev/fd", f"/proc/{os.getpid()}/fd"):
+                assert asker.ask(f"{place}/{file.fileno()}", read=True).size == 5
+    finally:
+        asker._end()
+
+
+def test_a_model_is_named_from_where_one_stands(tmp_path: Path, model_path: Path) -> None:
+    (tmp_path / "model.gguf").symlink_to(model_path)
+    for way in ("model.gguf", "./model.gguf", "/dev/stdin"):
+        with model_path.open("rb") as model:
+            done = subprocess.run(
+                [sys.executable, "-m", "llamactl", "inspect", way],
+                cwd=tmp_path, env=clean_environment(), stdin=model, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "272 tensors" in done.stdout

@@ -193,7 +193,12 @@ def test_a_pid_namespace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "capabilities", "seccomp", "said"),
     [
-        (errno.EPERM, 1 << CAP_BPF, False, "CAP_BPF and CAP_PERFMON; run llamactl with sudo"),
+        (
+            errno.EPERM,
+            1 << CAP_BPF,
+            False,
+            "CAP_BPF and CAP_PERFMON, which root hasn't got here (--cap-add BPF --cap-add PERFMON)",
+        ),
         (errno.EPERM, 1 << CAP_BPF | 1 << CAP_PERFMON, True, "a seccomp profile refuses bpf"),
         (errno.EPERM, 1 << CAP_SYS_ADMIN, False, "lockdown"),
         (errno.ENOENT, 1 << CAP_SYS_ADMIN, False, "/sys/kernel/btf/vmlinux"),
