@@ -57,8 +57,8 @@ class Rescued:
             refused = f"{error}. {error.hint}" if error.hint else str(error)
             self.notes.append(NEITHER.format(**about, refused=refused))
             return
-        self._agent.retire(writer)
         source.begin()
+        self._agent.retire(writer)
         self._source = source
         self.notes.append(INSTEAD.format(**about, library=engine.path.rpartition("/")[2]))
         self.notes += source.notes
