@@ -47,12 +47,9 @@ format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
 
-# Seconds for each target of `make fuzz`.
-SECONDS ?= 60
-
 fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 for each; needs clang for C)
 	$(PIP) install --quiet 'atheris>=2.3'
-	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60)
 
 # Our own C alone, without llama.cpp, as a second copy of the package that the tests are pointed to.
 SANITIZED := build/sanitized
