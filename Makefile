@@ -49,7 +49,7 @@ format: $(VENV)/.installed-dev  ## Put the code into its format
 
 fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 for each; needs clang for C)
 	$(PIP) install --quiet 'atheris>=2.3'
-	$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
 
 # Our own C alone, without llama.cpp, as a second copy of the package that the tests are pointed to.
 SANITIZED := build/sanitized

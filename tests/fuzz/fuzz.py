@@ -35,11 +35,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join([*TARGETS, *NATIVE_TARGETS]))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seed", type=int, default=1, help="of the mutations; 0 for another one each time")
     parser.add_argument("--corpus", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        _fuzz(options.targets[0], options.seconds, options.corpus)
+        _fuzz(options.targets[0], options)
     failed = [name for name in options.targets or _available() if not _passes(name, options)]
     if failed:
         print(f"broken: {', '.join(failed)}; the inputs are in {options.corpus}")
@@ -62,9 +63,16 @@ def _passes(name: str, options: argparse.Namespace) -> bool:
     for number, seed in enumerate(seeds().get(NATIVE_SEEDS.get(name, name), ())):
         (folder / f"seed-{number}").write_bytes(seed)
     command = [sys.executable, __file__, name, "--one"]
-    command += ["--seconds", str(options.seconds), "--corpus", str(options.corpus)]
+    command += [
+        "--seconds",
+        str(options.seconds),
+        "--corpus",
+        str(options.corpus),
+        "--seed",
+        str(options.seed),
+    ]
     if name in NATIVE_TARGETS:
-        command = [str(_compiled(name, options.corpus)), *_arguments(options.seconds, folder)]
+        command = [str(_compiled(name, options.corpus)), *_arguments(options, folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
     runs = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("Done ")), "BROKEN")
     print(f"{name:12} {runs}", flush=True)
@@ -73,9 +81,10 @@ def _passes(name: str, options: argparse.Namespace) -> bool:
     return done.returncode == 0
 
 
-def _arguments(seconds: int, folder: Path) -> list[str]:
+def _arguments(options: argparse.Namespace, folder: Path) -> list[str]:
     limits = [
-        f"-max_total_time={seconds}",
+        f"-max_total_time={options.seconds}",
+        f"-seed={options.seed}",
         f"-timeout={LONGEST_S}",
         f"-rss_limit_mb={MOST_MIB}",
         "-max_len=65536",
@@ -91,13 +100,13 @@ def _compiled(name: str, corpus: Path) -> Path:
     return program
 
 
-def _fuzz(name: str, seconds: int, corpus: Path) -> None:
+def _fuzz(name: str, options: argparse.Namespace) -> None:
     import atheris
 
     for seed in seeds()[name]:
         TARGETS[name](seed)  # Imports what it needs, before that is instrumented.
     _instrument(atheris)
-    atheris.Setup([sys.argv[0], *_arguments(seconds, corpus / name)], TARGETS[name])
+    atheris.Setup([sys.argv[0], *_arguments(options, options.corpus / name)], TARGETS[name])
     atheris.Fuzz()
 
 
