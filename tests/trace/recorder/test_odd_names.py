@@ -24,7 +24,7 @@ import mmap, sys
 open("/proc/self/comm", "wb").write(sys.argv[1].encode())
 file = open(sys.argv[2], "rb")
 kept = mmap.mmap(file.fileno(), 4096, access=mmap.ACCESS_READ)
-open(sys.argv[3], "rb").read()
+open(sys.argv[3], "rb").read(1)
 sys.exit(7)
 """
 
@@ -40,14 +40,15 @@ def test_a_program_with_such_names_is_recorded_to_its_end(tmp_path: Path, engine
     left = 4
 
     def progress(_: Progress) -> None:
-        nonlocal left, hold
+        nonlocal left
         left -= 1
         if not left:
-            os.close(hold)
+            os.write(hold, b"x")  # It waits in the pipe, also for a program that comes late.
 
     command = Command((sys.executable, "-c", CODE, name, str(mapped), str(gate)))
     options = SessionOptions(engine=engine, sample_s=0.01)
     result = record(command, options, CaptureWriter(tmp_path / "c"), progress)
+    os.close(hold)
     found = read(tmp_path / "c", result)
     assert result.exit_code == 7
     assert not [note for note in result.notes if "report" in note]
