@@ -45,7 +45,9 @@ static void keep_text(struct perf * perf, const struct call_text * text) {
     if (!task || text->part > 1 || !text_reserve(&task->text[text->part], text->length)) {
         return; /* Memory is short: the call comes without it. */
     }
-    memcpy(task->text[text->part].bytes, text->bytes, text->length);
+    if (text->length) { /* An empty string has no room yet. */
+        memcpy(task->text[text->part].bytes, text->bytes, text->length);
+    }
     task->text[text->part].length = text->length;
 }
 
