@@ -58,6 +58,7 @@ def test_an_undamaged_one_is_shown(recorded: bytes, tmp_path: Path) -> None:
     path = tmp_path / "c"
     path.write_bytes(recorded)
     show_everything(path)
+    assert Capture.open(path).count > 0
 
 
 @pytest.mark.parametrize("way", range(len(MUTATIONS)), ids=[one.__name__ for one in MUTATIONS])

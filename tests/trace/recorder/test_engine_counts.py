@@ -9,8 +9,8 @@ differs between two runs under strace, too:
 - futex, sched_yield: a thread that finds a lock taken waits in the kernel, one that comes later doesn't; how long
   it spins before is time.
 - restart_syscall: such a wait, gone on with after a signal.
-- brk, mmap, munmap and mprotect, for ``llamactl run`` alone: how much memory Python takes for what it reads of /proc
-  hangs on how long those texts are, which differs from run to run.
+- brk, mmap, munmap and mprotect, for ``llamactl run`` alone: on a loaded machine one brk more or less was seen; why
+  isn't known.
 - select and pselect6, for ``llamactl run`` alone: while its child renders the chat template it looks for Ctrl-C
   twice a second.
 - read of /proc/PID/smaps, which ``llamactl run`` looks at when it is done: one for each page of text, so their number
