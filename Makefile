@@ -6,6 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 # An installed copy, not the source tree: what is tested is what a user gets.
 SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -not -name '*.pyc' -not -name '*.so*')
+NATIVE  := $(filter-out %.cdef.h,$(wildcard $(addprefix llamactl/native/*/*,.c .h .cpp)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak test-pythons fuzz sanitize analyze check format bench gate peers docs clean
@@ -40,12 +41,12 @@ check: $(VENV)/.installed-dev  ## Lint, types, import contracts, C style
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/clang-format --dry-run -Werror $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 
 format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(filter-out %.cdef.h,$(wildcard llamactl/native/*.[ch] llamactl/native/*.cpp))
+	$(BIN)/clang-format -i $(NATIVE)
 
 fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 for each; needs clang for C)
 	$(PIP) install --quiet 'atheris>=2.3'

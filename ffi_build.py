@@ -1,7 +1,7 @@
 """Declare the CFFI modules: what C llamactl sees. CMake generates, compiles and links (native.cmake).
 
 Each function below returns the builder of one module; its name is the name of the module without
-the underscore and of its declarations in ``llamactl/native``.
+the underscore and of its declarations in a room of ``llamactl/native``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cffi import FFI
 NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 
 ENGINE_PRELUDE = """
-#include "engine.h"
+#include "engine/engine.h"
 #include "ggml-cpu.h"
 #include "ggml-rpc.h"
 
@@ -41,38 +41,39 @@ static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
 """
 
 
-def _module(name: str, room: str, prelude: str) -> FFI:
+def _module(declarations: str, package: str, prelude: str) -> FFI:
+    path = NATIVE / declarations
     ffi = FFI()
-    ffi.cdef((NATIVE / f"{name}.cdef.h").read_text(encoding="utf-8"))
-    ffi.set_source(f"llamactl.{room}._{name}", prelude)
+    ffi.cdef(path.read_text(encoding="utf-8"))
+    ffi.set_source(f"llamactl.{package}._{path.name.removesuffix('.cdef.h')}", prelude)
     return ffi
 
 
 def engine() -> FFI:
     """Return the builder of ``llamactl.engine._engine``, which links llama.cpp."""
-    return _module("engine", "engine", ENGINE_PRELUDE)
+    return _module("engine/engine.cdef.h", "engine", ENGINE_PRELUDE)
 
 
 def gguf() -> FFI:
     """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
-    return _module("gguf", "snapshot", '#include "gguf.h"\n')
+    return _module("snapshot/gguf.cdef.h", "snapshot", '#include "snapshot/gguf.h"\n')
 
 
 def kernel() -> FFI:
     """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
-    return _module("kernel", "snapshot", '#include "kernel.h"\n')
+    return _module("snapshot/kernel.cdef.h", "snapshot", '#include "snapshot/kernel.h"\n')
 
 
 def tracer() -> FFI:
     """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
-    return _module("tracer", "trace", '#include "tracer_api.h"\n')
+    return _module("ptrace/tracer.cdef.h", "trace", '#include "ptrace/api.h"\n')
 
 
 def proc() -> FFI:
     """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
-    return _module("proc", "snapshot", '#include "proc.h"\n')
+    return _module("snapshot/proc.cdef.h", "snapshot", '#include "snapshot/proc.h"\n')
 
 
 def bench() -> FFI:
     """Return the builder of ``llamactl.bench._bench``: counters and the page cache; libc only."""
-    return _module("bench", "bench", '#include "bench.h"\n')
+    return _module("bench/bench.cdef.h", "bench", '#include "bench/bench.h"\n')

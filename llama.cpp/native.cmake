@@ -2,16 +2,18 @@
 set(NATIVE_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../llamactl/native)
 set(FFI_BUILD ${CMAKE_CURRENT_SOURCE_DIR}/../ffi_build.py)
 
-# llamactl_cffi_module(NAME ROOM SOURCES…): one CFFI module in API mode, installed into its room.
-function(llamactl_cffi_module name room)
+# llamactl_cffi_module(NAME ROOM PACKAGE SOURCES…): one CFFI module in API mode. Its declarations are in the room of
+# native/, where file names count from; it is installed into the package.
+function(llamactl_cffi_module name room package)
+  list(TRANSFORM ARGN PREPEND ${NATIVE_DIR}/ OUTPUT_VARIABLE sources)
   set(generated ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
   add_custom_command(
     OUTPUT ${generated}
     COMMAND ${Python_EXECUTABLE} -m cffi.gen_src exec-python
             --ffi-var=${name} ${FFI_BUILD} ${generated}
-    DEPENDS ${FFI_BUILD} ${NATIVE_DIR}/${name}.cdef.h
+    DEPENDS ${FFI_BUILD} ${NATIVE_DIR}/${room}/${name}.cdef.h
     VERBATIM)
-  python_add_library(_${name} MODULE USE_SABI 3.10 WITH_SOABI ${generated} ${ARGN})
+  python_add_library(_${name} MODULE USE_SABI 3.10 WITH_SOABI ${generated} ${sources})
   target_include_directories(_${name} PRIVATE ${NATIVE_DIR})
   target_compile_definitions(_${name} PRIVATE
     LLAMACTL_VERSION="${SKBUILD_PROJECT_VERSION}" ENGINE_COMMIT="${ENGINE_COMMIT}")
@@ -20,31 +22,25 @@ function(llamactl_cffi_module name room)
     target_compile_options(_${name} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer -g)
     target_link_options(_${name} PRIVATE -fsanitize=address,undefined)
   endif()
-  install(TARGETS _${name} LIBRARY DESTINATION llamactl/${room} COMPONENT llamactl)
+  install(TARGETS _${name} LIBRARY DESTINATION llamactl/${package} COMPONENT llamactl)
 endfunction()
 
-llamactl_cffi_module(gguf snapshot ${NATIVE_DIR}/gguf.c)
-llamactl_cffi_module(kernel snapshot ${NATIVE_DIR}/kernel.c ${NATIVE_DIR}/kernel_probe.c)
-llamactl_cffi_module(proc snapshot ${NATIVE_DIR}/proc.c ${NATIVE_DIR}/asking.c)
-llamactl_cffi_module(tracer trace
-  ${NATIVE_DIR}/tracer.c ${NATIVE_DIR}/tracer_attach.c ${NATIVE_DIR}/tracer_awake.c ${NATIVE_DIR}/tracer_launch.c
-  ${NATIVE_DIR}/tracer_loop.c ${NATIVE_DIR}/tracer_memory.c ${NATIVE_DIR}/tracer_record.c
-  ${NATIVE_DIR}/tracer_sink.c ${NATIVE_DIR}/tracer_tasks.c ${NATIVE_DIR}/tracer_texts.c ${NATIVE_DIR}/tracer_world.c
-  ${NATIVE_DIR}/tracer_watch.c
-  ${NATIVE_DIR}/perf_api.c ${NATIVE_DIR}/perf_event.c ${NATIVE_DIR}/perf_open.c ${NATIVE_DIR}/perf_ring.c
-  ${NATIVE_DIR}/perf_boundary.c ${NATIVE_DIR}/perf_watch.c
-  ${NATIVE_DIR}/bpf_btf.c ${NATIVE_DIR}/bpf_load.c ${NATIVE_DIR}/bpf_programs.c ${NATIVE_DIR}/bpf_ring.c
-  ${NATIVE_DIR}/bpf_texts.c
-  ${NATIVE_DIR}/boundary_points.c ${NATIVE_DIR}/boundary_table.c ${NATIVE_DIR}/agent_table.c
-  ${NATIVE_DIR}/probe_loop.c
-  ${NATIVE_DIR}/breakpoint.c ${NATIVE_DIR}/breakpoint_hit.c ${NATIVE_DIR}/breakpoint_slot.c
-  ${NATIVE_DIR}/breakpoint_watch.c ${NATIVE_DIR}/breakpoint_look.c ${NATIVE_DIR}/breakpoint_set.c)
-llamactl_cffi_module(bench bench ${NATIVE_DIR}/bench_counters.c ${NATIVE_DIR}/bench_cache.c)
+llamactl_cffi_module(gguf snapshot snapshot snapshot/gguf.c)
+llamactl_cffi_module(kernel snapshot snapshot snapshot/kernel.c snapshot/kernel_probe.c)
+llamactl_cffi_module(proc snapshot snapshot snapshot/proc.c snapshot/asking.c)
+llamactl_cffi_module(tracer ptrace trace
+  common/memory.c common/sink.c common/tasks.c common/texts.c
+  calls/point_rows.c calls/points.c calls/probe_loop.c calls/table.c
+  perf/api.c perf/calls.c perf/event.c perf/open.c perf/ring.c perf/watch.c
+  bpf/btf.c bpf/load.c bpf/programs.c bpf/ring.c bpf/texts.c
+  breakpoint/breakpoint.c breakpoint/hit.c breakpoint/look.c breakpoint/set.c breakpoint/slot.c breakpoint/watch.c
+  ptrace/attach.c ptrace/awake.c ptrace/launch.c ptrace/loop.c ptrace/record.c ptrace/tracer.c ptrace/watch.c
+  ptrace/world.c)
+llamactl_cffi_module(bench bench bench bench/counters.c bench/cache.c)
 
 if(LLAMACTL_ENGINE)
-  llamactl_cffi_module(engine engine
-    ${NATIVE_DIR}/engine_guard.cpp ${NATIVE_DIR}/engine_grammar.cpp ${NATIVE_DIR}/engine_memory.cpp
-    ${NATIVE_DIR}/engine_step.c ${NATIVE_DIR}/engine_rpc.c ${NATIVE_DIR}/engine_layout.c)
+  llamactl_cffi_module(engine engine engine
+    engine/guard.cpp engine/grammar.cpp engine/memory.cpp engine/step.c engine/rpc.c engine/layout.c)
   target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
   target_link_libraries(_engine PRIVATE llama ggml)
   install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}

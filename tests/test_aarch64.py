@@ -40,14 +40,11 @@ def undefined(library: Path) -> list[str]:
 
 
 def test_every_source_compiles_without_a_warning(tmp_path: Path) -> None:
-    files = [
-        NATIVE / name for name in sorted(set(re.findall(r"\{NATIVE_DIR\}/(\w+\.c)\b", cmake("native.cmake"))))
-    ]
-    files = [path for path in files if not path.name.startswith("engine")]
+    files = sorted(set(re.findall(r"\b(?!engine/)\w+/\w+\.c\b", cmake("native.cmake"))))
     assert len(files) > 20
-    options = ("-std=gnu11", *WARNINGS, f"-I{NATIVE}", "-c")
-    assert complaints(*options, *map(str, files), cwd=tmp_path) == ""
-    assert len(list(tmp_path.glob("*.o"))) == len(files)
+    for name in files:
+        options = ("-std=gnu11", *WARNINGS, f"-I{NATIVE}", "-c", "-o", "object.o")
+        assert complaints(*options, str(NATIVE / name), cwd=tmp_path) == ""
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -76,8 +73,8 @@ def test_the_agent_links_with_nothing_missing(tmp_path: Path) -> None:
     library = tmp_path / "agent.so"
     said = complaints(
         "-shared", "-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Werror", *options[1].split(),
-        *special[1].split(), *link[1].split(), *(str(NATIVE / name) for name in names[1].split()),
-        str(NATIVE / "agent_aarch64.S"), "-o", str(library), cwd=tmp_path,
+        f"-I{NATIVE}", *special[1].split(), *link[1].split(), *(str(NATIVE / name) for name in names[1].split()),
+        str(NATIVE / "agent/aarch64.S"), "-o", str(library), cwd=tmp_path,
     )  # fmt: skip
     assert said == ""
     assert undefined(library) == []

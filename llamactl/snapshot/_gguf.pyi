@@ -1,4 +1,4 @@
-"""The compiled module built from gguf.cdef.h."""
+"""The compiled module built from native/snapshot/gguf.cdef.h."""
 
 from typing import Any
 

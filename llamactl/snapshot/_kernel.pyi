@@ -1,4 +1,4 @@
-"""The compiled module built from kernel.cdef.h."""
+"""The compiled module built from native/snapshot/kernel.cdef.h."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The compiled module built from proc.cdef.h."""
+"""The compiled module built from native/snapshot/proc.cdef.h."""
 
 from typing import Any
 

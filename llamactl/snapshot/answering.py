@@ -1,7 +1,7 @@
 """Asking for somebody's file with a time limit: a file system whose server is gone never answers.
 
 Whoever asks such a file system is held in the kernel, where not even SIGKILL ends him (a FUSE request that was
-sent, a hard NFS mount). So a child asks (``native/asking.c``) and is given up after :data:`LIMIT_S`. A file
+sent, a hard NFS mount). So a child asks (``native/snapshot/asking.c``) and is given up after :data:`LIMIT_S`. A file
 system that didn't answer isn't asked a second time.
 """
 

@@ -1,4 +1,4 @@
-"""The compiled recorder; its declarations are in native/tracer.cdef.h."""
+"""The compiled recorder; its declarations are in native/ptrace/tracer.cdef.h."""
 
 from typing import Any
 

@@ -128,7 +128,7 @@ def why_without(pid: int, maps: ProcessMaps, agent: str) -> str:
         return f"{agent} isn't there in its root directory and mount namespace"
     words = _read(pid, "environ")
     if AGENT.encode() not in words:
-        # The agent takes itself out of an environment in which it couldn't be loaded (agent_exec.c).
+        # The agent takes itself out of an environment in which it couldn't be loaded (native/agent/exec.c).
         if ENVIRONMENT.encode() + b"=" in words:
             return f"{agent} can't be opened by it"
         return "it was started without LD_AUDIT: something emptied the environment"

@@ -21,7 +21,10 @@ from targets import TARGETS
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent.parent / "llamactl" / "native"
-NATIVE_TARGETS = {"gguf-c": ("native_gguf.c", "gguf.c"), "smaps-c": ("native_smaps.c", "proc.c")}
+NATIVE_TARGETS = {
+    "gguf-c": ("native_gguf.c", "snapshot/gguf.c"),
+    "smaps-c": ("native_smaps.c", "snapshot/proc.c"),
+}
 """A file here with LLVMFuzzerTestOneInput, and the file of ours that it calls."""
 NATIVE_SEEDS = {"smaps-c": "smaps"}
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"

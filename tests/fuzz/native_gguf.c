@@ -1,6 +1,6 @@
 // libFuzzer: the strings of a GGUF header, walked in C over a file of any bytes.
 #define _GNU_SOURCE
-#include "gguf.h"
+#include "snapshot/gguf.h"
 
 #include <string.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
 // libFuzzer: /proc/PID/smaps, whose paths hold any byte but a newline.
-#include "proc.h"
+#include "snapshot/proc.h"
 
 #include <stdlib.h>
 #include <string.h>

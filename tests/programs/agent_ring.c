@@ -43,7 +43,7 @@ static uint8_t * find_ring(size_t * size) {
     abort();
 }
 
-// Offsets as in agent_ring.h; 24 + 8 * n is where the header says that part n begins.
+// Offsets as in agent/ring.h; 24 + 8 * n is where the header says that part n begins.
 enum { SIZE_AT = 16, HEAD_AT = 128, TAIL_AT = 192, USED_AT = 296, SITES_USED_AT = 300 };
 static const char * const parts[] = {"records", "arena", "sites", "threads", "counts"};
 

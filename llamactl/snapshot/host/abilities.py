@@ -43,7 +43,7 @@ class Probe:
 
     Attributes:
         root: Holds ``proc`` and ``sys``.
-        attempt: Takes the name of a C function of ``kernel.h`` and returns its errno.
+        attempt: Takes the name of a C function of ``native/snapshot/kernel.h`` and returns its errno.
     """
 
     root: Path = Path("/")

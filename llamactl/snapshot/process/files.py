@@ -75,7 +75,7 @@ def read_files(process: ProcessDir, roles: RoleFinder, only: Collection[int] | N
 
 
 class _Status(NamedTuple):
-    """What C tells of a descriptor, in the order of the columns in ``proc.c``; ``mode`` 0 is not a file."""
+    """What C tells of a descriptor, in the order of the columns in ``snapshot/proc.c``; ``mode`` 0 is not a file."""
 
     number: int
     position: int
@@ -95,7 +95,7 @@ class _Status(NamedTuple):
 def _read_all(
     process: ProcessDir, links: int, infos: int, numbers: list[int], roles: RoleFinder
 ) -> Iterator[OpenFile]:
-    """Yield the descriptors that are still open; C reads a batch of them at a time (``proc.c``)."""
+    """Yield the descriptors that are still open; C reads a batch of them at a time (``native/snapshot/proc.c``)."""
     text = ffi.new("char[]", _TEXT_BYTES)
     answering = sorted(mount.number for mount in read_mounts(Path(f"/proc/{process.pid}")) if mount.local)
     while numbers:

@@ -1,7 +1,7 @@
 """Read /proc/PID/smaps into columns: one entry of each list is one mapping.
 
 A process may have tens of thousands of mappings of 25 lines each, so the file is taken apart in C
-(``proc.c``).
+(``native/snapshot/proc.c``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 from llamactl.snapshot._proc import ffi, lib
 from llamactl.snapshot.process.address_ranges import AddressRanges
 
-# The lines of smaps that are kept (proc_pid_smaps(5)), in the order of the columns in proc.c; each is in
+# The lines of smaps that are kept (proc_pid_smaps(5)), in the order of the columns in native/snapshot/proc.c; each is in
 # KiB there and in bytes here.
 MEASURES = (
     b"Rss", b"Pss", b"Shared_Clean", b"Shared_Dirty", b"Private_Clean", b"Private_Dirty", b"Anonymous",

@@ -1,4 +1,4 @@
-"""How the agent's shared memory is laid out. Must agree with ``llamactl/native/agent_ring.h``."""
+"""How the agent's shared memory is laid out. Must agree with ``llamactl/native/agent/ring.h``."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class SharedMemory:
 
     @property
     def address(self) -> str:
-        """What the program's environment says of it; see ``llamactl/native/agent_open.c``."""
+        """What the program's environment says of it; see ``llamactl/native/agent/open.c``."""
         return f"{os.getpid():x}:{self._fd:x}:{os.fstat(self._fd).st_ino:x}:{self.key:x}"
 
     @property

@@ -1,6 +1,6 @@
 """Take the agent's own system calls out of a recording: they aren't the program's.
 
-They bear a mark where the kernel reads nothing: see ``OWN_CALL`` in ``llamactl/native/agent_sys.h``. The dynamic
+They bear a mark where the kernel reads nothing: see ``OWN_CALL`` in ``llamactl/native/agent/sys.h``. The dynamic
 linker's calls that load the agent bear none; they are what a thread does from the opening of the agent's file to
 the agent's first call.
 """

@@ -23,7 +23,8 @@ from llamactl.trace.boundary.uprobe_events import UprobeEvents
 from llamactl.trace.engines.native import ffi, lib
 
 EMULATED, MARKED, STEPPED = 0, 1, 2
-"""``probe_loop.h``: functions that begin with what is emulated (push, nop), with endbr64 or bti, with anything else."""
+"""``native/calls/probe_loop.h``: functions that begin with what is emulated (push, nop), with endbr64 or bti, or
+with anything else."""
 KINDS = (EMULATED, MARKED, STEPPED)
 LOOPS = 1000
 READ_BYTES = 4

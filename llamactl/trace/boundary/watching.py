@@ -1,7 +1,7 @@
 """Watch the buffers that llama.cpp hands out, from the very moment on at which it does.
 
 The thread that was handed an address waits in a stop, in which the recorder sets the watchpoints
-(``native/tracer_watch.c``). So the recorder must have the program in its hands: the engine ``ptrace``, or
+(``native/ptrace/watch.c``). So the recorder must have the program in its hands: the engine ``ptrace``, or
 ``perf`` with its strings, and for programs that llamactl started the agent, which makes the stop.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llamactl.trace.engines.base import Engine
 
 BUFFERS = ("logits", "embeddings", "state")
-"""In the order of ``native/handed_out.h``; records of buffer n have the numbers 2n (first) and 2n + 1 (last)."""
+"""In the order of ``native/calls/handed_out.h``; records of buffer n have the numbers 2n (first) and 2n + 1 (last)."""
 FLOAT_BYTES = 4
 FILTERED = "the program has a seccomp filter of its own, which may kill for being asked where its buffers are"
 

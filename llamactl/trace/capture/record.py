@@ -123,7 +123,7 @@ RECORD = np.dtype(
 )
 """``start`` and ``duration`` are nanoseconds of CLOCK_MONOTONIC; ``text`` and ``text2`` are offsets into
 the capture's strings plus one, 0 for none; ``arch`` is 0 for x86-64, 1 for aarch64, 2 for i386; ``cpu``
-and the ``nr`` of a call are 65535 when unknown. What a call's texts are: native/tracer_texts.c."""
+and the ``nr`` of a call are 65535 when unknown. What a call's texts are: native/common/texts.c."""
 
 CURRENT_DIRECTORY = 65535
 """The ``nr`` of an FD record that tells the process's current directory."""

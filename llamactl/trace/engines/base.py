@@ -38,7 +38,7 @@ class Options:
         selection: Numbers of the system calls (of this machine's native ABI); None for all.
         faults: Whether page faults are recorded, by an engine that can.
         loops: For calibration: instead of a program, a child that makes this many ``getppid`` calls.
-        asks: The program stops to say where a buffer is that is to be watched (``native/handed_out.h``).
+        asks: The program stops to say where a buffer is that is to be watched (``native/calls/handed_out.h``).
     """
 
     selection: frozenset[int] | None = None

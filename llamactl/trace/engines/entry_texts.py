@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENTRY_ONLY = 128
-"""``FLAG_ENTRY_ONLY`` of native/capture_record.h; never in a capture."""
+"""``FLAG_ENTRY_ONLY`` of native/common/record.h; never in a capture."""
 LENGTH_BYTES = 4
 
 

@@ -34,7 +34,7 @@ __all__ = [
 STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "exec", "perf_map", "perf_open")
 SELECT_BYTES = 128
 ASK = 1023
-"""A system call that doesn't exist, by which the agent asks for a buffer to be watched (``handed_out.h``)."""
+"""A system call that doesn't exist, by which the agent asks for a buffer to be watched (``calls/handed_out.h``)."""
 STOPS_TO_WATCH = frozenset({ASK, *{"x86_64": (157, 317), "aarch64": (167, 277)}.get(platform.machine(), ())})
 """ASK, and prctl and seccomp: a program that filters its own system calls isn't asked any more."""
 

@@ -21,7 +21,7 @@ OFFSET_ARCH = 4
 ACTION_ALLOW = 0x7FFF0000
 ACTION_TRACE = 0x7FF00000
 TRACE_MARK = 0x6C63
-"""Our filter's data: a stop with other data is of a filter of the program's own (``native/tracer_world.c``)."""
+"""Our filter's data: a stop with other data is of a filter of the program's own (``native/ptrace/world.c``)."""
 X32_BIT = 0x40000000
 
 

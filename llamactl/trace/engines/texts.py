@@ -1,4 +1,4 @@
-"""Which pointer arguments a record keeps: the rules of native/tracer_texts.c, as Python sees them."""
+"""Which pointer arguments a record keeps: the rules of native/common/texts.c, as Python sees them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HIGHEST = 1024
 
 
 class TextKind(IntEnum):
-    """``enum text_kind`` of native/tracer_texts.h."""
+    """``enum text_kind`` of native/common/texts.h."""
 
     NONE = 0
     STRING = 1

@@ -1,4 +1,4 @@
-"""Rare calls by which a program asks for what it can't have while it is traced (see ``native/tracer_world.c``)."""
+"""Rare calls by which a program asks for what it can't have while it is traced (see ``native/ptrace/world.c``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALWAYS = frozenset(number for number in (_PTRACE, _PRCTL, _SECCOMP) if number >=
 """They stop a started program whatever is selected."""
 
 NO_STRICT_SECCOMP, NO_TRACER = 1, 2
-"""``REFUSED_`` of native/tracer.h."""
+"""``REFUSED_`` of native/ptrace/tracer.h."""
 
 _PR_SET_SECCOMP, _MODE_STRICT = 22, 1
 _SET_MODE_STRICT = 0

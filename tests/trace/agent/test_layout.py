@@ -28,7 +28,7 @@ def test_header_and_parts_agree_with_c(tmp_path: Path) -> None:
     lines = [f'printf("{name} %zu\\n", offsetof(struct ring_header, {name}));' for name in names]
     source = tmp_path / "layout.c"
     source.write_text(
-        '#include <stddef.h>\n#include <stdio.h>\n#include "agent_ring.h"\n'
+        '#include <stddef.h>\n#include <stdio.h>\n#include "agent/ring.h"\n'
         f"int main(void) {{ {' '.join(lines)}\n"
         'printf("sizes %zu %zu %zu\\n", sizeof(struct ring_header), sizeof(struct site),'
         " sizeof(struct thread_slot));\n"
@@ -52,7 +52,7 @@ def test_header_and_parts_agree_with_c(tmp_path: Path) -> None:
 
 
 def test_every_row_names_a_function_of_llama_cpp() -> None:
-    names = set(ROW.findall((NATIVE / "agent_table.c").read_text()))
+    names = set(ROW.findall((NATIVE / "calls/table.c").read_text()))
     assert len(names) > 60
     exported = b"".join(
         path.read_bytes() for path in find_agent().parent.glob("lib*.so") if "agent" not in path.name
@@ -62,7 +62,7 @@ def test_every_row_names_a_function_of_llama_cpp() -> None:
 
 def test_offsets_in_structures_are_the_compilers() -> None:
     engine = pytest.importorskip("llamactl.engine._engine")
-    table = (NATIVE / "agent_table.c").read_text()
+    table = (NATIVE / "calls/table.c").read_text()
     for struct, field, call in (
         ("struct llama_model_params", "n_gpu_layers", "n_gpu_layers"),
         ("struct llama_model_params", "split_mode", "split_mode"),
