@@ -9,7 +9,7 @@ SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -
 NATIVE  := $(filter-out %.cdef.h,$(wildcard $(addprefix llamactl/native/*/*,.c .h .cpp)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-pythons fuzz sanitize analyze check format bench gate peers docs clean
+.PHONY: help demo test soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -30,7 +30,10 @@ test: $(VENV)/.installed-test  ## Set everything up and run the tests
 	$(BIN)/pytest $(ARGS)
 
 soak: $(VENV)/.installed-test  ## Kill, starve and feed llamactl for long: make soak MOMENTS=500 SECONDS=3600
-	LLAMACTL_SOAK_MOMENTS=$(or $(MOMENTS),500) LLAMACTL_SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults $(ARGS)
+	LLAMACTL_SOAK_FIRST=$(or $(FIRST),0) LLAMACTL_SOAK_MOMENTS=$(or $(MOMENTS),500) LLAMACTL_SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults $(ARGS)
+
+hour: $(VENV)/.installed-test  ## Record servers that generate for an hour (SECONDS=3600), and hold what llamactl uses to bounds
+	LLAMACTL_HOUR_SECONDS=$(or $(SECONDS),3600) LLAMACTL_HOUR_LOG=$(CURDIR)/build/hour.jsonl $(BIN)/pytest tests/faults/test_long_recording.py $(ARGS)
 
 test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
 	$(BIN)/python tests/other_pythons.py

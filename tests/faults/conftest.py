@@ -1,4 +1,4 @@
-"""How many moments: few in the suite, more with ``make soak`` (MOMENTS, SECONDS)."""
+"""How many moments: few in the suite, more with ``make soak`` (MOMENTS, SECONDS, FIRST for other ones)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import pytest
 
 MOMENTS = int(os.environ.get("LLAMACTL_SOAK_MOMENTS", "8"))
+FIRST = int(os.environ.get("LLAMACTL_SOAK_FIRST", "0"))
 SECONDS = float(os.environ.get("LLAMACTL_SOAK_SECONDS", "inf"))
 _BEGAN = time.monotonic()
 
@@ -15,7 +16,7 @@ _BEGAN = time.monotonic()
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that takes ``moment`` as many as were asked for."""
     if "moment" in metafunc.fixturenames:
-        metafunc.parametrize("moment", range(MOMENTS))
+        metafunc.parametrize("moment", range(FIRST, FIRST + MOMENTS))
 
 
 @pytest.fixture(autouse=True)
