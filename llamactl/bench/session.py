@@ -17,7 +17,7 @@ from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
 from llamactl.bench.run_delay import Stopwatch
 from llamactl.engine import Model, ModelParameters, devices
-from llamactl.models.hub import parts_of
+from llamactl.snapshot.gguf.splits import files_of
 from llamactl.snapshot.proc_text import status_fields
 
 Done = TypeVar("Done")
@@ -158,8 +158,7 @@ def model_parameters(setup: Setup) -> ModelParameters:
 
 def model_files(setup: Setup) -> list[Path]:
     """Return all parts of a model."""
-    first = Path(setup.model_filename)
-    return [first.with_name(name) for name in parts_of(first.name)]
+    return [Path(part) for part in files_of(setup.model_filename)]
 
 
 def set_affinity(mask: str, otherwise: set[int]) -> None:

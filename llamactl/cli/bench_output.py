@@ -14,12 +14,12 @@ from llamactl.bench.store import split_reference
 from llamactl.cli import boundary
 from llamactl.cli.bench_options import CheckOptions, OutputOptions
 from llamactl.errors import LlamactlError, UsageError
-from llamactl.models.hub import parts_of
 from llamactl.output.apart import check_apart
 from llamactl.output.file import append_text, check_writable, replace_text
 from llamactl.render import bench_ci, bench_files, bench_steps, bench_table
 from llamactl.render.bench_history import History
 from llamactl.render.safe import safe_text
+from llamactl.snapshot.gguf.splits import files_of
 
 FORMATS: dict[str, Callable[[BenchReport], str]] = {
     "md": bench_table.markdown,
@@ -82,9 +82,7 @@ def check_outputs(output: OutputOptions, check: CheckOptions, models: Collection
         ("--save", path) for path in output.save if path not in histories
     ]
     outputs += [("--plot", output.plot), ("--summary", output.summary)]
-    inputs: list[tuple[str, str | None]] = [
-        ("-m", str(Path(model).with_name(part))) for model in models for part in parts_of(Path(model).name)
-    ]
+    inputs: list[tuple[str, str | None]] = [("-m", part) for model in models for part in files_of(model)]
     if check.update_baseline:
         outputs.append(("--baseline", baseline))
     else:

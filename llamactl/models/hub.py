@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from llamactl.remedy import install
 
 PREFERRED = ("Q4_K_M", "Q8_0")
 SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
-NOT_A_MODEL = r"(^|/)(mmproj|mtp-|eagle3-|dflash-|dspark-|imatrix)"
+NOT_A_MODEL = re.compile(r"(mmproj|imatrix|mtp-|eagle3-|dflash-|dspark-)[^/]*$", re.IGNORECASE)
+"""What llama.cpp looks for anywhere in a file's name (``gguf_filename_is_model``); in capitals it is no model either."""
 
 
 def parse_reference(reference: str) -> tuple[str, str]:
@@ -35,8 +36,9 @@ def choose_file(files: Iterable[str], quant: str) -> str | None:
 
     Without a quantisation Q4_K_M comes first, then Q8_0, then any; of a split model the first part.
     """
-    other = re.compile(NOT_A_MODEL, re.IGNORECASE)
-    models = [name for name in sorted(files) if name.lower().endswith(".gguf") and not other.search(name)]
+    models = [
+        name for name in sorted(files) if name.lower().endswith(".gguf") and not NOT_A_MODEL.search(name)
+    ]
     firsts = [name for name in models if not (match := SPLIT.search(name)) or int(match[1]) == 1]
     for wanted in (quant,) if quant else PREFERRED:
         pattern = re.compile(re.escape(wanted) + "[.-]", re.IGNORECASE)
@@ -46,13 +48,17 @@ def choose_file(files: Iterable[str], quant: str) -> str | None:
     return firsts[0] if firsts and not quant else None
 
 
-def parts_of(name: str) -> list[str]:
-    """Return the names of all parts of a split model, or the one name."""
+def parts_of(name: str, files: Collection[str]) -> list[str]:
+    """Return the names of all parts of a model that a repository holds, or the one name.
+
+    A whole model may have the name of a part: what it is, its header says.
+    """
     match = SPLIT.search(name)
     if not match:
         return [name]
-    stem, count = name[: match.start()], int(match[2])
-    return [f"{stem}-{part:05d}-of-{count:05d}.gguf" for part in range(1, count + 1)]
+    stem, count = name[: match.start()], match[2]
+    of_same = re.compile(rf"{re.escape(stem)}-\d{{5}}-of-{count}\.gguf", re.IGNORECASE)
+    return sorted(one for one in files if of_same.fullmatch(one))
 
 
 def hub_model(reference: str, *, offline: bool = False, environment: Mapping[str, str] = os.environ) -> Path:
@@ -78,7 +84,7 @@ def hub_model(reference: str, *, offline: bool = False, environment: Mapping[str
         raise UsageError(
             f"no GGUF for -hf {reference!r} {where}; there is: {kinds}", "Name a quantisation it has."
         )
-    paths = [_fetch(hub, repository, part, cache, offline) for part in parts_of(name)]
+    paths = [_fetch(hub, repository, part, cache, offline) for part in parts_of(name, files)]
     return paths[0]
 
 

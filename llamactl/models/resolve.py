@@ -6,9 +6,6 @@ import stat
 from pathlib import Path
 
 from llamactl.errors import UsageError
-from llamactl.models.hub import parts_of
-
-GGUF_MAGIC = b"GGUF"
 
 
 def resolve_model(
@@ -43,19 +40,13 @@ def resolve_model(
 
 
 def check_file(path: Path) -> Path:
-    """Return the path if it begins like a GGUF file and, for a split model, all parts are there.
+    """Return the path if it is a file with something in it; what it holds is checked by its header.
 
     Raises:
-        UsageError: It doesn't; the message says what it is instead.
+        UsageError: It isn't.
     """
-    for part in [path.with_name(name) for name in parts_of(path.name)]:
-        magic = _first_bytes(part)
-        if not magic:
-            raise UsageError(f"{str(part)!r} is empty", "Fetch it again.")
-        if magic != GGUF_MAGIC:
-            raise UsageError(
-                f"{str(part)!r} isn't a GGUF file", "llama.cpp loads GGUF; convert the model first."
-            )
+    if not _first_bytes(path):
+        raise UsageError(f"{str(path)!r} is empty", "Fetch it again.")
     return path
 
 
@@ -67,7 +58,7 @@ def _first_bytes(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise UsageError(f"{str(path)!r} isn't a regular file", "Name a GGUF file.")
         with path.open("rb") as file:
-            return file.read(len(GGUF_MAGIC))
+            return file.read(1)
     except FileNotFoundError:
         raise UsageError(f"no model file {str(path)!r}", "Check the path.") from None
     except OSError as error:

@@ -50,6 +50,7 @@ def _summary(snapshot: ModelSnapshot) -> list[str]:
     title = f"model: {safe_text(snapshot.parts[0].path)}"
     rows = {
         "file": _file(snapshot.parts),
+        "kind": _kind(snapshot),
         "name": snapshot.name,
         "architecture": _architecture(snapshot),
         "parameters": _parameters(snapshot),
@@ -69,6 +70,11 @@ def _summary(snapshot: ModelSnapshot) -> list[str]:
     for name, value in rows.items():
         lines += wrapped(value or "unknown", first=f"  {name:<14} ", rest=" " * 17)
     return lines
+
+
+def _kind(snapshot: ModelSnapshot) -> str:
+    said = "" if snapshot.general_type is None else f" (general.type: {snapshot.general_type})"
+    return f"{snapshot.kind}{said}"
 
 
 def _fault(snapshot: ModelSnapshot) -> list[str]:

@@ -166,9 +166,9 @@ def _settings(model: Model, context: Context, request: Request) -> dict[str, Set
 
 
 def _memory(request: Request) -> ProcessMemory | None:
-    from llamactl.models.hub import parts_of
+    from llamactl.snapshot.gguf.splits import files_of
 
-    parts = [os.path.realpath(request.model.with_name(name)) for name in parts_of(request.model.name)]
+    parts = [os.path.realpath(part) for part in files_of(str(request.model))]
     try:
         return process_memory(files=parts)
     except OSError:

@@ -10,8 +10,8 @@ import _cffi_backend
 from llamactl import __version__
 from llamactl.engine import Context, Model
 from llamactl.engine import versions as engine_versions
-from llamactl.models.hub import parts_of
 from llamactl.run.report import Memory, ModelFacts, ModelMemory, Versions
+from llamactl.snapshot.gguf.splits import files_of
 from llamactl.snapshot.memory import ProcessMemory
 
 
@@ -30,7 +30,7 @@ def model_facts(model: Model) -> ModelFacts:
 
 def memory_facts(path: Path, memory: ProcessMemory | None, context: Context) -> Memory:
     """Return what the kernel says of this process, and the engine of its buffers."""
-    file_bytes = sum(path.with_name(name).stat().st_size for name in parts_of(path.name))
+    file_bytes = sum(Path(part).stat().st_size for part in files_of(str(path)))
     files = memory.files if memory else None
     return Memory(
         resident_bytes=memory.resident_bytes if memory else None,

@@ -188,5 +188,25 @@ def test_choice_and_parts() -> None:
     assert choose_file(["x-IQ4_XS.gguf", "x-Q4_X.gguf"], "Q4_X") == "x-Q4_X.gguf"
     assert choose_file(["x-00002-of-00002.gguf"], "") is None
     assert choose_file([], "") is None
-    assert parts_of("m-00001-of-00003.gguf") == [f"m-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
-    assert parts_of("m.gguf") == ["m.gguf"]
+    parts = [f"m-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+    assert parts_of(parts[0], {*parts, "m.gguf", "m-00001-of-00002.gguf", "n-00002-of-00003.gguf"}) == parts
+    assert parts_of(parts[0], {parts[0]}) == parts[:1], "a whole model with the name of a part"
+    assert parts_of("m.gguf", {"m.gguf"}) == ["m.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("files", "quant", "chosen"),
+    [
+        (["g-4b-it-Q4_K_M.gguf", "g-4b-it-mmproj-f16.gguf"], "f16", None),
+        (["a.mmproj-Q8_0.gguf", "b.Q8_0.gguf"], "Q8_0", "b.Q8_0.gguf"),
+        (["model-mmproj-f16.gguf", "model-q6_k.gguf"], "", "model-q6_k.gguf"),
+        (["model-imatrix.gguf", "model-q6_k.gguf"], "", "model-q6_k.gguf"),
+        (["A-MMPROJ-F16.gguf", "B-Q6_K.gguf"], "", "B-Q6_K.gguf"),
+        (["mmproj-pack/m-Q4_K_M.gguf"], "", "mmproj-pack/m-Q4_K_M.gguf"),
+        (["m-mtp-Q8_0.gguf", "m-eagle3-Q8_0.gguf", "m-Q8_0.gguf"], "Q8_0", "m-Q8_0.gguf"),
+        (["B/m-B-00002-of-00002.gguf", "B/m-B-00001-of-00002.gguf"], "B", "B/m-B-00001-of-00002.gguf"),
+    ],
+)  # fmt: skip
+def test_what_is_no_model_is_never_chosen(files: list[str], quant: str, chosen: str | None) -> None:
+    """Wherever the word stands in a file's name, as in llama.cpp's gguf_filename_is_model; folders don't count."""
+    assert choose_file(files, quant) == chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llamactl.errors import UsageError
 from llamactl.snapshot.gguf import header, splits, types
 from llamactl.snapshot.gguf.header import GgufFile, Tensor
+from llamactl.snapshot.gguf.kind import MODEL, kind_of
 from llamactl.snapshot.gguf.source import Fault, shown
 
 _INT64_MAX = (1 << 63) - 1
@@ -23,13 +24,16 @@ def check_model(path: str) -> None:
     """Check a model, all its files when it is split, before the engine loads it.
 
     Raises:
-        UsageError: A file is missing or damaged; the message names it, the fault and the byte offset.
+        UsageError: A file is missing, damaged or no model; the message names it, the fault and the byte offset.
     """
     parts = splits.read_all(path)
     for part in parts:
         fault = first_fault(part) or count_fault(parts)
         if fault is not None:
             raise refusal(fault, part.version, part.size_bytes)
+    kind = kind_of(parts[0])
+    if kind.name != MODEL:
+        raise UsageError(f"{path} isn't a model but {kind.what}", kind.use)
 
 
 def refusal(fault: Fault, version: int | None, size_bytes: int) -> UsageError:
@@ -41,7 +45,9 @@ def refusal(fault: Fault, version: int | None, size_bytes: int) -> UsageError:
         size_bytes: Of that file.
     """
     message = f"{fault.path} isn't a sound GGUF file: {fault.message}, at byte {fault.offset:,}"
-    return UsageError(message, _remedy(fault, version, size_bytes))
+    if fault.remedy and fault.offset == 0:
+        message = f"{fault.path} is {fault.message}"
+    return UsageError(message, fault.remedy or _remedy(fault, version, size_bytes))
 
 
 def first_fault(file: GgufFile) -> Fault | None:

@@ -15,11 +15,21 @@ from typing import Final, TypeAlias
 from llamactl.errors import UsageError
 from llamactl.snapshot.answering import ask
 from llamactl.snapshot.gguf import types
+from llamactl.snapshot.gguf.other_formats import other_format
 from llamactl.snapshot.gguf.source import Fault, FaultError, Source, shown
 
 MAX_ENTRIES: Final = 65_536
 """Most metadata entries and most tensors that are read: real models have some thousands."""
 MAX_KEY: Final = 65_535
+HEAD_BYTES: Final = 64
+"""As many tell what a file is that isn't GGUF."""
+BIG_ENDIAN: Final = (
+    "Convert it to little-endian (gguf-convert-endian of the package gguf); another download is the same."
+)
+OLD: Final = (
+    "Convert it again from the original weights with convert_hf_to_gguf.py; another download is the same."
+)
+NEW: Final = "It needs a newer engine: update llamactl."
 
 MetadataScalar: TypeAlias = int | float | bool | str
 
@@ -186,22 +196,29 @@ class _Parser:
                 self._tensor()
             self.data_offset = -(-self.source.offset // self.alignment) * self.alignment
         except FaultError as fault:
-            self.fault = Fault(self.path, fault.offset, where + fault.message)
+            self.fault = Fault(self.path, fault.offset, where + fault.message, fault.remedy)
         return GgufFile(
             self.path, self.source.size, self.version, self.n_tensors, self.metadata, tuple(self.tensors),
             self.alignment, self.data_offset, self.fault,
         )  # fmt: skip
 
     def _header(self) -> None:
+        head = self.source.head(HEAD_BYTES)
+        if not head.startswith(types.MAGIC) and (other := other_format(head)):
+            raise FaultError(0, f"not a GGUF file but {other.what}", other.remedy)
         if self.source.size < 24:
             raise FaultError(self.source.size, f"not a GGUF file: {self.source.size} bytes are too few")
         magic, version = self.source.unpack(_HEADER)
         if magic != types.MAGIC:
             raise FaultError(0, f"not a GGUF file: it begins with {magic!r}, not {types.MAGIC!r}")
         if version & 0xFFFF == 0 and version:
-            raise FaultError(4, "a big-endian file, which the engine doesn't read on this machine")
+            raise FaultError(
+                4, "a big-endian file, which the engine doesn't read on this machine", BIG_ENDIAN
+            )
         if version not in (2, 3):
-            raise FaultError(4, f"GGUF version {version}, where the engine reads 2 and 3")
+            raise FaultError(
+                4, f"GGUF version {version}, where the engine reads 2 and 3", OLD if version < 2 else NEW
+            )
         self.version = version
         self.n_tensors = self._count(8, "tensors")
         self.n_entries = self._count(16, "metadata entries")

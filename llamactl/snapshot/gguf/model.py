@@ -13,6 +13,7 @@ from llamactl.snapshot import kernel
 from llamactl.snapshot.gguf import check, groups, splits, types, values
 from llamactl.snapshot.gguf.groups import TensorGroup
 from llamactl.snapshot.gguf.header import GgufFile, open_regular
+from llamactl.snapshot.gguf.kind import kind_of
 from llamactl.snapshot.gguf.source import Fault
 from llamactl.snapshot.kernel import PageCache
 from llamactl.snapshot.process.mounts import FileSystem, file_system_of
@@ -114,6 +115,9 @@ class ModelSnapshot:
     Attributes:
         parts: The files, one or several.
         fault: The first thing that is wrong with them; None if they are sound.
+        kind: What it holds: ``model``, ``adapter``, ``control vector``, ``projector``, ``imatrix`` or
+            ``vocabulary``.
+        general_type: What the file says of that (``general.type``).
         architecture: Such as ``llama``.
         name: Of the model.
         licence: As stated in it.
@@ -137,6 +141,8 @@ class ModelSnapshot:
 
     parts: tuple[ModelPart, ...]
     fault: Fault | None
+    kind: str
+    general_type: str | None
     architecture: str | None
     name: str | None
     licence: str | None
@@ -170,7 +176,7 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
         UsageError: It can't be opened, or a part is missing.
     """
     # Before anything is read, since reading the header brings it into the cache.
-    caches = {name: _page_cache(name) for name in splits.paths(path)}
+    caches = {name: _page_cache(name) for name in splits.files_of(path)}
     files = splits.read_all(path)
     first = files[0]
     tensors = [tensor for file in files for tensor in file.tensors]
@@ -180,6 +186,8 @@ def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
     return ModelSnapshot(
         parts=tuple(_part(file, caches.get(file.path)) for file in files),
         fault=next(filter(None, map(check.first_fault, files)), None) or check.count_fault(files),
+        kind=kind_of(first).name,
+        general_type=_text(first, "general.type"),
         architecture=architecture,
         name=_text(first, "general.name"),
         licence=_text(first, "general.license"),

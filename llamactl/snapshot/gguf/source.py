@@ -35,11 +35,13 @@ class Fault:
         path: The file.
         offset: Byte offset in the file where it shows.
         message: What is wrong, with the value found; no full stop.
+        remedy: What to do, as a sentence, where that follows from what the file is.
     """
 
     path: str
     offset: int
     message: str
+    remedy: str = ""
 
 
 def shown(name: str) -> str:
@@ -50,10 +52,11 @@ def shown(name: str) -> str:
 class FaultError(Exception):
     """Reading can't go on; inside this package only, callers get a :class:`Fault`."""
 
-    def __init__(self, offset: int, message: str) -> None:
+    def __init__(self, offset: int, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.offset = offset
         self.message = message
+        self.remedy = remedy
 
 
 class Source:
@@ -86,6 +89,12 @@ class Source:
         values = layout.unpack_from(self._bytes, self._position)
         self._position += layout.size
         return values
+
+    def head(self, length: int) -> bytes:
+        """Return the next bytes, as many as there are, without moving on."""
+        length = min(length, self.size - self.offset)
+        self._need(length)
+        return self._bytes[self._position : self._position + length]
 
     def u32(self) -> int:
         """Read an unsigned 32-bit number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from llamactl.errors import UsageError
@@ -19,6 +20,24 @@ def paths(path: str) -> list[str]:
         return [path]
     count = int(match["count"])
     return [f"{match['prefix']}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
+
+
+def files_of(path: str) -> list[str]:
+    """Return the paths of the files that a model is made of. Its header decides: a name may claim parts that aren't.
+
+    A file whose header can't be read is one file.
+    """
+    named = paths(path)
+    return named if len(named) > 1 and _n_parts(path) == len(named) else [path]
+
+
+@lru_cache(maxsize=64)
+def _n_parts(path: str) -> int:
+    try:
+        count = header.read(path).get("split.count")
+    except UsageError:
+        return 1
+    return count if isinstance(count, int) else 1
 
 
 def read_all(path: str) -> list[GgufFile]:
