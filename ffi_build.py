@@ -14,11 +14,12 @@ NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 
 ENGINE_PRELUDE = """
 #include "engine/engine.h"
+#include "engine/common_api.h"
 #include "ggml-cpu.h"
 #include "ggml-rpc.h"
 
 static void llamactl_py_log(int level, const char * text);
-static int log_min_level;
+static int log_min_level = GGML_LOG_LEVEL_CONT + 1;
 static int log_last_level;
 
 /* GGML_LOG_LEVEL_CONT continues the line before it, at that line's level. */
@@ -34,8 +35,9 @@ static void log_filtered(enum ggml_log_level level, const char * text, void * us
 static void log_nothing(enum ggml_log_level level, const char * text, void * user_data) {
     (void) level; (void) text; (void) user_data;
 }
+void llamactl_log_line(enum ggml_log_level level, const char * text) { log_filtered(level, text, NULL); }
 void llamactl_log_forward(int min_level) { log_min_level = min_level; llama_log_set(log_filtered, NULL); }
-void llamactl_log_discard(void) { llama_log_set(log_nothing, NULL); }
+void llamactl_log_discard(void) { log_min_level = GGML_LOG_LEVEL_CONT + 1; llama_log_set(log_nothing, NULL); }
 static const char * llamactl_stamp(void) { return LLAMACTL_VERSION; }
 static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
 """

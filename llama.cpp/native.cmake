@@ -39,10 +39,13 @@ llamactl_cffi_module(tracer ptrace trace
 llamactl_cffi_module(bench bench bench bench/counters.c bench/cache.c)
 
 if(LLAMACTL_ENGINE)
+  include(common.cmake)
   llamactl_cffi_module(engine engine engine
-    engine/guard.cpp engine/grammar.cpp engine/memory.cpp engine/step.c engine/rpc.c engine/layout.c)
+    engine/guard.cpp engine/grammar.cpp engine/memory.cpp engine/step.c engine/rpc.c engine/layout.c
+    engine/common_answer.cpp engine/common_defaults.cpp engine/common_log.cpp)
   target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
-  target_link_libraries(_engine PRIVATE llama ggml)
+  target_link_libraries(_engine PRIVATE llamactl_common llama ggml)
+  target_link_options(_engine PRIVATE -Wl,--gc-sections)
   install(TARGETS llama ggml ggml-base ${GGML_AVAILABLE_BACKENDS}
     LIBRARY DESTINATION llamactl/lib COMPONENT llamactl)
   include(licenses.cmake)

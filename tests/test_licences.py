@@ -11,7 +11,11 @@ from llamactl.engine.library import directory
 
 @pytest.mark.parametrize(
     "name, holder",
-    [("LICENSE-llama.cpp-ggml", "The ggml authors"), ("LICENSE-llamafile-sgemm", "Mozilla Foundation")],
+    [
+        ("LICENSE-llama.cpp-ggml", "The ggml authors"),
+        ("LICENSE-llamafile-sgemm", "Mozilla Foundation"),
+        ("LICENSE-nlohmann-json", "Niels Lohmann"),
+    ],
 )
 def test_the_engines_licences_are_installed(name: str, holder: str) -> None:
     text = (directory() / "licenses" / name).read_text(encoding="utf-8")

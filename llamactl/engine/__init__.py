@@ -10,6 +10,7 @@ Example:
 """
 
 from llamactl.engine.batch import Batch
+from llamactl.engine.common import process_escapes, schema_to_grammar
 from llamactl.engine.context import BufferMemory, Context, DecodeAbortedError, DecodeError
 from llamactl.engine.generation import Generated, generate
 from llamactl.engine.kv_cache import KVCache
@@ -43,6 +44,8 @@ __all__ = [
     "cpu_features",
     "devices",
     "generate",
+    "process_escapes",
+    "schema_to_grammar",
     "system_info",
     "versions",
 ]

@@ -306,6 +306,16 @@ void llamactl_guard_install(const char * program, int exit_code);
 void llamactl_guard_set_suffix(const char * text);
 struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
                                         const char * root, char * said, size_t size);
+struct llamactl_span { const char * data; size_t size; };
+enum llamactl_status { LLAMACTL_DONE, LLAMACTL_REFUSED, LLAMACTL_FAILED, LLAMACTL_NO_MEMORY };
+struct llamactl_answer;
+enum llamactl_status llamactl_answer_status(const struct llamactl_answer * answer);
+struct llamactl_span llamactl_answer_part(const struct llamactl_answer * answer, size_t part);
+void llamactl_answer_free(struct llamactl_answer * answer);
+struct llama_model_params llamactl_common_model_params(void);
+struct llama_context_params llamactl_common_context_params(void);
+struct llamactl_answer * llamactl_escapes(struct llamactl_span text);
+struct llamactl_answer * llamactl_schema_grammar(struct llamactl_span schema);
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);
 bool llamactl_interrupt_install(void);

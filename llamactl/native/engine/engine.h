@@ -80,6 +80,8 @@ struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const 
 // Log lines at or above `min_level` go to llamactl_py_log; the rest never touch Python.
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);
+// A line for the same log, from beside the engine.
+void llamactl_log_line(enum ggml_log_level level, const char * text);
 
 // SIGINT raises a flag at once and still reaches the handler that was there before.
 bool llamactl_interrupt_install(void);
