@@ -96,7 +96,7 @@ def _phase_slices(report: TraceReport, phases: Phases, begin: int) -> Iterator[d
 def _item(event: Event, begin: int) -> dict[str, Any] | None:
     start = event.start_ns - begin
     category = event.kind.name.lower()
-    if event.kind in {Kind.SYSCALL, Kind.CALL, Kind.GIL}:
+    if event.kind in {Kind.SYSCALL, Kind.CALL, Kind.GIL, Kind.DEVICE}:
         if event.duration_ns is None:
             item = _instant(event, category, start)
         else:

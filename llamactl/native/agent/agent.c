@@ -236,6 +236,9 @@ static int site_of(const struct hook * hook, const char * name) {
     if (hook->row) {
         site.keeps = keeps_text(hook->row);
         site.returns = (uint16_t) hook->row->returns;
+    } else if (hook->device) {
+        site.keeps = device_keeps_text(hook->device);
+        site.returns = 'i';
     }
     return ring_site(&site, 1);
 }
@@ -336,14 +339,47 @@ exported unsigned la_objclose(uintptr_t * cookie) {
     return 0;
 }
 
+static void * device_hook(const struct device_row * row, const char * name, void * target,
+                          struct object * caller, struct object * library, uint8_t via) {
+    if (!binding_begin()) {
+        return NULL;
+    }
+    ring_populate();
+    const struct hook wanted = {.target = target,
+                                .caller = caller,
+                                .library = library,
+                                .device = row,
+                                .name_hash = hash_text(0xCBF29CE484222325ull, name),
+                                .via = via,
+                                .weight = (uint8_t) device_weight(row)};
+    const struct hook * hook = hook_for(&wanted, name);
+    store_release(&binding_now, 0);
+    return hook ? agent_entries + (hook - hooks) * ENTRY_SIZE : NULL;
+}
+
+void * device_entry(const char * name, void * target, const struct hook * asked) {
+    const struct device_row * row = device_asked(name, asked->caller, asked->library);
+    return row ? device_hook(row, name, target, asked->caller, asked->library, VIA_DLSYM) : NULL;
+}
+
 exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * from,
                                 uintptr_t * to, unsigned * flags, const char * name) {
     (void) index;
     struct object * caller = object_of(from);
     struct object * library = object_of(to);
     const enum gil_kind kind = gil_kind(name, caller);
-    if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC ||
-        (kind == GIL_NONE && !is_engine_name(name)) || !binding_begin()) {
+    if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) {
+        return symbol->st_value;
+    }
+    const int of_engine = kind == GIL_NONE && is_engine_name(name);
+    if (kind == GIL_NONE && !of_engine) {
+        const struct device_row * row = device_asked(name, caller, library);
+        const uint8_t via = *flags & LA_SYMB_DLSYM ? VIA_DLSYM : VIA_PLT;
+        void * entry =
+            row ? device_hook(row, name, (void *) symbol->st_value, caller, library, via) : NULL;
+        return entry ? (uintptr_t) entry : symbol->st_value;
+    }
+    if (!binding_begin()) {
         return symbol->st_value;
     }
     struct hook wanted = {.target = (void *) symbol->st_value,

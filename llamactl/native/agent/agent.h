@@ -140,6 +140,7 @@ struct object {
     uint8_t binding; // has bound a function of the engine
     uint8_t called;  // others call its functions of the engine, so its own calls are no boundary
     uint8_t closed;
+    uint8_t of_device; // its calls of a device's functions are its own business (agent/device.c)
 };
 enum gil_kind {
     GIL_NONE,
@@ -160,6 +161,7 @@ struct hook {
     struct object * caller;
     struct object * library;
     const struct row * row;
+    const struct device_row * device; // of a device's functions; others have none
     uint64_t name_hash;
     uint16_t site;
     uint8_t via;
@@ -170,6 +172,23 @@ struct hook {
 };
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;
+// An entry for a function of a device that was asked for by name; NULL when it isn't to be
+// recorded.
+hidden void * device_entry(const char * name, void * target, const struct hook * asked);
+
+// --- agent/device.c: calls by which a program works with a device
+// ------------------------------------------------------------------------------------
+struct device_row;
+struct saved_registers;
+struct saved_results;
+hidden const struct device_row * device_asked(const char * name, struct object * caller,
+                                              const struct object * library);
+hidden enum weight device_weight(const struct device_row * row);
+hidden uint32_t device_keeps_text(const struct device_row * row);
+hidden int device_is_lookup(const struct device_row * row);
+hidden void device_begin(const struct thread * t, const struct hook * hook,
+                         const struct saved_registers * in, struct record * frame);
+hidden int device_end(const struct hook * hook, struct saved_results * out, struct record * frame);
 
 // --- callback.c
 // ------------------------------------------------------------------------------------

@@ -219,7 +219,11 @@ hidden void * agent_enter(struct saved_registers * in) {
     }
     const unsigned d = t->depth;
     if (unlikely(d >= depth_limit)) {
-        add(&ring->lost_depth, 1);
+        if (hook->device) {
+            ring_count(hook->site, 0, CHEAP);
+        } else {
+            add(&ring->lost_depth, 1);
+        }
         return hook->target;
     }
     t->depth = d + 1; // First: a signal handler that calls in here uses the next frame.
@@ -231,16 +235,23 @@ hidden void * agent_enter(struct saved_registers * in) {
     entry->address = in->return_address;
     entry->stack = stack;
     t->hooks[d] = (uint16_t) (hook - hooks);
-    begin(t, d, hook, in);
+    if (hook->device) {
+        device_begin(t, hook, in, t->slot->frames + d);
+    } else {
+        begin(t, d, hook, in);
+    }
     in->return_address = agent_returns + (size_t) number_of(t, d) * RETURN_SIZE;
     return hook->target;
 }
 
-static void end(struct thread * t, unsigned d, const struct saved_results * out, uint64_t now) {
+static void end(struct thread * t, unsigned d, struct saved_results * out, uint64_t now) {
     struct record * frame = t->slot->frames + d;
     const uint64_t head = frame->head;
     const struct row * row = hooks[t->hooks[d]].row;
     frame->duration = now - frame->start;
+    if (hooks[t->hooks[d]].device && !device_end(hooks + t->hooks[d], out, frame)) {
+        return;
+    }
     if (row) {
         frame->ret = result_of(row->returns, out);
         if (row->heavy) {
@@ -258,7 +269,7 @@ static void end(struct thread * t, unsigned d, const struct saved_results * out,
     }
 }
 
-hidden void * agent_leave(const struct saved_results * out) {
+hidden void * agent_leave(struct saved_results * out) {
     const uint64_t now = now_ns();
     const unsigned d = out->index % MAX_DEPTH;
     struct thread * t = threads + out->index / MAX_DEPTH;

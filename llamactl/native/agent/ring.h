@@ -18,7 +18,7 @@
 #define MAX_DEPTH 16
 #define MAX_SITES 4096
 
-enum { KIND_CALL = 6, KIND_GIL = 7 };
+enum { KIND_CALL = 6, KIND_GIL = 7, KIND_DEVICE = 14 };
 enum {
     FLAG_NO_EXIT = 1,
     FLAG_NO_ENTRY = 2,

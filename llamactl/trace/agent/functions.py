@@ -9,6 +9,8 @@ HEAVY = ("faults:2", "switches:2", "cpu_ns:c")
 """What functions that do real work keep in their last three arguments, of the calling thread: minor and
 major page faults, voluntary and involuntary context switches (two halves of a word each), CPU time with the
 number of the CPU on which the call began above it."""
+ROLE = "@"
+"""What comes before the role of a function of a device's library."""
 ENTERED_ON = 48
 """The bit of ``cpu_ns`` from which on the CPU's number lies; 65535 for unknown."""
 
@@ -27,6 +29,8 @@ class Function:
         text: What ``text`` of its records is, such as "path"; empty for nothing.
         returns: Type of the result: i, u, l (64 bits), p, b, f; v none, s a structure, h kept back for
             privacy; empty when it isn't known.
+        device: What a function of a device's library does, from the agent's table: "alloc-device", "copy-in",
+            "launch" and so on (:mod:`llamactl.trace.analysis.device_roles`); empty for llama.cpp's.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Function:
     args: tuple[str, ...] = ()
     text: str = ""
     returns: str = ""
+    device: str = ""
 
     def position(self, label: str) -> int | None:
         """Return at which index of ``args`` the argument with this label is, None when it isn't kept."""
@@ -62,9 +67,14 @@ def parse_keeps(text: str) -> tuple[tuple[str, ...], str]:
     """
     items = text.split()
     heavy = bool(items) and items[-1] == "+"
-    kept = [item for item in items if item not in ("+", "-")]
+    kept = [item for item in items if item not in ("+", "-") and not item.startswith(ROLE)]
     strings = [item.partition(":")[0] for item in kept if item.endswith(":s")]
     args = [item for item in kept if not item.endswith(":s")]
     if heavy:
         args = [*args, *("",) * (3 - len(args)), *HEAVY]
     return tuple(args), strings[0] if strings else ""
+
+
+def parse_role(text: str) -> str:
+    """Return what a function of a device's library does, from the same description; empty for llama.cpp's."""
+    return next((item.removeprefix(ROLE) for item in text.split() if item.startswith(ROLE)), "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.agent.functions import Function, parse_keeps, parse_role
 from llamactl.trace.agent.layout import VIA
 from llamactl.trace.capture.record import Kind
 
@@ -21,7 +21,7 @@ MOST = 1 << 48
 GIL_KINDS = 3
 KNOWN_FLAGS = 127
 RESULTS = "iulpbfvsh"
-KEEP = re.compile(r"\w+:[piuf2cs]")
+KEEP = re.compile(r"\w+:[piuf2cs]|@[a-z-]+")
 TEXT_LIMIT = 4096
 KEPT_ARGUMENTS = 6
 
@@ -38,7 +38,8 @@ def sound_records(
         now_ns: What time it is.
     """
     start = records["start"]
-    is_call, is_gil = records["kind"] == Kind.CALL, records["kind"] == Kind.GIL
+    is_gil = records["kind"] == Kind.GIL
+    is_call = (records["kind"] == Kind.CALL) | (records["kind"] == Kind.DEVICE)
     good = (is_call & (records["nr"] < sites)) | (
         is_gil & (records["nr"] < GIL_KINDS) & (records["args"][:, 1] < sites)
     )
@@ -59,6 +60,7 @@ def sound_function(site: np.void, text: Callable[[int], bytes]) -> Function:
     via = int(site["via"])
     items = [item for item in keeps.split() if item in ("+", "-") or KEEP.fullmatch(item)]
     args, what = parse_keeps(" ".join(items))
+    role = parse_role(" ".join(items))
     letter = chr(int(site["returns"])) if site["returns"] < 128 else ""
     return Function(
         name=name or "unknown",
@@ -68,6 +70,7 @@ def sound_function(site: np.void, text: Callable[[int], bytes]) -> Function:
         args=args[:KEPT_ARGUMENTS],
         text=what,
         returns=letter if letter and letter in RESULTS else "",
+        device=role,
     )
 
 

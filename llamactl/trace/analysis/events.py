@@ -92,6 +92,7 @@ class EventReader:
         )
         self._tables = {
             Kind.CALL: _strings(metadata, "functions"),
+            Kind.DEVICE: _strings(metadata, "functions"),
             Kind.PHASE: _strings(metadata, "phases"),
             Kind.COUNTER: _strings(metadata, "counters"),
         }
@@ -144,7 +145,7 @@ class EventReader:
                 Kind.SYSCALL, start, length, pid, tid, phase, call.name, call, target, unfinished=unfinished
             )
         what, facts = self._other(Kind(kind), nr, args, None if flags & Flag.NO_EXIT else ret, text)
-        timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL}
+        timed = kind in {Kind.CALL, Kind.PHASE, Kind.GIL, Kind.DEVICE}
         return Event(
             Kind(kind), start, length if timed else None, pid, tid, phase, what, None, None, facts,
             timed and unfinished,

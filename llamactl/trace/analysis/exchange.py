@@ -133,7 +133,9 @@ def _counted(agent: dict[str, Any], functions: list[Function]) -> dict[int, tupl
     return {
         number: (int(row.get("calls") or 0), int(row.get("ns") or 0))
         for number, row in numbers.items()
-        if number < len(functions) and not functions[number].name.startswith(CPYTHON)
+        if number < len(functions)
+        and not functions[number].name.startswith(CPYTHON)
+        and not functions[number].device
     }
 
 

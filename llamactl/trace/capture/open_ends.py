@@ -16,7 +16,7 @@ from llamactl.trace.capture.record import Flag, Kind, Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TIMED = (Kind.SYSCALL, Kind.CALL, Kind.GIL, Kind.PHASE)
+TIMED = (Kind.SYSCALL, Kind.CALL, Kind.GIL, Kind.PHASE, Kind.DEVICE)
 """Kinds of records that last."""
 _COUNTABLE = 1 << 16
 LOOKS = (Kind.COUNTER, Kind.FD, Kind.MAP, Kind.SCHED)

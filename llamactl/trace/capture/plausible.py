@@ -37,6 +37,7 @@ _WATCH: dict[str, Any] = {
 }  # fmt: skip
 _FUNCTION: dict[str, Any] = {
     "name": str, "caller": str, "library": str, "via": str, "args": list[str], "text": str, "returns": str,
+    "device": str,
 }  # fmt: skip
 _LEFT: dict[str, Any] = {"name": str, "born": bool | None, "in_use": bool | None}
 _CHILD: dict[str, Any] = {"pid": int, "name": str, "parent": int | None}
@@ -116,7 +117,7 @@ def check_records(records: NDArray[np.void], functions: int) -> None:
     known = _KINDS[kinds]
     if not known.all():
         raise TypeError(f"a record is of kind {int(kinds[~known][0])}")
-    called = records["nr"][kinds == Kind.CALL]
+    called = records["nr"][(kinds == Kind.CALL) | (kinds == Kind.DEVICE)]
     if functions and len(called) and int(called.max()) >= functions:
         raise TypeError(f"a call is of function {int(called.max())} of {functions}")
     phases = records["nr"][kinds == Kind.PHASE]

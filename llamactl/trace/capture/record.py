@@ -31,6 +31,7 @@ class Kind(IntEnum):
               logits' row                   that the function returns to
     SCHED     see :class:`Sched`            see there; from ``start`` to its end it    -
                                             was looked up
+    DEVICE    index in metadata functions   what that function's table row keeps       result
     ========  ============================  =========================================  ===============
     """
 
@@ -47,6 +48,7 @@ class Kind(IntEnum):
     FD = 11
     WATCH = 12
     SCHED = 13
+    DEVICE = 14
 
 
 class Task(IntEnum):
