@@ -28,7 +28,7 @@ struct device_row {
     struct device_keep keeps[DEVICE_KEEPS];
 };
 
-// --- agent_device_table.c
+// --- device_table.c
 hidden const struct device_row * device_row(const char * name);
 
 #endif
