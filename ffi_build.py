@@ -62,8 +62,8 @@ def gguf() -> FFI:
 
 
 def kernel() -> FFI:
-    """Return the builder of ``llamactl.snapshot._kernel``: pages of files and of mappings."""
-    return _module("snapshot/kernel.cdef.h", "snapshot", '#include "snapshot/kernel.h"\n')
+    """Return the builder of ``llamactl.process._kernel``: pages of files and of mappings."""
+    return _module("snapshot/kernel.cdef.h", "process", '#include "snapshot/kernel.h"\n')
 
 
 def tracer() -> FFI:
@@ -72,8 +72,8 @@ def tracer() -> FFI:
 
 
 def proc() -> FFI:
-    """Return the builder of ``llamactl.snapshot._proc``: mappings and descriptors of a process."""
-    return _module("snapshot/proc.cdef.h", "snapshot", '#include "snapshot/proc.h"\n')
+    """Return the builder of ``llamactl.process._proc``: mappings and descriptors of a process."""
+    return _module("snapshot/proc.cdef.h", "process", '#include "snapshot/proc.h"\n')
 
 
 def bench() -> FFI:

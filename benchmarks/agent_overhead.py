@@ -21,8 +21,8 @@ from pathlib import Path
 from _pairs import PACKAGE, ROOT, interleaved
 
 from llamactl.models.default import default_model
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Losses, Ring
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import Losses, Ring
 
 PROGRAMS = ROOT / "tests" / "programs"
 CALLS = 60_000

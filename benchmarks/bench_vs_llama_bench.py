@@ -25,8 +25,8 @@ from pathlib import Path
 
 from _pairs import LLAMACTL, ROOT, given_path, peer
 
-from llamactl.bench.same_cpus import shared_cpus
-from llamactl.bench.statistics import Ratio, speed_ratio
+from llamactl.bench.measure.same_cpus import shared_cpus
+from llamactl.bench.measure.statistics import Ratio, speed_ratio
 from llamactl.engine.library import directory
 from llamactl.models.default import default_model
 

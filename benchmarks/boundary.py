@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary.breakpoint_source import BreakpointSource
-from llamactl.trace.boundary.uprobes import UprobeSource
+from llamactl.trace.record.calls.breakpoint_source import BreakpointSource
+from llamactl.trace.record.calls.uprobes import UprobeSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

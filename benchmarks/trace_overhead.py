@@ -23,11 +23,11 @@ from pathlib import Path
 from _pairs import LLAMACTL, ROOT, given_path
 
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL
-from llamactl.trace.filters import default_calls
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.decode.filters import default_calls
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command
+from llamactl.trace.record.syscalls.choose import LOOP_SYSTEM_CALL
 
 Measure = Callable[[], float]
 

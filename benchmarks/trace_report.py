@@ -31,7 +31,7 @@ SHARES = {"futex": 0.62, "read": 0.1, "write": 0.06, "openat": 0.04, "close": 0.
 
 def make(path: Path, records: int) -> None:
     """Write a capture of ``records`` records."""
-    from llamactl.trace.syscalls.table import numbers
+    from llamactl.trace.decode.table import numbers
 
     random = np.random.default_rng(1)
     writer = CaptureWriter(path)
@@ -87,8 +87,8 @@ def _arguments(
 
 def measure(path: Path) -> None:
     """Draw the report in this process; print seconds, seconds of CPU (on a busy machine) and peak memory."""
-    from llamactl.trace.analysis.report import analyse
     from llamactl.trace.capture.reader import Capture
+    from llamactl.trace.mechanisms.report import analyse
 
     begin, cpu = time.perf_counter(), time.process_time()
     capture = Capture.open(path)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from llamactl.trace.analysis.events import derived_phases, read_events
-from llamactl.trace.analysis.report import TraceReport, analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.events import derived_phases, read_events
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 WIDTH, LEFT, ROW = 900, 130, 26
 COLOURS = {"load": "#4e79a7", "tokenize": "#b07aa1", "prefill": "#f28e2b", "decode": "#59a14f",

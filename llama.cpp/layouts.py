@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-OUTPUT = Path(__file__).resolve().parent.parent / "llamactl/snapshot/process/layouts.json"
+OUTPUT = Path(__file__).resolve().parent.parent / "llamactl/process/engine/layouts.json"
 _STRUCT = re.compile(r"\bstruct (llama_\w+) \{([^{}]*)\}")
 _FIELD = re.compile(r"(?:\(\s*\*\s*(\w+)\s*\)\s*\(.*\)|(\w+)\s*(?:\[[^\]]*\])*)\s*$", re.DOTALL)
 

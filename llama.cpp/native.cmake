@@ -26,8 +26,8 @@ function(llamactl_cffi_module name room package)
 endfunction()
 
 llamactl_cffi_module(gguf snapshot snapshot snapshot/gguf.c)
-llamactl_cffi_module(kernel snapshot snapshot snapshot/kernel.c snapshot/kernel_probe.c)
-llamactl_cffi_module(proc snapshot snapshot snapshot/proc.c snapshot/asking.c)
+llamactl_cffi_module(kernel snapshot process snapshot/kernel.c snapshot/kernel_probe.c)
+llamactl_cffi_module(proc snapshot process snapshot/proc.c snapshot/asking.c)
 llamactl_cffi_module(tracer ptrace trace
   common/memory.c common/sink.c common/tasks.c common/texts.c
   calls/point_rows.c calls/points.c calls/probe_loop.c calls/table.c

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llamactl.trace.agent.functions import Function, parse_keeps
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.record import Flag, Kind
 
 DECODE, LOAD, INIT, LOGITS = range(4)

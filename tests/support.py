@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import llamactl as package
-from llamactl.snapshot.cgroup import hierarchy
+from llamactl.process.cgroup import hierarchy
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SOURCES = Path(package.__file__).resolve().parents[1]

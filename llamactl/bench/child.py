@@ -12,8 +12,8 @@ import signal
 import sys
 from typing import Any
 
-from llamactl.bench.counters import Counters
-from llamactl.bench.environment import environment
+from llamactl.bench.measure.counters import Counters
+from llamactl.bench.measure.environment import environment
 from llamactl.bench.options import Options, apply_to_process
 from llamactl.bench.plan import BenchTest, Case, Setup
 from llamactl.bench.session import Session

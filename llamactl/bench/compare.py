@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from llamactl.bench.counters import NAMES
+from llamactl.bench.measure.counters import NAMES
+from llamactl.bench.measure.statistics import Ratio, speed_ratio
 from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport, Result
-from llamactl.bench.statistics import Ratio, speed_ratio
 from llamactl.errors import LlamactlError
 
 CONFIDENCE = 0.99

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from llamactl.bench import machine
-from llamactl.bench.counters import Counters
-from llamactl.bench.environment import environment
+from llamactl.bench.measure import machine
+from llamactl.bench.measure.counters import Counters
+from llamactl.bench.measure.environment import environment
 from llamactl.bench.options import Options, apply_to_process
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.processes import measure_processes
@@ -17,7 +17,7 @@ from llamactl.bench.report import BenchReport, Environment, ModelFacts, Result, 
 from llamactl.bench.session import Session
 from llamactl.engine import DecodeAbortedError, guard
 from llamactl.errors import LlamactlError
-from llamactl.snapshot.cpu_budget import cpu_budget
+from llamactl.process.cpu_budget import cpu_budget
 
 
 @dataclass(frozen=True, slots=True)

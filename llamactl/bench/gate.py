@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from llamactl.bench.compare import COUNTERS, IDENTITY, Comparison, ReportComparison, by_name, undisturbed_ns
+from llamactl.bench.measure.statistics import Ratio, chance_above, chance_below, least_chance, speed_ratio
 from llamactl.bench.plan import Setup
 from llamactl.bench.report import BenchReport
-from llamactl.bench.statistics import Ratio, chance_above, chance_below, least_chance, speed_ratio
 from llamactl.errors import LlamactlError, UsageError
 
 NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"

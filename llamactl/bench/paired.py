@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
-from llamactl.bench import machine
 from llamactl.bench.execute import Draft, Listener, now_utc, standing_warnings
+from llamactl.bench.measure import machine
+from llamactl.bench.measure.same_cpus import shared_cpus
 from llamactl.bench.options import Options
 from llamactl.bench.plan import Case
 from llamactl.bench.remote import Remote, Side
 from llamactl.bench.report import BenchReport, Memory, Result, Sample
-from llamactl.bench.same_cpus import shared_cpus
 from llamactl.bench.session import absolute
 from llamactl.engine import guard
 from llamactl.errors import UsageError

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from llamactl.bench import machine
+from llamactl.bench.measure import machine
 from llamactl.bench.options import Options
 from llamactl.bench.plan import BenchTest, Case
 from llamactl.bench.remote import Remote, Side

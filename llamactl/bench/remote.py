@@ -17,7 +17,7 @@ from typing import Any
 
 import llamactl
 from llamactl.bench.child import PROTOCOL
-from llamactl.bench.engine_check import other_commit
+from llamactl.bench.measure.engine_check import other_commit
 from llamactl.bench.options import Options
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Environment, Memory, ModelFacts, Sample

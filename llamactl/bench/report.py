@@ -14,7 +14,7 @@ class Sample:
     Attributes:
         ns: Wall time.
         tokens: Tokens computed.
-        counters: What the kernel counted meanwhile, by the names of :data:`llamactl.bench.counters.NAMES`.
+        counters: What the kernel counted meanwhile, by the names of :data:`llamactl.bench.measure.counters.NAMES`.
         python_ns: Of ``ns``, outside of the engine's calls; ``None`` where it isn't taken apart.
         steps_ns: Longest and median time of one step of parallel sequences, and so on, by name.
         cache_before_bytes: Of ``load``: how much of the model was in the page cache before.

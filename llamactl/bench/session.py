@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from llamactl.bench import page_cache
-from llamactl.bench.bodies import body, gpu_bytes
-from llamactl.bench.body import Body
-from llamactl.bench.counters import Counters, WorkerCounts, workers_since
-from llamactl.bench.crossings import counted
+from llamactl.bench.bodies.bodies import body, gpu_bytes
+from llamactl.bench.bodies.body import Body
+from llamactl.bench.measure import page_cache
+from llamactl.bench.measure.counters import Counters, WorkerCounts, workers_since
+from llamactl.bench.measure.crossings import counted
+from llamactl.bench.measure.run_delay import Stopwatch
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
-from llamactl.bench.run_delay import Stopwatch
 from llamactl.engine import Model, ModelParameters, devices
+from llamactl.process.proc_text import status_fields
 from llamactl.snapshot.gguf.splits import files_of
-from llamactl.snapshot.proc_text import status_fields
 
 Done = TypeVar("Done")
 LOADING = ("model_filename", "n_gpu_layers", "split_mode", "main_gpu", "load_mode")

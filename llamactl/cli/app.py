@@ -1,4 +1,4 @@
-"""The commands, put together. Each lives in the file of its name, which is imported when it is called."""
+"""The commands, put together. Each lives in the folder of its name, whose ``command.py`` is imported when called."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ COMMANDS = {
     "bench": "Measure, compare, and fail the build when it got slower.",
     "worker": "Compute for others over the network, with llama.cpp's own RPC.",
 }
-"""Name and what the list of commands says of it. A new command is a line here and a file of its name.
+"""Name and what the list of commands says of it. A new command is a line here and a folder of its name.
 
-The file has a function of the command's name and, where needed, ``CONTEXT``: settings for Typer. Or it has
+Its ``command.py`` has a function of the command's name and, where needed, ``CONTEXT``: settings for Typer. Or it has
 ``GROUP``: a Typer app, of a command with commands of its own.
 """
 
 
 class Commands(TyperGroup):
-    """Imports a command's file when it is called, so that no command waits for another's options."""
+    """Imports a command when it is called, so that no command waits for another's options."""
 
     def list_commands(self, _ctx: Any) -> list[str]:
         """Return the names of all commands."""
@@ -43,7 +43,7 @@ class Commands(TyperGroup):
 
 def command(name: str) -> Any:
     """Return one command, ready to be called."""
-    module = import_module(f"llamactl.cli.{name}")
+    module = import_module(f"llamactl.cli.{name}.command")
     if hasattr(module, "GROUP"):
         return typer.main.get_command(module.GROUP)
     alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)

@@ -13,13 +13,13 @@ from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
 from llamactl.engine.generation import check_prompt
 from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
+from llamactl.process.cpu_budget import CpuBudget, cpu_budget
+from llamactl.process.cpu_wait import CpuWaits, cpu_moment, waits_between
 from llamactl.run import expect, in_force, prompt
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
 from llamactl.run.room import check_room
 from llamactl.run.template import Renderer
-from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget
-from llamactl.snapshot.cpu_wait import CpuWaits, cpu_moment, waits_between
 from llamactl.snapshot.memory import ProcessMemory, process_memory
 
 if TYPE_CHECKING:

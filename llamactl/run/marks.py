@@ -8,7 +8,7 @@ from time import perf_counter_ns
 
 from llamactl.engine.generation import STAMPS_PER_TOKEN, Generated
 from llamactl.run.timing import Steps
-from llamactl.trace.marks import VARIABLE, mark
+from llamactl.trace.record.clocked.marks import VARIABLE, mark
 
 
 def mark_phases(steps: Steps, done: Generated) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llamactl.engine import BufferMemory
-from llamactl.snapshot.cpu_budget import CpuBudget
-from llamactl.snapshot.cpu_wait import CpuWaits
+from llamactl.process.cpu_budget import CpuBudget
+from llamactl.process.cpu_wait import CpuWaits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import jsonschema
 import pytest
 from support import clean_environment
 
-from llamactl.bench.binding_gil import Wrap, gil_ns_per_token
-from llamactl.bench.bindings import BindingRequest, measure_bindings
+from llamactl.bench.bindings.binding_gil import Wrap, gil_ns_per_token
+from llamactl.bench.bindings.bindings import BindingRequest, measure_bindings
 from llamactl.errors import LlamactlError, UsageError
-from llamactl.render.bench_bindings import bindings_document, bindings_missing, bindings_table
+from llamactl.render.bench.bindings import bindings_document, bindings_missing, bindings_table
 from llamactl.render.document import schema
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

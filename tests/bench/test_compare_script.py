@@ -13,8 +13,8 @@ from support import REPOSITORY
 
 from llamactl.bench import store
 from llamactl.bench.report import BenchReport
-from llamactl.render.bench_files import csv_text, json_lines
-from llamactl.render.bench_history import History
+from llamactl.render.bench.files import csv_text, json_lines
+from llamactl.render.bench.history import History
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BASE, NEW = "0c1e57098", "abcdef012"

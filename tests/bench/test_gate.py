@@ -13,7 +13,7 @@ from llamactl.bench.compare import compare
 from llamactl.bench.gate import check_baseline, judge, parse
 from llamactl.bench.report import BenchReport
 from llamactl.errors import LlamactlError, UsageError
-from llamactl.render.bench_files import json_document
+from llamactl.render.bench.files import json_document
 
 pytest.importorskip("scipy", reason="comparing needs SciPy")
 Make = Callable[..., BenchReport]

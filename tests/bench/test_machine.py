@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.bench import machine, page_cache
-from llamactl.bench.counters import NAMES, Counters, throttled_ns
+from llamactl.bench.measure import machine, page_cache
+from llamactl.bench.measure.counters import NAMES, Counters, throttled_ns
 from llamactl.bench.processes import rollup
 from llamactl.bench.report import Sample
 

@@ -17,9 +17,13 @@ from llamactl.bench.compare import compare
 from llamactl.bench.gate import judge, parse
 from llamactl.bench.report import BenchReport
 from llamactl.errors import UsageError
-from llamactl.render import bench_ci, bench_compare, bench_files, bench_plot, bench_table
-from llamactl.render.bench_history import History
-from llamactl.render.bench_row import COLUMNS
+from llamactl.render.bench import ci as bench_ci
+from llamactl.render.bench import compare as bench_compare
+from llamactl.render.bench import files as bench_files
+from llamactl.render.bench import plot as bench_plot
+from llamactl.render.bench import table as bench_table
+from llamactl.render.bench.history import History
+from llamactl.render.bench.row import COLUMNS
 from llamactl.render.document import schema
 
 Make = Callable[..., BenchReport]

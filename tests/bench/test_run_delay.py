@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from llamactl.bench.run_delay import RunDelay, Stopwatch
+from llamactl.bench.measure.run_delay import RunDelay, Stopwatch
 
 BURN = "import os\nos.write(1, b'.')\nwhile os.getppid() == {parent}: pass"
 

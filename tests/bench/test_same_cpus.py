@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from llamactl.bench.execute import Listener
+from llamactl.bench.measure.same_cpus import shared_cpus
 from llamactl.bench.options import Options
 from llamactl.bench.paired import execute_paired
 from llamactl.bench.plan import BenchTest, Case, Setup
 from llamactl.bench.remote import Remote, Side
-from llamactl.bench.same_cpus import shared_cpus
 
 
 @pytest.fixture

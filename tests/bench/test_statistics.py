@@ -9,8 +9,8 @@ import pytest
 
 from llamactl.bench.compare import compare
 from llamactl.bench.gate import judge, parse
+from llamactl.bench.measure.statistics import chance_above, chance_below, least_chance, speed_ratio
 from llamactl.bench.report import BenchReport
-from llamactl.bench.statistics import chance_above, chance_below, least_chance, speed_ratio
 from llamactl.errors import LlamactlError
 
 pytest.importorskip("scipy", reason="comparing needs SciPy")

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from llamactl.cli.run import OutputOptions
-from llamactl.cli.run_output import writer
+from llamactl.cli.run.command import OutputOptions
+from llamactl.cli.run.output import writer
 
 
 class Terminal(io.StringIO):

@@ -8,8 +8,8 @@ import gguf
 import numpy as np
 import pytest
 
-from llamactl.cli.inspect_machine import MachineSubject
-from llamactl.cli.inspect_model import ModelFileOptions, ModelSubject
+from llamactl.cli.inspect.machine import MachineSubject
+from llamactl.cli.inspect.model import ModelFileOptions, ModelSubject
 from llamactl.errors import UsageError
 
 

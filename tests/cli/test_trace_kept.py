@@ -16,7 +16,7 @@ from llamactl.trace.capture.reader import Capture
 FAILS = """
 import sys
 from llamactl.cli import main
-from llamactl.trace.analysis import report
+from llamactl.trace.mechanisms import report
 def fails(*_):
     raise IndexError("list index out of range")
 report.analyse = fails

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llamactl.snapshot.proc_text import maps_lines, status_fields
-from llamactl.trace.analysis.report import analyse
+from llamactl.process.proc_text import maps_lines, status_fields
 from llamactl.trace.capture.reader import Capture
+from llamactl.trace.mechanisms.report import analyse
 
 ROOT = Path(__file__).resolve().parents[1]
 ENDS_S = 30.0

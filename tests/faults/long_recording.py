@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from aftermath import ENDS_S, Room, check_untouched
 
-from llamactl.snapshot.proc_text import stat_fields, status_fields
+from llamactl.process.proc_text import stat_fields, status_fields
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
 STARTS_S = 120.0

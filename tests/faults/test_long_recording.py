@@ -14,7 +14,7 @@ from aftermath import check_capture
 from long_recording import PROGRAMS, Sample, Server
 from support import python_with_llama_cpp
 
-from llamactl.trace.agent.library import find_agent
+from llamactl.trace.record.agent.library import find_agent
 
 SHORT_S = 8.0
 SECONDS = float(os.environ.get("LLAMACTL_HOUR_SECONDS", SHORT_S))

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from aftermath import ENDS_S, Room, check_capture, check_kernel, check_untouched, compiled
 
-from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_rights
+from llamactl.trace.record.syscalls.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_rights
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ENGINES = ("ptrace", "python", "perf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from llamactl.trace.agent.library import find_agent
+from llamactl.trace.record.agent.library import find_agent
 
 CAPTURES = Path(__file__).resolve().parent.parent / "captures"
 

@@ -30,8 +30,8 @@ def file_of(data: bytes) -> Iterator[str]:
 
 def gguf(data: bytes) -> None:
     """A model file: header, checks, and all that is told about it."""
-    from llamactl.render.inspect_model import SECTIONS, model_text
-    from llamactl.render.inspect_model_json import model_document
+    from llamactl.render.inspect.model import SECTIONS, model_text
+    from llamactl.render.inspect.model_json import model_document
     from llamactl.snapshot.gguf import check, model
 
     with file_of(data) as path, suppress(LlamactlError):
@@ -43,8 +43,8 @@ def gguf(data: bytes) -> None:
 
 def elf(data: bytes) -> None:
     """A library that somebody's process maps."""
-    from llamactl.snapshot.process.elf import read_elf
-    from llamactl.trace.elf import read_symbols
+    from llamactl.process.elf import read_elf
+    from llamactl.process.symbols import read_symbols
 
     with file_of(data) as path:
         found = read_elf(Path(path))
@@ -60,7 +60,7 @@ def elf(data: bytes) -> None:
 
 def proc(data: bytes) -> None:
     """The texts of /proc that hold names of somebody's choosing."""
-    from llamactl.snapshot import proc_text
+    from llamactl.process import proc_text
 
     proc_text.proc_lines(data)
     proc_text.status_fields(data)
@@ -72,23 +72,23 @@ def proc(data: bytes) -> None:
 
 def smaps(data: bytes) -> None:
     """The mappings of a process, read in C."""
-    from llamactl.snapshot.process.smaps import parse_smaps
+    from llamactl.process.memory.smaps import parse_smaps
 
     parse_smaps(data)
 
 
 def capture(data: bytes) -> None:
     """A capture: the report, and every output that is made from one."""
-    from llamactl.render.chrome_trace import chrome_trace
-    from llamactl.render.folded import folded_lines
-    from llamactl.render.trace_formats import FORMATS
-    from llamactl.render.trace_jsonl import jsonl_lines
-    from llamactl.render.trace_log import log_lines
-    from llamactl.render.trace_tables import TABLES
-    from llamactl.trace.analysis.events import derived_phases, read_events
-    from llamactl.trace.analysis.report import analyse
+    from llamactl.render.trace.chrome_trace import chrome_trace
+    from llamactl.render.trace.folded import folded_lines
+    from llamactl.render.trace.formats import FORMATS
+    from llamactl.render.trace.jsonl import jsonl_lines
+    from llamactl.render.trace.log import log_lines
+    from llamactl.render.trace.tables import TABLES
     from llamactl.trace.capture.reader import Capture
-    from llamactl.trace.filters import Selection
+    from llamactl.trace.decode.filters import Selection
+    from llamactl.trace.mechanisms.events import derived_phases, read_events
+    from llamactl.trace.mechanisms.report import analyse
 
     with file_of(data) as path, suppress(LlamactlError):
         opened, everything = Capture.open(path), Selection()
@@ -108,7 +108,7 @@ def capture(data: bytes) -> None:
 
 def expressions(data: bytes) -> None:
     """What is written after ``-e``."""
-    from llamactl.trace.filters import parse_calls
+    from llamactl.trace.decode.filters import parse_calls
 
     with suppress(LlamactlError):
         parse_calls([data.decode("utf-8", "replace")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from llamactl.trace.boundary.breakpoint_source import BreakpointSource
+from llamactl.trace.record.calls.breakpoint_source import BreakpointSource
 
 
 class Nowhere:

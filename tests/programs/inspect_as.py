@@ -4,9 +4,9 @@ import json
 import os
 import sys
 
-from llamactl.render import inspect_json  # noqa: F401 - imported while we still may
-from llamactl.render.inspect_json import process_document
-from llamactl.snapshot import kernel  # noqa: F401
+from llamactl.process import kernel  # noqa: F401
+from llamactl.render.inspect import json as inspect_json  # noqa: F401 - imported while we still may
+from llamactl.render.inspect.json import process_document
 from llamactl.snapshot.process.snapshot import inspect_process
 
 uid, pid = int(sys.argv[1]), int(sys.argv[2])

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from llamactl.cli.boundary import guarded
-from llamactl.cli.inspect import inspect
+from llamactl.cli.inspect.command import inspect
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command("inspect")(inspect)

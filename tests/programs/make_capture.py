@@ -15,7 +15,7 @@ import numpy as np
 
 from llamactl.trace.capture.record import RECORD, Flag, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.decode.table import numbers
 
 MAIN, WORKER, CHILD = 1000, 1001, 1100
 BEGIN = 5_000_000_000

@@ -8,9 +8,9 @@ import json
 import jsonschema
 import pytest
 
+from llamactl.process.cpu_budget import CpuBudget
 from llamactl.render.document import dumps, schema
-from llamactl.render.inspect_machine import SECTIONS, machine_document, machine_text
-from llamactl.snapshot.cpu_budget import CpuBudget
+from llamactl.render.inspect.machine import SECTIONS, machine_document, machine_text
 from llamactl.snapshot.gpu.facts import Device, DeviceProcess, GpuReport, Reason
 from llamactl.snapshot.host.abilities import Ability
 from llamactl.snapshot.host.container import Surroundings

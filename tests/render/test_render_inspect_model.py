@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from llamactl.render.document import dumps, schema
-from llamactl.render.inspect_model import SECTIONS, model_text
-from llamactl.render.inspect_model_json import model_document
+from llamactl.render.inspect.model import SECTIONS, model_text
+from llamactl.render.inspect.model_json import model_document
 from llamactl.snapshot.gguf.model import snapshot
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from llamactl.render.run_line import run_line
-from llamactl.snapshot.cpu_wait import CpuWaits
+from llamactl.process.cpu_wait import CpuWaits
+from llamactl.render.run.line import run_line
 
 GROUP = "/sys/fs/cgroup/pod\x1b[2J"
 

@@ -18,20 +18,20 @@ import pytest
 
 from llamactl.errors import UsageError
 from llamactl.output.file import OutputText
-from llamactl.render.chrome_trace import PHASE_TRACK, chrome_trace
-from llamactl.render.folded import folded_lines
-from llamactl.render.trace_formats import FORMATS, format_of
-from llamactl.render.trace_json import report_csv, report_json, report_markdown
-from llamactl.render.trace_jsonl import jsonl_lines
-from llamactl.render.trace_log import log_lines
-from llamactl.render.trace_report import report_text
-from llamactl.render.trace_sqlite import write_sqlite
-from llamactl.render.trace_tables import TABLES, chosen_tables
-from llamactl.trace.analysis.events import derived_phases, read_events
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.chrome_trace import PHASE_TRACK, chrome_trace
+from llamactl.render.trace.folded import folded_lines
+from llamactl.render.trace.formats import FORMATS, format_of
+from llamactl.render.trace.json import report_csv, report_json, report_markdown
+from llamactl.render.trace.jsonl import jsonl_lines
+from llamactl.render.trace.log import log_lines
+from llamactl.render.trace.report import report_text
+from llamactl.render.trace.sqlite import write_sqlite
+from llamactl.render.trace.tables import TABLES, chosen_tables
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Kind, Sched
 from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.mechanisms.events import derived_phases, read_events
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"

@@ -8,8 +8,8 @@ import pytest
 
 from llamactl.engine import Context, ContextParameters, Model, ModelParameters
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.process import kernel
 from llamactl.run.memory_needed import memory_needed
-from llamactl.snapshot import kernel
 
 
 @pytest.mark.parametrize(

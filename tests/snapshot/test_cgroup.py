@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.cgroup import hierarchy
+from llamactl.process.cgroup import hierarchy
 
 
 def tree(root: Path, cgroup: str, mountinfo: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import clean_environment
 
-from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
+from llamactl.process.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -137,7 +137,7 @@ def test_no_such_process() -> None:
 
 
 SHOW = (
-    "import sys; sys.stdin.read(1); from llamactl.snapshot.cpu_budget import cpu_budget; b = cpu_budget();"
+    "import sys; sys.stdin.read(1); from llamactl.process.cpu_budget import cpu_budget; b = cpu_budget();"
     "print(b.threads, b.quota_cpus, b.limited_by, b.affinity_cpus)"
 )
 

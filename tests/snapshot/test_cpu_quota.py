@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.cpu_quota import Quota, Throttling, parse_cpu_stat, quota_of
+from llamactl.process.cpu_quota import Quota, Throttling, parse_cpu_stat, quota_of
 
 V1 = b"nr_periods 98\nnr_throttled 96\nthrottled_time 4817404111\nnr_bursts 0\nburst_time 0\n"
 V2 = (

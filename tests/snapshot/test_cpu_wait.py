@@ -9,8 +9,8 @@ from pathlib import Path
 
 from support import control_group
 
-from llamactl.snapshot.cpu_quota import Throttling
-from llamactl.snapshot.cpu_wait import CpuMoment, cpu_moment, waits_between
+from llamactl.process.cpu_quota import Throttling
+from llamactl.process.cpu_wait import CpuMoment, cpu_moment, waits_between
 
 BURN = Path(__file__).parents[1] / "programs" / "burn_cpu.py"
 SECOND = 1_000_000_000

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.file_bytes import FileBytes
-from llamactl.snapshot.process.elf import read_elf
-from llamactl.trace.agent.library import find_agent
+from llamactl.process.elf import read_elf
+from llamactl.process.file_bytes import FileBytes
+from llamactl.trace.record.agent.library import find_agent
 
 
 def test_slices_are_those_of_the_file(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.cgroup import hierarchy
+from llamactl.process.cgroup import hierarchy
+from llamactl.process.files.sockets import unix_lines
+from llamactl.process.proc_text import comm_name, maps_lines, proc_lines, stat_fields, status_fields
 from llamactl.snapshot.memory import process_memory
-from llamactl.snapshot.proc_text import comm_name, maps_lines, proc_lines, stat_fields, status_fields
-from llamactl.snapshot.process.sockets import unix_lines
 
 LINE_ENDS = ["\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 """All that Python's ``splitlines`` takes for a line's end."""

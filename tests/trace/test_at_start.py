@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 BEGIN = 5_000_000_000

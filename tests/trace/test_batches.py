@@ -7,11 +7,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.batches import UNKNOWN, batches
-from llamactl.trace.analysis.crossings import per_token, tokens, vocabulary_size
-from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.mechanisms.interface.batches import UNKNOWN, batches
+from llamactl.trace.mechanisms.interface.crossings import per_token, tokens, vocabulary_size
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 KEEPS = {
     "llama_decode": "context:p n_tokens:i tokens:p +",

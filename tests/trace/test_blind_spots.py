@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.render.trace_tables import chosen_tables, table_text
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.render.trace.tables import chosen_tables, table_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.decode.table import numbers
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 MODEL = b"/m/tiny.gguf"

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.trace_mechanism import Mechanism
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.mechanism import Mechanism
+from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 DECODE, LOGITS, VOCABULARY = range(3)

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from capture_of_tokens import generate, metadata
 
-from llamactl.render.findings.text import finding_text
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.cpu_use import CpuVerdict
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import Finding, FindingKind
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Sched
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.decode.table import numbers
+from llamactl.trace.mechanisms.cpu.cpu_use import CpuVerdict
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 Fill = Callable[[Any], None]

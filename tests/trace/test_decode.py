@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.trace_text import call_text
+from llamactl.render.trace.text import call_text
 from llamactl.trace.capture.record import Flag
-from llamactl.trace.syscalls.decode import CallDecoder, RawCall, plain
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.decode.decode import CallDecoder, RawCall, plain
+from llamactl.trace.decode.table import numbers
 
 TEXTS = {
     1: b"/etc/passwd",

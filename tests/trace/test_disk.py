@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llamactl.render.trace_text import bounds_text
-from llamactl.trace.analysis.disk import UNKNOWN, Bounds, DiskRow
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.text import bounds_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.disk.disk import UNKNOWN, Bounds, DiskRow
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 DISK, MAPPED = 1, 2

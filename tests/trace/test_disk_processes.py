@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llamactl.trace.analysis.counter_steps import Life, Steps, counter_steps
-from llamactl.trace.analysis.disk import Bounds, DiskRow, DiskVerdict, judge
-from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.mechanisms.disk.disk import Bounds, DiskRow, DiskVerdict, judge
+from llamactl.trace.mechanisms.memory.counter_steps import Life, Steps, counter_steps
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 MIB = 1 << 20

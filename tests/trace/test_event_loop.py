@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llamactl.render.findings.text import finding_text
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 DECODE = {"llama_decode": "context:p n_tokens:i tokens:p +"}

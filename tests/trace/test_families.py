@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.trace.filters import default_calls, parse_calls
-from llamactl.trace.syscalls.table import calls
+from llamactl.trace.decode.filters import default_calls, parse_calls
+from llamactl.trace.decode.table import calls
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "every_call.c"
 LAST = 450

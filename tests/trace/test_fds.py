@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from llamactl.trace.analysis.events import Event, read_events
-from llamactl.trace.analysis.fds import FdTable
-from llamactl.trace.analysis.names import Names
-from llamactl.trace.analysis.order import Timeline
-from llamactl.trace.analysis.view import View
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.mechanisms.events import Event, read_events
+from llamactl.trace.mechanisms.files.fds import FdTable
+from llamactl.trace.mechanisms.names import Names
+from llamactl.trace.mechanisms.order import Timeline
+from llamactl.trace.mechanisms.view import View
 
 Build = Callable[..., Capture]
 

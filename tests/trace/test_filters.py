@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llamactl.errors import UsageError
-from llamactl.trace.filters import default_calls, parse_calls
-from llamactl.trace.syscalls.table import calls, numbers
+from llamactl.trace.decode.filters import default_calls, parse_calls
+from llamactl.trace.decode.table import calls, numbers
 
 
 def names(*expressions: str, arch: int = 0) -> set[str]:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from capture_of_tokens import DECODE, INIT, LOGITS, generate, metadata, threads
 
-from llamactl.render.findings.text import SENTENCES, finding_text, findings_text
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import Finding, FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.findings.text import SENTENCES, finding_text, findings_text
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.findings.text import finding_text
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import Finding, FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.findings.text import finding_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 MIB = 1 << 20

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from capture_of_tokens import DECODE, generate, metadata
 
-from llamactl.render.findings.text import finding_text
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import TraceReport, analyse
-from llamactl.trace.analysis.slow_causes import Cause
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind, Sched
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import TraceReport, analyse
+from llamactl.trace.mechanisms.slow.slow_causes import Cause
 
 Build = Callable[..., Capture]
 BEGIN = 5_000_000_000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process.elf import read_elf
-from llamactl.trace.analysis.report import analyse
+from llamactl.process.elf import read_elf
 from llamactl.trace.capture.reader import Capture
+from llamactl.trace.mechanisms.report import analyse
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "contend_gil.py"
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llamactl.render.trace_json import report_json
-from llamactl.render.trace_report import report_text
-from llamactl.render.trace_sqlite import write_sqlite
-from llamactl.render.trace_tables import TABLES
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.events import read_events
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.json import report_json
+from llamactl.render.trace.report import report_text
+from llamactl.render.trace.sqlite import write_sqlite
+from llamactl.render.trace.tables import TABLES
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.mechanisms.events import read_events
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 VSYSCALL, USER, PAGE = 0xFFFFFFFFFF600000, 0x7F0000000000, 4096

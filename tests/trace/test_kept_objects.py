@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from llamactl.render.findings.memory import SENTENCES
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.kept_objects import kept_objects
+from llamactl.render.trace.findings.memory import SENTENCES
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.mechanisms.interface.kept_objects import kept_objects
 
 NAMES = (
     ("llama_init_from_model", ()),

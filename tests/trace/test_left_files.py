@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.findings.text import findings_text
-from llamactl.snapshot.kernel import birth_ns
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.process.kernel import birth_ns
+from llamactl.render.trace.findings.text import findings_text
 from llamactl.trace.capture.reader import Capture
-from llamactl.trace.files_left import files_left
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record.ending.files_left import files_left
 
 Build = Callable[..., Capture]
 CREATE, EXCLUSIVE = 0o102, 0o302
@@ -98,7 +98,7 @@ def test_what_the_file_system_says_wins(build: Build) -> None:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that counts as one for temporary files, on a file system that knows births."""
-    monkeypatch.setattr("llamactl.trace.files_left.TEMPORARY", (os.fsencode(tmp_path) + b"/",))
+    monkeypatch.setattr("llamactl.trace.record.ending.files_left.TEMPORARY", (os.fsencode(tmp_path) + b"/",))
     if birth_ns(os.fsencode(tmp_path)) is None:
         pytest.skip("the file system doesn't keep when files were made (statx, STATX_BTIME)")
     return tmp_path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llamactl.trace.analysis.report import TraceReport, analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 AT = 0x7F0000000000

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llamactl.trace.analysis.endings import EndCause
-from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind, Task
-from llamactl.trace.oom_kills import OomKills
+from llamactl.trace.mechanisms.end.endings import EndCause
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record.ending.oom_kills import OomKills
 
 Build = Callable[..., Capture]
 MAIN, CHILD = 1000, 1001

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.chrome_trace import chrome_trace
-from llamactl.render.trace_json import report_object
-from llamactl.render.trace_jsonl import jsonl_lines
-from llamactl.render.trace_log import log_lines
-from llamactl.render.trace_report import report_text
-from llamactl.render.trace_sqlite import write_sqlite
-from llamactl.render.trace_tables import TABLES
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.events import derived_phases, read_events
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.chrome_trace import chrome_trace
+from llamactl.render.trace.json import report_object
+from llamactl.render.trace.jsonl import jsonl_lines
+from llamactl.render.trace.log import log_lines
+from llamactl.render.trace.report import report_text
+from llamactl.render.trace.sqlite import write_sqlite
+from llamactl.render.trace.tables import TABLES
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind, Task
+from llamactl.trace.mechanisms.events import derived_phases, read_events
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 MAIN, WORKER, PYTHON, KILLED = 1000, 1001, 1002, 1003

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from llamactl.trace.analysis.order import Timeline
-from llamactl.trace.analysis.phases import Phases, find_phases
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.order import Timeline
+from llamactl.trace.mechanisms.phases import Phases, find_phases
 
 Build = Callable[..., Capture]
 BEGIN = 5_000_000_000

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from support import clean_environment
 
-from llamactl.render.findings.text import finding_text
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.refusals import By
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.trace.capture.reader import Capture
-from llamactl.trace.refused import RefusedLimits
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.report import TraceReport, analyse
+from llamactl.trace.mechanisms.syscalls.refusals import By
+from llamactl.trace.record.ending.refused import RefusedLimits
 
 Build = Callable[..., Capture]
 LIBRARY = b"/opt/engine/libllama.so"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from llamactl.trace.analysis.report import TraceReport, analyse
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.filters import Selection, parse_calls
+from llamactl.trace.decode.filters import Selection, parse_calls
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 Build = Callable[..., Capture]
 

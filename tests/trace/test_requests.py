@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from capture_of_tokens import metadata
 
-from llamactl.render.findings.text import finding_text
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import TraceReport, analyse
-from llamactl.trace.analysis.requests import Request
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import TraceReport, analyse
+from llamactl.trace.mechanisms.requests.requests import Request
 
 Build = Callable[..., Capture]
 

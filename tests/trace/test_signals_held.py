@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from llamactl.trace.boundary.breakpoint_source import BreakpointSource
-from llamactl.trace.boundary.end_guard import EndGuard
-from llamactl.trace.signals_held import SignalsHeld
+from llamactl.trace.record.calls.breakpoint_source import BreakpointSource
+from llamactl.trace.record.calls.end_guard import EndGuard
+from llamactl.trace.record.signals_held import SignalsHeld
 
 
 def test_a_signal_waits_and_is_answered_by_the_handler_of_before() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.trace.syscalls.arguments import DECODERS
-from llamactl.trace.syscalls.families import Family
-from llamactl.trace.syscalls.structures import READERS
-from llamactl.trace.syscalls.table import ROWS, call_of, calls, numbers
+from llamactl.trace.decode.arguments import DECODERS
+from llamactl.trace.decode.families import Family
+from llamactl.trace.decode.structures import READERS
+from llamactl.trace.decode.table import ROWS, call_of, calls, numbers
 
 X86_64 = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h"))
 GENERIC = Path("/usr/include/asm-generic/unistd.h")

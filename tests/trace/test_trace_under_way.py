@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from llamactl.errors import LlamactlError
-from llamactl.render.findings.text import finding_text
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import TraceReport, analyse
-from llamactl.trace.analysis.standing import standing_rows
+from llamactl.render.trace.findings.text import finding_text
+from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
-from llamactl.trace.syscalls.table import numbers
+from llamactl.trace.decode.table import numbers
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import TraceReport, analyse
+from llamactl.trace.mechanisms.threads.standing import standing_rows
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
 
 PROGRAM = Path(__file__).resolve().parents[1] / "programs/stand_still.py"
 FCNTL = numbers(0)["fcntl"]

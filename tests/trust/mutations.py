@@ -156,17 +156,17 @@ def mutated(data: bytes, seed: int) -> bytes:
 
 def show_everything(path: Path) -> None:
     """Open a capture and make every view of it."""
-    from llamactl.render.chrome_trace import chrome_trace
-    from llamactl.render.folded import folded_lines
-    from llamactl.render.trace_json import report_csv, report_json, report_markdown
-    from llamactl.render.trace_jsonl import jsonl_lines
-    from llamactl.render.trace_log import log_lines
-    from llamactl.render.trace_report import report_text
-    from llamactl.render.trace_sqlite import write_sqlite
-    from llamactl.render.trace_tables import TABLES
-    from llamactl.trace.analysis.events import derived_phases, read_events
-    from llamactl.trace.analysis.model_tensors import tensors_of
-    from llamactl.trace.analysis.report import analyse
+    from llamactl.render.trace.chrome_trace import chrome_trace
+    from llamactl.render.trace.folded import folded_lines
+    from llamactl.render.trace.json import report_csv, report_json, report_markdown
+    from llamactl.render.trace.jsonl import jsonl_lines
+    from llamactl.render.trace.log import log_lines
+    from llamactl.render.trace.report import report_text
+    from llamactl.render.trace.sqlite import write_sqlite
+    from llamactl.render.trace.tables import TABLES
+    from llamactl.trace.mechanisms.events import derived_phases, read_events
+    from llamactl.trace.mechanisms.interface.model_tensors import tensors_of
+    from llamactl.trace.mechanisms.report import analyse
 
     capture = Capture.open(path)
     report = analyse(capture, None, tensors_of)

@@ -18,7 +18,7 @@ from llamactl.bench import store
 from llamactl.bench.report import BenchReport
 from llamactl.errors import UsageError
 from llamactl.json_file import LARGEST_BYTES
-from llamactl.render.bench_history import History
+from llamactl.render.bench.history import History
 
 MUTATIONS = 150
 MEMORY = 1 << 30
@@ -82,7 +82,7 @@ def test_values_of_other_types_are_one_line(
 
 
 def _document(report: BenchReport) -> str:
-    from llamactl.render.bench_files import json_document
+    from llamactl.render.bench.files import json_document
 
     return json_document(report)
 

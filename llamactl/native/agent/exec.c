@@ -18,7 +18,7 @@ static int can_be_opened(const char * path) {
     return !sys_failed(fd);
 }
 
-// We come last in the variable (agent_environment in llamactl/trace/agent/library.py).
+// We come last in the variable (agent_environment in llamactl/trace/record/agent/library.py).
 static void take_out(char * word) {
     if (!begins_with(word, variable)) {
         return;

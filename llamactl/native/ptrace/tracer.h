@@ -20,12 +20,12 @@
 #include "common/sink.h"
 #include "common/tasks.h"
 
-#define TRACE_MARK 0x6c63  /* the data of our own filter; see llamactl/trace/engines/seccomp.py */
+#define TRACE_MARK 0x6c63  /* the data of our own filter; see llamactl/trace/record/syscalls/seccomp.py */
 #define REFUSED_STRICT 1u  /* strict seccomp, which can't follow a filter */
 #define REFUSED_TRACEME 2u /* a program can have one tracer only */
 #define WATCHES 4          /* the first and the last float of two buffers */
 
-/* Keep the numbers in step with llamactl/trace/engines/native.py. */
+/* Keep the numbers in step with llamactl/trace/record/syscalls/native.py. */
 enum tracer_stage {
     STAGE_NONE = 0,
     STAGE_THREAD,

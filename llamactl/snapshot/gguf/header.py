@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from llamactl.errors import UsageError
-from llamactl.snapshot.answering import ask
+from llamactl.process.answering import ask
 from llamactl.snapshot.gguf import types
 from llamactl.snapshot.gguf.other_formats import other_format
 from llamactl.snapshot.gguf.source import Fault, FaultError, Source, shown

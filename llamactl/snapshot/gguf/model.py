@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from llamactl.errors import UsageError
-from llamactl.snapshot import kernel
+from llamactl.process import kernel
+from llamactl.process.files.mounts import FileSystem, file_system_of
+from llamactl.process.kernel import PageCache
 from llamactl.snapshot.gguf import check, groups, splits, types, values
 from llamactl.snapshot.gguf.groups import TensorGroup
 from llamactl.snapshot.gguf.header import GgufFile, open_regular
 from llamactl.snapshot.gguf.kind import kind_of
 from llamactl.snapshot.gguf.source import Fault
-from llamactl.snapshot.kernel import PageCache
-from llamactl.snapshot.process.mounts import FileSystem, file_system_of
 
 SHOWN_ELEMENTS: Final = 16
 """Longest array of metadata whose elements are told; a vocabulary is only counted."""

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from llamactl.process.proc_text import maps_lines
+from llamactl.process.small_files import read_bytes
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.proc_text import maps_lines
-from llamactl.snapshot.small_files import read_bytes
 
 DRIVER_FILE: Final = re.compile(r"/dev/(?:nvidia[^/]*(?:/.*)?|kfd|dri/.+|dxg)")
 

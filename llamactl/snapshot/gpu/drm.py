@@ -6,10 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from llamactl.process.small_files import read_int, read_text
 from llamactl.snapshot.gpu.facts import Device, DeviceProcess, Found
 from llamactl.snapshot.gpu.pids import PidMap
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.small_files import read_int, read_text
 
 _UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _ON_DEVICE: Final = ("vram", "local")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from llamactl.process.proc_text import status_fields
+from llamactl.process.small_files import read_bytes
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.proc_text import status_fields
-from llamactl.snapshot.small_files import read_bytes
 
 INITIAL_NAMESPACE: Final = "pid:[4026531836]"
 """PROC_PID_INIT_INO of include/linux/proc_ns.h: the namespace that the host's numbers count in."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llamactl.snapshot.small_files import read_text
+from llamactl.process.small_files import read_text
 
 
 @dataclass(frozen=True, slots=True)

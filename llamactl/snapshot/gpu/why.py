@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
+from llamactl.process.small_files import read_text
 from llamactl.snapshot.gpu.facts import Reason
 from llamactl.snapshot.gpu.system import System
-from llamactl.snapshot.small_files import read_text
 
 
 class Stack(NamedTuple):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot import _kernel, kernel
+from llamactl.process import _kernel, kernel
+from llamactl.process.small_files import read_int, read_text
 from llamactl.snapshot.host.capabilities import capabilities, status_field
-from llamactl.snapshot.small_files import read_int, read_text
 
 YES: Final = "yes"
 LIMITED: Final = "limited"

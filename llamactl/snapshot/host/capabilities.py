@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.proc_text import status_fields
-from llamactl.snapshot.small_files import read_bytes
+from llamactl.process.proc_text import status_fields
+from llamactl.process.small_files import read_bytes
 
 NUMBERS: Final = {"CAP_IPC_LOCK": 14, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38}
 """Bits of the sets in /proc/PID/status (include/uapi/linux/capability.h)."""

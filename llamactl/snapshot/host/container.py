@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from llamactl.process.small_files import read_text
 from llamactl.snapshot.gpu.pids import INITIAL_NAMESPACE
-from llamactl.snapshot.small_files import read_text
 
 _MARKS: Final = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"))
 _GROUP_MARKS: Final = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("lxc", "lxc"))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.cpu_budget import CpuBudget, core_of, cpu_budget, parse_cpu_list
-from llamactl.snapshot.proc_text import status_fields
-from llamactl.snapshot.small_files import read_bytes, read_text
+from llamactl.process.cpu_budget import CpuBudget, core_of, cpu_budget, parse_cpu_list
+from llamactl.process.proc_text import status_fields
+from llamactl.process.small_files import read_bytes, read_text
 
 _KIB: Final = 1024
 

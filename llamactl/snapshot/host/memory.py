@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llamactl.snapshot.cgroup import hierarchy
+from llamactl.process.cgroup import hierarchy
+from llamactl.process.small_files import read_int, read_text
 from llamactl.snapshot.host.capabilities import capabilities
-from llamactl.snapshot.small_files import read_int, read_text
 
 _KIB: Final = 1024
 _NO_LIMIT_V1: Final = 1 << 60

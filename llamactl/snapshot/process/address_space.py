@@ -6,19 +6,19 @@ from collections.abc import Mapping as Table
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamactl.snapshot.answering import answers
+from llamactl.process.answering import answers
+from llamactl.process.elf import Elf, read_elf
+from llamactl.process.engine.libraries import is_library
+from llamactl.process.memory.mapping_roles import Role, find_roles
+from llamactl.process.memory.smaps import Smaps, parse_smaps
+from llamactl.process.proc import ProcessDir
+from llamactl.process.reach import DELETED
+from llamactl.process.target_memory import TargetMemory
+from llamactl.process.threads.stacks import Stack, find_stacks
 from llamactl.snapshot.process.buffers import Buffer, find_buffers
-from llamactl.snapshot.process.elf import Elf, read_elf
-from llamactl.snapshot.process.libraries import is_library
-from llamactl.snapshot.process.mapping_roles import Role, find_roles
 from llamactl.snapshot.process.mappings import Mapping, build_mappings
 from llamactl.snapshot.process.memory import ModelFile
 from llamactl.snapshot.process.model_files import read_magic, read_model
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.reach import DELETED
-from llamactl.snapshot.process.smaps import Smaps, parse_smaps
-from llamactl.snapshot.process.stacks import Stack, find_stacks
-from llamactl.snapshot.process.target_memory import TargetMemory
 
 _SMALLEST_UNNAMED_MODEL = 1 << 20
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llamactl.snapshot.process.smaps import Smaps
-from llamactl.snapshot.process.target_memory import TargetMemory
+from llamactl.process.memory.smaps import Smaps
+from llamactl.process.target_memory import TargetMemory
 
 SMALLEST = 1 << 20
 _PAGE = 4096

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llamactl.snapshot.process.engine_files import EngineFile
-from llamactl.snapshot.process.files import NOT_ANSWERING
+from llamactl.process.engine.engine_files import EngineFile
+from llamactl.process.files.files import NOT_ANSWERING
+from llamactl.process.threads.pools import placement
 from llamactl.snapshot.process.memory import ModelMemory
-from llamactl.snapshot.process.pools import placement
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
 from llamactl.snapshot.process.standing_text import standing_text, unanswered_text
 

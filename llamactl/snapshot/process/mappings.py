@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llamactl.snapshot.process.mapping_roles import Role
-from llamactl.snapshot.process.reach import DELETED
-from llamactl.snapshot.process.smaps import Smaps
+from llamactl.process.memory.mapping_roles import Role
+from llamactl.process.memory.smaps import Smaps
+from llamactl.process.reach import DELETED
 
 
 class Mapping(NamedTuple):

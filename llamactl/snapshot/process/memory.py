@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.snapshot.answering import ask
+from llamactl.process.answering import ask
+from llamactl.process.files.mounts import FileSystem, file_system_of
+from llamactl.process.files.sharers import Sharer, find_sharers
 from llamactl.snapshot.process.buffers import Buffer
 from llamactl.snapshot.process.mappings import Mapping
 from llamactl.snapshot.process.model_files import ModelHeader, TensorRange
-from llamactl.snapshot.process.mounts import FileSystem, file_system_of
-from llamactl.snapshot.process.sharers import Sharer, find_sharers
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _part(mapping: Mapping, header: ModelHeader | None) -> MappedPart:
 def _cached(path: str) -> tuple[int | None, int | None, str]:
     """Return size, bytes in the page cache and who told."""
     # Imported here: it loads a compiled module, which only a process with a model needs.
-    from llamactl.snapshot.kernel import page_cache
+    from llamactl.process.kernel import page_cache
 
     try:
         ask(path, read=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
-from llamactl.snapshot.answering import ask
+from llamactl.process.answering import ask
 from llamactl.snapshot.process.buffers import ModelSize
 
 if TYPE_CHECKING:

@@ -9,28 +9,28 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
-from llamactl.snapshot.answering import ASKER, silent_text
-from llamactl.snapshot.process import file_roles
-from llamactl.snapshot.process.abi import MODULES, AbiCheck, check_abi, engine_of_process, not_asked
+from llamactl.process.answering import ASKER, silent_text
+from llamactl.process.engine.abi import MODULES, AbiCheck, check_abi, engine_of_process, not_asked
+from llamactl.process.engine.binding import REPEATED, Binding, Evidence, find_binding
+from llamactl.process.engine.calling_source import calling_sources
+from llamactl.process.engine.engine_files import EngineFile, engine_files
+from llamactl.process.files import file_roles
+from llamactl.process.files.files import OpenFile, read_files
+from llamactl.process.identity import Identity, read_environment, read_identity
+from llamactl.process.limits import Limits, read_limits
+from llamactl.process.proc import Note, ProcessDir
+from llamactl.process.python.distributions import owner_of
+from llamactl.process.python.interpreter import find_program, why_not_asked
+from llamactl.process.python.python import Python, find_python
+from llamactl.process.python.python_sources import imported_sources
+from llamactl.process.threads.threads import ThreadSample
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.background import Background
-from llamactl.snapshot.process.binding import REPEATED, Binding, Evidence, find_binding
-from llamactl.snapshot.process.calling_source import calling_sources
-from llamactl.snapshot.process.distributions import owner_of
-from llamactl.snapshot.process.engine_files import EngineFile, engine_files
-from llamactl.snapshot.process.files import OpenFile, read_files
 from llamactl.snapshot.process.gpu_use import GpuUse, find_gpu_use
-from llamactl.snapshot.process.identity import Identity, read_environment, read_identity
-from llamactl.snapshot.process.interpreter import find_program, why_not_asked
-from llamactl.snapshot.process.limits import Limits, read_limits
 from llamactl.snapshot.process.mappings import Mapping as MemoryMapping
 from llamactl.snapshot.process.memory import Memory, sum_memory
 from llamactl.snapshot.process.model_files import read_magic
-from llamactl.snapshot.process.proc import Note, ProcessDir
-from llamactl.snapshot.process.python import Python, find_python
-from llamactl.snapshot.process.python_sources import imported_sources
 from llamactl.snapshot.process.thread_table import ThreadTable, build_table
-from llamactl.snapshot.process.threads import ThreadSample
 
 SECTIONS = ("files", "mappings", "memory", "threads", "binding", "abi", "python", "gpu", "limits")
 _NEED_ADDRESSES = frozenset({"mappings", "memory", "threads", "binding", "abi", "python", "gpu"})

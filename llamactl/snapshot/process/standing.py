@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from llamactl.process.proc import ProcessDir
+from llamactl.process.threads.last_ran import seconds_asleep
+from llamactl.process.threads.thread_roles import Thread
+from llamactl.process.threads.threads import Reading, switches_now
 from llamactl.snapshot.process.address_space import AddressSpace
-from llamactl.snapshot.process.last_ran import seconds_asleep
-from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.standing_calls import Calls
 from llamactl.snapshot.process.standing_facts import Case, Standing
 from llamactl.snapshot.process.standing_futexes import futex_cases
-from llamactl.snapshot.process.thread_roles import Thread
-from llamactl.snapshot.process.threads import Reading, switches_now
 
 Asleep: TypeAlias = Callable[[ProcessDir, int, int], "float | None"]
 LEAST_S = 1.0

@@ -6,19 +6,19 @@ import stat
 from collections.abc import Iterator
 from functools import cached_property
 
-from llamactl.snapshot.answering import ask
-from llamactl.snapshot.process.called_with import path_argument, socket_address, watched
-from llamactl.snapshot.process.file_locks import F_OFD_SETLKW, F_SETLKW, lock_holders
-from llamactl.snapshot.process.file_roles import RoleFinder
-from llamactl.snapshot.process.files import OpenFile, read_files
-from llamactl.snapshot.process.holders import Holder, find_holders
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.sockets import Socket, read_sockets
+from llamactl.process.answering import ask
+from llamactl.process.files.file_locks import F_OFD_SETLKW, F_SETLKW, lock_holders
+from llamactl.process.files.file_roles import RoleFinder
+from llamactl.process.files.files import OpenFile, read_files
+from llamactl.process.files.holders import Holder, find_holders
+from llamactl.process.files.sockets import Socket, read_sockets
+from llamactl.process.files.terminals import terminal_readers
+from llamactl.process.proc import ProcessDir
+from llamactl.process.target_memory import TargetMemory
+from llamactl.process.threads.called_with import path_argument, socket_address, watched
+from llamactl.process.threads.threads import Reading
+from llamactl.process.threads.waiting import PATH_ARGUMENT, READS, WRITES, Wait
 from llamactl.snapshot.process.standing_facts import Case, End, process_end
-from llamactl.snapshot.process.target_memory import TargetMemory
-from llamactl.snapshot.process.terminals import terminal_readers
-from llamactl.snapshot.process.threads import Reading
-from llamactl.snapshot.process.waiting import PATH_ARGUMENT, READS, WRITES, Wait
 
 # What ends soon on any file system that answers.
 _ON_FILE_SYSTEM = frozenset({

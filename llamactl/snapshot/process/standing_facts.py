@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.snapshot.proc_text import comm_name, stat_fields
-from llamactl.snapshot.process.holders import process_name
-from llamactl.snapshot.process.waiting import parse_syscall
+from llamactl.process.files.holders import process_name
+from llamactl.process.proc_text import comm_name, stat_fields
+from llamactl.process.threads.waiting import parse_syscall
 
 REASONS = frozenset({
     "lock", "full", "no-writer", "no-answer", "connecting", "file", "fifo", "page", "mutex", "mutex-orphan", "deadlock",

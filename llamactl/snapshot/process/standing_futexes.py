@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from llamactl.snapshot.proc_text import status_fields
+from llamactl.process.engine.libraries import library_role
+from llamactl.process.proc import ProcessDir
+from llamactl.process.proc_text import status_fields
+from llamactl.process.threads.futexes import FutexWait, gil_switches, look_at
+from llamactl.process.threads.stacks import code_file
+from llamactl.process.threads.thread_roles import POOLS, Thread
+from llamactl.process.threads.waiting import Wait, parse_syscall
 from llamactl.snapshot.process.address_space import AddressSpace
-from llamactl.snapshot.process.futexes import FutexWait, gil_switches, look_at
-from llamactl.snapshot.process.libraries import library_role
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.stacks import code_file
 from llamactl.snapshot.process.standing_facts import Case, End, thread_end
-from llamactl.snapshot.process.thread_roles import POOLS, Thread
-from llamactl.snapshot.process.waiting import Wait, parse_syscall
 
 _GIL = "the GIL"
 _GIL_HELD_S = 1.0

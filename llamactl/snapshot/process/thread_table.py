@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from llamactl.snapshot.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
+from llamactl.process.cpu_budget import CpuBudget, cpu_budget, parse_cpu_list
+from llamactl.process.engine.libraries import library_role
+from llamactl.process.proc import ProcessDir
+from llamactl.process.threads.last_ran import seconds_asleep
+from llamactl.process.threads.pools import Pool, find_pools, settings
+from llamactl.process.threads.stacks import code_file
+from llamactl.process.threads.thread_roles import Thread, find_spinning, role_of
+from llamactl.process.threads.threads import Reading
+from llamactl.process.threads.waiting import describe
 from llamactl.snapshot.process.address_space import AddressSpace
-from llamactl.snapshot.process.last_ran import seconds_asleep
-from llamactl.snapshot.process.libraries import library_role
-from llamactl.snapshot.process.pools import Pool, find_pools, settings
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.stacks import code_file
 from llamactl.snapshot.process.standing import Asleep, find_standing
 from llamactl.snapshot.process.standing_facts import Standing
-from llamactl.snapshot.process.thread_roles import Thread, find_spinning, role_of
-from llamactl.snapshot.process.threads import Reading
 from llamactl.snapshot.process.unanswered import UnansweredRequest, unanswered_requests
-from llamactl.snapshot.process.waiting import describe
 
 _COMPUTE = ("libgomp", "libomp", "ggml worker")
 _LEADS = 0.2

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
-from llamactl.snapshot.process.called_with import watched
-from llamactl.snapshot.process.holders import Holder, find_holders
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.sockets import DiagRequest, Socket, ask_diag, read_sockets
+from llamactl.process.files.holders import Holder, find_holders
+from llamactl.process.files.sockets import DiagRequest, Socket, ask_diag, read_sockets
+from llamactl.process.proc import ProcessDir
+from llamactl.process.target_memory import TargetMemory
+from llamactl.process.threads.called_with import watched
+from llamactl.process.threads.waiting import READS, Wait, parse_syscall
 from llamactl.snapshot.process.standing_facts import End, process_end
-from llamactl.snapshot.process.target_memory import TargetMemory
-from llamactl.snapshot.process.waiting import READS, Wait, parse_syscall
 
 LEAST_S = 1.0
 """A request that came later than this isn't said to wait."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from llamactl.snapshot import kernel
+from llamactl.process import kernel
 from llamactl.snapshot.gguf import model
 from llamactl.snapshot.gguf.groups import part_of
 

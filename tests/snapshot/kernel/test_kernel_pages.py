@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot import _kernel, kernel
+from llamactl.process import _kernel, kernel
 
 MIB = 1024 * 1024
 PROGRAM = Path(__file__).parents[2] / "programs" / "map_part.py"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from llamactl.snapshot.process.address_ranges import AddressRanges
-from llamactl.trace.boundary.maps import ProcessMaps
+from llamactl.process.memory.address_ranges import AddressRanges
+from llamactl.process.memory.maps import ProcessMaps
 
 VSYSCALL = 0xFFFFFFFFFF600000
 

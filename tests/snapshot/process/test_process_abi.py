@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 import llamactl
-from llamactl.render.inspect_engine import abi_lines
-from llamactl.snapshot.process import abi
-from llamactl.snapshot.process.abi import (
+from llamactl.process.engine import abi
+from llamactl.process.engine.abi import (
     AbiCheck,
     Engine,
     StructCheck,
@@ -26,6 +25,7 @@ from llamactl.snapshot.process.abi import (
     compare_layouts,
     find_layouts,
 )
+from llamactl.render.inspect.engine import abi_lines
 from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.snapshot import inspect_process
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamactl.cli.app import command
-from llamactl.snapshot.process.arguments import HIDDEN, TEXTS, VALUES, without_prompts
+from llamactl.process.arguments import HIDDEN, TEXTS, VALUES, without_prompts
 
 SECRET = "tell me the secret"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process.elf import read_elf
+from llamactl.process.elf import read_elf
 from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.snapshot import ProcessSnapshot, inspect_process
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process.collector import Collector
-from llamactl.trace.regions import find_regions
+from llamactl.process.memory.regions import find_regions
+from llamactl.process.python.collector import Collector
 
 PROGRAM = """
 import gc, sys

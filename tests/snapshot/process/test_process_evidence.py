@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.process.engine.binding import Binding
+from llamactl.process.engine.libraries import AGENT, library_role
+from llamactl.process.python.distributions import Distribution, owner_of
 from llamactl.snapshot.process import snapshot as module
-from llamactl.snapshot.process.binding import Binding
-from llamactl.snapshot.process.distributions import Distribution, owner_of
 from llamactl.snapshot.process.findings import find_findings
-from llamactl.snapshot.process.libraries import AGENT, library_role
 from llamactl.snapshot.process.snapshot import ProcessSnapshot, inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.render.inspect_memory import file_system_text
-from llamactl.render.inspect_model import model_text
-from llamactl.render.inspect_process import process_text
+from llamactl.process.files.mounts import FileSystem, file_system_of
+from llamactl.render.inspect.memory import file_system_text
+from llamactl.render.inspect.model import model_text
+from llamactl.render.inspect.process import process_text
 from llamactl.snapshot.gguf import model
-from llamactl.snapshot.process.mounts import FileSystem, file_system_of
 from llamactl.snapshot.process.snapshot import inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

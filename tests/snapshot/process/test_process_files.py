@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process.file_roles import RoleFinder, rpc_ports
-from llamactl.snapshot.process.files import OpenFile
+from llamactl.process.files.file_roles import RoleFinder, rpc_ports
+from llamactl.process.files.files import OpenFile
+from llamactl.process.files.sockets import Socket
 from llamactl.snapshot.process.snapshot import inspect_process
-from llamactl.snapshot.process.sockets import Socket
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.cgroup import Hierarchy
-from llamactl.snapshot.process import groups
+from llamactl.process import groups
+from llamactl.process.cgroup import Hierarchy
+from llamactl.process.groups import PidsGroup, read_groups, read_pids_group
 from llamactl.snapshot.process.findings import find_findings
-from llamactl.snapshot.process.groups import PidsGroup, read_groups, read_pids_group
 from llamactl.snapshot.process.snapshot import inspect_process
 
 GIB = 1 << 30

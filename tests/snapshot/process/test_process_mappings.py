@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from llamactl.snapshot.process.smaps import parse_smaps
+from llamactl.process.memory.smaps import parse_smaps
 from llamactl.snapshot.process.snapshot import ProcessSnapshot, inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.process.memory.smaps import MEASURES, Smaps
 from llamactl.snapshot.process.buffers import ModelSize, find_buffers
 from llamactl.snapshot.process.memory import ModelMemory
-from llamactl.snapshot.process.smaps import MEASURES, Smaps
 from llamactl.snapshot.process.snapshot import inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

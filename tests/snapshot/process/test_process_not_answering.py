@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support import clean_environment
 
-from llamactl.snapshot.answering import Asker, NotAnsweringError, answers
-from llamactl.snapshot.process.mounts import Mount, mount_of, read_mounts
+from llamactl.process.answering import Asker, NotAnsweringError, answers
+from llamactl.process.files.mounts import Mount, mount_of, read_mounts
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 IN_TIME_S = 20.0

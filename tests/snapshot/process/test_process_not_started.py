@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process.interpreter import why_not_asked
-from llamactl.snapshot.process.proc import ProcessDir
+from llamactl.process.proc import ProcessDir
+from llamactl.process.python.interpreter import why_not_asked
 from llamactl.snapshot.process.snapshot import ProcessSnapshot, inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import llamactl
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.reach import mapped_file, within_root
+from llamactl.process.memory.maps import ProcessMaps
+from llamactl.process.proc import ProcessDir
+from llamactl.process.reach import mapped_file, within_root
 from llamactl.snapshot.process.snapshot import inspect_process
-from llamactl.trace.boundary.maps import ProcessMaps
-from llamactl.trace.boundary.targets import find_targets
+from llamactl.trace.record.calls.targets import find_targets
 
 Start = Callable[..., "subprocess.Popen[str]"]
 ENGINE = Path(llamactl.__file__).resolve().parent / "lib"

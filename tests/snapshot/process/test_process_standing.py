@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.snapshot.process import last_ran, standing, unanswered
-from llamactl.snapshot.process.file_locks import parse_locks
+from llamactl.process.files.file_locks import parse_locks
+from llamactl.process.proc import ProcessDir
+from llamactl.process.threads import last_ran
+from llamactl.process.threads.waiting import parse_syscall
+from llamactl.snapshot.process import standing, unanswered
 from llamactl.snapshot.process.findings import find_findings
-from llamactl.snapshot.process.proc import ProcessDir
 from llamactl.snapshot.process.snapshot import inspect_process
 from llamactl.snapshot.process.standing_facts import End, Standing
 from llamactl.snapshot.process.standing_text import standing_text, unanswered_text
-from llamactl.snapshot.process.waiting import parse_syscall
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 DEADLINE_S = 20.0

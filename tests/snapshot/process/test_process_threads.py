@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.process.threads.pools import find_pools, settings
+from llamactl.process.threads.thread_roles import Thread, find_spinning
+from llamactl.process.threads.threads import Reading
+from llamactl.process.threads.waiting import parse_syscall
 from llamactl.snapshot.process.findings import find_findings
-from llamactl.snapshot.process.pools import find_pools, settings
 from llamactl.snapshot.process.snapshot import inspect_process
-from llamactl.snapshot.process.thread_roles import Thread, find_spinning
 from llamactl.snapshot.process.thread_table import ThreadTable
-from llamactl.snapshot.process.threads import Reading
-from llamactl.snapshot.process.waiting import parse_syscall
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"

@@ -14,12 +14,12 @@ import pytest
 
 import llamactl
 from llamactl.errors import UsageError
-from llamactl.render.inspect_json import process_document
-from llamactl.render.inspect_process import process_text
+from llamactl.process.descendants import descendants
+from llamactl.process.proc import ProcessDir
+from llamactl.process.python.python import find_python
+from llamactl.render.inspect.json import process_document
+from llamactl.render.inspect.process import process_text
 from llamactl.snapshot.process import snapshot as module
-from llamactl.snapshot.process.descendants import descendants
-from llamactl.snapshot.process.proc import ProcessDir
-from llamactl.snapshot.process.python import find_python
 from llamactl.snapshot.process.snapshot import inspect_process
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Counted, Losses, Ring
-from llamactl.trace.analysis.exchange import Exchange
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import Counted, Losses, Ring
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from llamactl.trace.agent.functions import Function
+    from llamactl.trace.capture.functions import Function
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 

@@ -9,10 +9,16 @@ import numpy as np
 from agent_support import Trace, exchange_of
 from numpy.typing import NDArray
 
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.analysis.attribution import OUTSIDE, FunctionWork, owners, woken_by, work_by_function
-from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.mechanisms.interface.attribution import (
+    OUTSIDE,
+    FunctionWork,
+    owners,
+    woken_by,
+    work_by_function,
+)
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 FUNCTIONS = [Function(name, "/b", "/l", "dlsym") for name in ("llama_decode", "llama_n_ctx")]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from agent_support import PROGRAMS, Trace, exchange_of
 
-from llamactl.trace.analysis.binding import BindingKind, bindings, engine_copies
-from llamactl.trace.analysis.gil import GilVerdict, gil_report
 from llamactl.trace.capture.record import Flag
+from llamactl.trace.mechanisms.gil.gil import GilVerdict, gil_report
+from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings, engine_copies
 
 CFFI_ABI = """
 import sys, cffi

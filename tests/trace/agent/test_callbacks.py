@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from agent_support import PROGRAMS, Trace, exchange_of
 
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.analysis.callbacks import callback_rows, callbacks_of, python_inside
-from llamactl.trace.analysis.crossings import function_rows, tokens
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.analysis.gil import CALLED_BACK, WAITED
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.mechanisms.gil.gil import CALLED_BACK, WAITED
+from llamactl.trace.mechanisms.interface.callbacks import callback_rows, callbacks_of, python_inside
+from llamactl.trace.mechanisms.interface.crossings import function_rows, tokens
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 if TYPE_CHECKING:
     from pathlib import Path

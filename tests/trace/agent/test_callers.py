@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_support import Trace, Traced, exchange_of
 
-from llamactl.trace.analysis.crossings import function_rows
+from llamactl.trace.mechanisms.interface.crossings import function_rows
 
 BINDING = """
 import ctypes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.crossings import function_rows, per_token, tokens
-from llamactl.trace.analysis.exchange import Exchange
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.mechanisms.interface.crossings import function_rows, per_token, tokens
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 DECODE, LOGITS, PIECE, VOCABULARY = range(4)
 FUNCTIONS = [

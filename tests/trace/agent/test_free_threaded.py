@@ -7,11 +7,11 @@ from pathlib import Path
 
 from agent_support import compile_program
 
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Ring
-from llamactl.trace.analysis.crossings import function_rows
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.analysis.gil import GilVerdict, gil_report
+from llamactl.trace.mechanisms.gil.gil import GilVerdict, gil_report
+from llamactl.trace.mechanisms.interface.crossings import function_rows
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import Ring
 
 
 def test_no_gil_is_asked_for(built: Path) -> None:

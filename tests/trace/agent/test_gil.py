@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from agent_support import PROGRAMS, Trace, Traced, exchange_of
 
-from llamactl.trace.analysis.binding import BindingKind, bindings
-from llamactl.trace.analysis.crossings import function_rows
-from llamactl.trace.analysis.gil import gil_report
+from llamactl.trace.mechanisms.gil.gil import gil_report
+from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings
+from llamactl.trace.mechanisms.interface.crossings import function_rows
 
 if TYPE_CHECKING:
-    from llamactl.trace.analysis.gil import GilFunction
+    from llamactl.trace.mechanisms.gil.gil import GilFunction
 
 PROGRAM = PROGRAMS / "agent_gil.py"
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.agent import layout, library
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.agent.library import agent_environment, find_agent, without_agent
-from llamactl.trace.agent.ring import Ring
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.record.agent import layout, library
+from llamactl.trace.record.agent.library import agent_environment, find_agent, without_agent
+from llamactl.trace.record.agent.ring import Ring
 
 NATIVE = Path(__file__).resolve().parents[3] / "llamactl" / "native"
 ROW = re.compile(r'^    \{"(\w+)"', re.MULTILINE)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llamactl.trace.agent.own_calls import MARK, MOST_CALLS, OwnCalls
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
-from llamactl.trace.syscalls.table import call_of, numbers
+from llamactl.trace.decode.table import call_of, numbers
+from llamactl.trace.record.agent.own_calls import MARK, MOST_CALLS, OwnCalls
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from agent_support import PROGRAMS, Traced, exchange_of, run_traced
 from support import python_with_llama_cpp
 
 import llamactl
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Ring
-from llamactl.trace.analysis.binding import BindingKind, bindings
-from llamactl.trace.analysis.crossings import per_token, tokens
-from llamactl.trace.analysis.gil import GilVerdict, gil_report
+from llamactl.trace.mechanisms.gil.gil import GilVerdict, gil_report
+from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings
+from llamactl.trace.mechanisms.interface.crossings import per_token, tokens
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import Ring
 
 PROGRAM = PROGRAMS / "agent_generate.py"
 SOURCES = Path(llamactl.__file__).resolve().parents[1]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llamactl.trace.agent.layout import MAX_SITES
-from llamactl.trace.agent.ring import Ring
 from llamactl.trace.capture.record import RECORD
+from llamactl.trace.record.agent.layout import MAX_SITES
+from llamactl.trace.record.agent.ring import Ring
 
 if TYPE_CHECKING:
     from pathlib import Path

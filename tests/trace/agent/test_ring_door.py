@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.trace.agent.layout import HEADER, MAGIC, VERSION
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import Ring
+from llamactl.trace.record.agent.layout import HEADER, MAGIC, VERSION
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import Ring
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 NOBODY = 65534

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llamactl.render.trace_exchange import interface
-from llamactl.render.trace_json import report_json
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.exchange import interface
+from llamactl.render.trace.json import report_json
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command
 
 DECODES = 50
 LLAMACTL = Path(sys.executable).parent / "llamactl"

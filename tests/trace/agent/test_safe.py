@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llamactl.trace.agent.library import agent_environment, find_agent
-from llamactl.trace.agent.ring import SIZE_LIMIT, Ring
 from llamactl.trace.capture.record import Flag
+from llamactl.trace.record.agent.library import agent_environment, find_agent
+from llamactl.trace.record.agent.ring import SIZE_LIMIT, Ring
 
 if TYPE_CHECKING:
     from agent_support import Trace

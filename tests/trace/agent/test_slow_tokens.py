@@ -9,15 +9,15 @@ import pytest
 from agent_support import PROGRAMS, Trace, exchange_of, find_python
 from numpy.typing import NDArray
 
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.crossings import tokens
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.analysis.gil import gil_report
-from llamactl.trace.analysis.scheduling import Scheduling
-from llamactl.trace.analysis.slow_causes import Cause
-from llamactl.trace.analysis.slow_measures import Evidence
-from llamactl.trace.analysis.slow_tokens import slow_tokens
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.record import RECORD, Flag, Kind, Sched
+from llamactl.trace.mechanisms.cpu.scheduling import Scheduling
+from llamactl.trace.mechanisms.gil.gil import gil_report
+from llamactl.trace.mechanisms.interface.crossings import tokens
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.mechanisms.slow.slow_causes import Cause
+from llamactl.trace.mechanisms.slow.slow_measures import Evidence
+from llamactl.trace.mechanisms.slow.slow_tokens import slow_tokens
 
 MS = 1_000_000
 DECODE_ARGS, _ = parse_keeps("context:p n_tokens:i tokens:p +")

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.analysis.buffer_readers import How
-from llamactl.trace.analysis.buffers import Verdict
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.boundary.breakpoint_source import BreakpointSource
-from llamactl.trace.boundary.uprobes import UprobeSource
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.mechanisms.buffers.buffer_readers import How
+from llamactl.trace.mechanisms.buffers.buffers import Verdict
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.record.calls.breakpoint_source import BreakpointSource
+from llamactl.trace.record.calls.uprobes import UprobeSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from boundary_support import EXPECTED_READERS, PROGRAMS, Attached, assert_untouched, attach, start
 
-from llamactl.trace.analysis.buffer_readers import How
-from llamactl.trace.analysis.buffers import Buffer, Verdict, watched_buffer
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.buffers.buffer_readers import How
+from llamactl.trace.mechanisms.buffers.buffers import Buffer, Verdict, watched_buffer
 
 pytest.importorskip("numpy")
 TOKENS = 12

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.analysis.callbacks import callbacks_of, python_inside
-from llamactl.trace.analysis.crossings import tokens
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.boundary.calls import CALLED_BACK, WAITED, _Callbacks
-from llamactl.trace.boundary.several import _mean
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
+from llamactl.trace.mechanisms.interface.callbacks import callbacks_of, python_inside
+from llamactl.trace.mechanisms.interface.crossings import tokens
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.record.calls.calls import CALLED_BACK, WAITED, _Callbacks
+from llamactl.trace.record.calls.several import _mean
 
 ENSURE, RELEASE = 0, 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.trace.elf import Symbols, read_symbols
+from llamactl.process.symbols import Symbols, read_symbols
 
 
 def nm(path: Path, *options: str) -> dict[str, int]:

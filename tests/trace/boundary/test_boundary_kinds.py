@@ -9,11 +9,11 @@ import pytest
 from boundary_support import PROGRAMS
 from test_boundary_started import engine, traced
 
-from llamactl.render.trace_mechanism import Mechanism
-from llamactl.render.trace_mechanisms import mechanisms
-from llamactl.trace.analysis.buffer_readers import How
-from llamactl.trace.analysis.buffers import Verdict
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.mechanism import Mechanism
+from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.trace.mechanisms.buffers.buffer_readers import How
+from llamactl.trace.mechanisms.buffers.buffers import Verdict
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 
 __all__ = ["engine"]
 pytest.importorskip("numpy")

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from boundary_support import Attached, Memory, assert_untouched, attach, compile_program, start
 
-from llamactl.trace.boundary.attached import catch_calls
-from llamactl.trace.engines.base import Options
-from llamactl.trace.engines.ptrace import PtraceEngine
+from llamactl.trace.record.calls.attached import catch_calls
+from llamactl.trace.record.syscalls.base import Options
+from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 pytest.importorskip("numpy")
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="breakpoints are made for x86-64")

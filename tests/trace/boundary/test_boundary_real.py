@@ -13,10 +13,10 @@ from boundary_support import PROGRAMS, attach, start
 from support import python_with_llama_cpp
 
 import llamactl
-from llamactl.trace.analysis.binding import BindingKind, bindings
-from llamactl.trace.boundary.attached import catch_calls
-from llamactl.trace.engines.base import Options
-from llamactl.trace.engines.ptrace import PtraceEngine
+from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings
+from llamactl.trace.record.calls.attached import catch_calls
+from llamactl.trace.record.syscalls.base import Options
+from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 SOURCES = Path(llamactl.__file__).resolve().parents[1]
 LIBRARIES = SOURCES / "llamactl" / "lib"

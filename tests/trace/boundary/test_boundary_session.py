@@ -11,12 +11,12 @@ import pytest
 from boundary_support import assert_untouched, start
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary import attached
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.record.calls import attached
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
 
 
 @pytest.mark.parametrize("engine", ["ptrace", "perf"])

@@ -9,9 +9,9 @@ import pytest
 from boundary_support import Memory, start
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.boundary import several
-from llamactl.trace.boundary.several import SeveralCalls
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.record.calls import several
+from llamactl.trace.record.calls.several import SeveralCalls
 
 CALLS = 300
 

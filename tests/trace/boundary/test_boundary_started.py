@@ -11,17 +11,17 @@ import pytest
 from boundary_support import EXPECTED_READERS, PROGRAMS
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.analysis.buffer_readers import How
-from llamactl.trace.analysis.buffers import Buffer, Verdict
-from llamactl.trace.analysis.exchange_facts import ExchangeFacts, exchange_facts
-from llamactl.trace.boundary import watching
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.engines.native import ASK
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.mechanisms.buffers.buffer_readers import How
+from llamactl.trace.mechanisms.buffers.buffers import Buffer, Verdict
+from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts, exchange_facts
+from llamactl.trace.record.buffers import watching
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command
+from llamactl.trace.record.syscalls.native import ASK
 
 pytest.importorskip("numpy")
 TOKENS = 12
@@ -106,7 +106,7 @@ def test_the_question_is_no_system_call_of_the_program(built: Path, tmp_path: Pa
 def test_unasked_only_the_first_touches_are_seen(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llamactl.trace.session_agent.SAMPLED_TOUCHES", 60)
+    monkeypatch.setattr("llamactl.trace.record.session_agent.SAMPLED_TOUCHES", 60)
     program = PROGRAMS / "boundary_reads.py"
     library = built / "reads" / "libllama.so"
     capture, facts = traced(tmp_path, "ptrace", program, library, "list", "400")
@@ -146,7 +146,7 @@ def test_a_program_with_a_filter_of_its_own_is_left_alone(built: Path, tmp_path:
 
 
 def test_an_inherited_filter_is_tried_first() -> None:
-    code = "from llamactl.trace.engines.native import lib; print(lib.tracer_ask_allowed())"
+    code = "from llamactl.trace.record.syscalls.native import lib; print(lib.tracer_ask_allowed())"
     sandbox = (sys.executable, str(PROGRAMS / "boundary_filtered.py"), "--exec")
     for before, allowed in (((), "1"), (sandbox, "0")):
         done = subprocess.run(

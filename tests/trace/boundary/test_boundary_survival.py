@@ -45,7 +45,7 @@ def test_a_killed_tracer_leaves_no_uprobe(built: Path) -> None:
     traced = attach("uprobes", process)
     traced.detach()
     code = (
-        "import sys; from llamactl.trace.boundary.uprobes import UprobeSource;"
+        "import sys; from llamactl.trace.record.calls.uprobes import UprobeSource;"
         "source = UprobeSource(int(sys.argv[1])); source.begin(); print('armed', flush=True); sys.stdin.read()"
     )
     tracer = subprocess.Popen(

@@ -17,16 +17,16 @@ import pytest
 from support import Run
 
 from llamactl.errors import LlamactlError
-from llamactl.render.trace_uncaught import released_line, uncaught_line
-from llamactl.trace.agent.functions import Function
-from llamactl.trace.agent.library import find_agent
-from llamactl.trace.analysis.binding import BindingKind, bindings
-from llamactl.trace.analysis.exchange import Exchange
-from llamactl.trace.analysis.uncaught import Why, uncaught
-from llamactl.trace.boundary.targets import FUNCTIONS, GIL_FUNCTIONS, EngineMissingError
-from llamactl.trace.boundary.uprobes import UprobeSource
+from llamactl.render.trace.uncaught import released_line, uncaught_line
+from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
-from llamactl.trace.engines_seen import EnginesSeen, SeenEngine
+from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings
+from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.mechanisms.interface.uncaught import Why, uncaught
+from llamactl.trace.record.agent.library import find_agent
+from llamactl.trace.record.calls.targets import FUNCTIONS, GIL_FUNCTIONS, EngineMissingError
+from llamactl.trace.record.calls.uprobes import UprobeSource
+from llamactl.trace.record.engines_seen import EnginesSeen, SeenEngine
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 WAIT = [sys.executable, str(PROGRAMS / "wait_with.py"), "ctypes"]

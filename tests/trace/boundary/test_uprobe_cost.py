@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 from boundary_support import attach, start
 
-from llamactl.render.trace_exchange import interface
-from llamactl.trace.analysis.cost import own_cost
-from llamactl.trace.analysis.uncaught import Why
-from llamactl.trace.boundary.uprobe_cost import EMULATED, KINDS, MARKED, STEPPED, calibrate_uprobes, kinds_of
+from llamactl.render.trace.exchange import interface
+from llamactl.trace.mechanisms.cost import own_cost
+from llamactl.trace.mechanisms.interface.uncaught import Why
+from llamactl.trace.record.calls.uprobe_cost import (
+    EMULATED,
+    KINDS,
+    MARKED,
+    STEPPED,
+    calibrate_uprobes,
+    kinds_of,
+)
 
 uprobes = pytest.mark.skipif(os.geteuid() != 0, reason="uprobes take root")
 CALLS = 4000

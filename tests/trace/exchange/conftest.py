@@ -8,7 +8,7 @@ import pytest
 from exchange_support import Trace, traced
 from support import python_with_llama_cpp
 
-from llamactl.trace.agent.library import find_agent
+from llamactl.trace.record.agent.library import find_agent
 
 
 @pytest.fixture(scope="session")

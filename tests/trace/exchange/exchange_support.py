@@ -12,7 +12,7 @@ from typing import Any
 
 from support import clean_environment
 
-from llamactl.trace.agent.library import find_agent
+from llamactl.trace.record.agent.library import find_agent
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 LIMIT_S = 240

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from exchange_support import PROGRAMS, Trace
 
-from llamactl.trace.analysis.model_tensors import tensors_of
+from llamactl.trace.mechanisms.interface.model_tensors import tensors_of
 
 BINDING = """
 import ctypes

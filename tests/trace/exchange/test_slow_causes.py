@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from support import clean_environment, control_group
 
-from llamactl.trace.analysis.model_tensors import tensors_of
+from llamactl.trace.mechanisms.interface.model_tensors import tensors_of
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 RUNS, RIGHT = 10, 9

@@ -16,11 +16,11 @@ from support import clean_environment
 from workers import running_worker, seen_by_worker
 
 from llamactl.render.document import schema
-from llamactl.render.trace_report import report_text
-from llamactl.trace.agent.functions import Function, parse_keeps
-from llamactl.trace.analysis.report import analyse
+from llamactl.render.trace.report import report_text
+from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.mechanisms.report import analyse
 
 Build = Callable[..., Capture]
 ADDRESS = bytes.fromhex("0200c3820a000002") + bytes(8)

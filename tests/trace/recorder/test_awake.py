@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command
 
 RARE = "import select\nfor _ in range(400): select.select([], [], [], 0.003)"
 """A stop every three milliseconds: a server's pace."""

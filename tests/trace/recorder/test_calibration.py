@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from recording import engines
 
-from llamactl.trace.engines.base import Options
-from llamactl.trace.engines.choose import _plain_call_ns, calibrate
+from llamactl.trace.record.syscalls.base import Options
+from llamactl.trace.record.syscalls.choose import _plain_call_ns, calibrate
 
 BUSY_PER_CPU = 3
 

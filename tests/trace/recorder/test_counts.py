@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from recording import NUMBERS, Program, engines, may_use_perf, recorded, strace_counts
 
+from llamactl.process.memory.regions import find_regions
 from llamactl.trace.capture.record import Flag, Kind, Task
-from llamactl.trace.regions import find_regions
 
 pytest_plugins = ["recording"]
 

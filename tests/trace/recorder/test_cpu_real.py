@@ -13,15 +13,15 @@ import pytest
 from recording import PROGRAMS, Recorded, read, recorded
 from support import control_group
 
-from llamactl.snapshot.cpu_quota import Throttling, parse_cpu_stat
-from llamactl.trace.analysis.cpu_time import ALL
-from llamactl.trace.analysis.cpu_use import CpuVerdict
-from llamactl.trace.analysis.findings.find import find
-from llamactl.trace.analysis.findings.finding import FindingKind
-from llamactl.trace.analysis.report import analyse
+from llamactl.process.cpu_quota import Throttling, parse_cpu_stat
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import record
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.mechanisms.cpu.cpu_time import ALL
+from llamactl.trace.mechanisms.cpu.cpu_use import CpuVerdict
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import SessionOptions
 
 PINNED = """
 import os, time

@@ -17,7 +17,7 @@ import pytest
 from recording import engines
 from support import clean_environment
 
-from llamactl.snapshot.kernel import page_cache
+from llamactl.process.kernel import page_cache
 
 pytest_plugins = ["recording"]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from recording import PROGRAMS, engines, read, recorded
 
-from llamactl.render.trace_endings import ending_text
-from llamactl.render.trace_report import report_text
-from llamactl.trace.analysis.endings import EndCause, Ending
-from llamactl.trace.analysis.report import TraceReport, analyse
+from llamactl.render.trace.endings import ending_text
+from llamactl.render.trace.report import report_text
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.mechanisms.end.endings import EndCause, Ending
+from llamactl.trace.mechanisms.report import TraceReport, analyse
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
 
 
 @pytest.fixture(scope="module")

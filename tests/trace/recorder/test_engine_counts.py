@@ -32,7 +32,7 @@ import pytest
 from recording import PROGRAMS, engines, recorded, strace_counts
 from support import SOURCES, python_with_llama_cpp
 
-from llamactl.trace.agent.library import find_agent
+from llamactl.trace.record.agent.library import find_agent
 
 pytest_plugins = ["recording"]
 

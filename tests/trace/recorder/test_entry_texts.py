@@ -6,8 +6,8 @@ import numpy as np
 
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 from llamactl.trace.capture.strings import StringPieces, encode
-from llamactl.trace.engines.base import Batch
-from llamactl.trace.engines.entry_texts import ENTRY_ONLY, EntryTexts
+from llamactl.trace.record.syscalls.base import Batch
+from llamactl.trace.record.syscalls.entry_texts import ENTRY_ONLY, EntryTexts
 
 OPEN, STAT = 2, 4
 

@@ -13,8 +13,8 @@ import pytest
 from recording import PROGRAMS, Program, Recorded, engines, recorded
 from support import SOURCES
 
-from llamactl.trace.analysis.report import analyse
-from llamactl.trace.filters import Selection, parse_calls
+from llamactl.trace.decode.filters import Selection, parse_calls
+from llamactl.trace.mechanisms.report import analyse
 
 pytest_plugins = ["recording"]
 
@@ -162,7 +162,7 @@ def test_a_thread_s_calls(tmp_path: Path, program: Program, engine: str) -> None
 PHASES = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from llamactl.trace.marks import phase
+from llamactl.trace.record.clocked.marks import phase
 for name, times in (("load", 3), ("decode", 5), ("sample", 2), ("decode", 4)):
     with phase(name):
         for _ in range(times):

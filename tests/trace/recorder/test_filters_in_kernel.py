@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from recording import NUMBERS, Program, may_use_perf, recorded
 
-from llamactl.trace.engines import seccomp
-from llamactl.trace.engines.seccomp import ACTION_ALLOW, ACTION_TRACE, TRACE_MARK, build_filter
-from llamactl.trace.engines.tracepoints import number_filter
+from llamactl.trace.record.syscalls import seccomp
+from llamactl.trace.record.syscalls.seccomp import ACTION_ALLOW, ACTION_TRACE, TRACE_MARK, build_filter
+from llamactl.trace.record.syscalls.tracepoints import number_filter
 
 TRACED = ACTION_TRACE | TRACE_MARK
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.capture.strings import StringPieces, encode
-from llamactl.trace.engines.base import Batch
-from llamactl.trace.engines.held import Held
+from llamactl.trace.record.syscalls.base import Batch
+from llamactl.trace.record.syscalls.held import Held
 
 
 def batch(rows: list[tuple[int, int, bytes]]) -> Batch:

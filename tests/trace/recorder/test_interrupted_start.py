@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from llamactl.trace.engines.base import Command, Options
-from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL
-from llamactl.trace.engines.native import lib
-from llamactl.trace.engines.ptrace import PtraceEngine
+from llamactl.trace.record.syscalls.base import Command, Options
+from llamactl.trace.record.syscalls.choose import LOOP_SYSTEM_CALL
+from llamactl.trace.record.syscalls.native import lib
+from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 
 def test_ctrl_c_before_the_program_begins() -> None:

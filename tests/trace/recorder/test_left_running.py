@@ -14,7 +14,7 @@ import pytest
 from recording import engines
 from support import REPOSITORY, clean_environment
 
-from llamactl.render.trace_waiting import waiting_text
+from llamactl.render.trace.waiting import waiting_text
 
 pytest_plugins = ["recording"]
 

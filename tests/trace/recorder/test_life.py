@@ -21,11 +21,11 @@ from llamactl.errors import LlamactlError
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command, Engine, Options
-from llamactl.trace.engines.choose import LOOP_SYSTEM_CALL, make_engine
-from llamactl.trace.engines.ptrace import PtraceEngine
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
+from llamactl.trace.record.syscalls.base import Command, Engine, Options
+from llamactl.trace.record.syscalls.choose import LOOP_SYSTEM_CALL, make_engine
+from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 pytest_plugins = ["recording"]
 
@@ -161,9 +161,9 @@ def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> Non
     code = """
         import sys
         from llamactl.trace.capture.writer import CaptureWriter
-        from llamactl.trace.engines.base import Command
-        from llamactl.trace.session import record
-        from llamactl.trace.session_types import Progress, SessionOptions
+        from llamactl.trace.record.syscalls.base import Command
+        from llamactl.trace.record.session import record
+        from llamactl.trace.record.session_types import Progress, SessionOptions
         def tell(progress): print(progress.pid, flush=True)
         r = record(Command((sys.executable, "-c", sys.argv[1])), SessionOptions(engine=sys.argv[3]),
                    CaptureWriter(sys.argv[2]), tell)
@@ -190,9 +190,9 @@ def test_stop_and_continue(tmp_path: Path, program: Program, engine: str) -> Non
 DRIVER = """
     import sys
     from llamactl.trace.capture.writer import CaptureWriter
-    from llamactl.trace.engines.base import Command
-    from llamactl.trace.session import record
-    from llamactl.trace.session_types import Progress, SessionOptions
+    from llamactl.trace.record.syscalls.base import Command
+    from llamactl.trace.record.session import record
+    from llamactl.trace.record.session_types import Progress, SessionOptions
     target = int(sys.argv[3]) if sys.argv[3].isdigit() else Command(tuple(sys.argv[3:]))
     told = []
     def tell(progress):
@@ -307,7 +307,7 @@ def test_no_such_program(tmp_path: Path, engine: str) -> None:
 @engines()
 def test_phase_marks(tmp_path: Path, engine: str) -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1])\n"
-    code += "from llamactl.trace.marks import phase\nwith phase('load'): pass\nwith phase('decode'): pass"
+    code += "from llamactl.trace.record.clocked.marks import phase\nwith phase('load'): pass\nwith phase('decode'): pass"
     seen = recorded(tmp_path / "c", [sys.executable, "-c", code, str(ROOT)], engine, marks=True)
     phases = seen.of(Kind.PHASE)
     assert [seen.capture.metadata["phases"][number] for number in phases["nr"]] == ["load", "decode"]

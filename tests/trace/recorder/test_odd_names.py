@@ -12,10 +12,10 @@ from recording import engines, read
 
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.sampler import COUNTERS
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.record.clocked.sampler import COUNTERS
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
+from llamactl.trace.record.syscalls.base import Command
 
 pytest_plugins = ["recording"]
 

@@ -14,20 +14,21 @@ import pytest
 from recording import Recorded, engines, recorded
 
 from llamactl.errors import LlamactlError
-from llamactl.trace import sampler, session_loop
-from llamactl.trace.agent.source import AgentSource
-from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command, Engine, Options
-from llamactl.trace.engines.choose import choose_engine
-from llamactl.trace.engines.ptrace import PtraceEngine
-from llamactl.trace.phases_pipe import PhasePipe
-from llamactl.trace.scheduling import SchedulingSampler
-from llamactl.trace.session import record
-from llamactl.trace.session_agent import AgentPart
-from llamactl.trace.session_loop import Session
-from llamactl.trace.session_parts import Parts
-from llamactl.trace.session_types import SessionOptions
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record import session_loop
+from llamactl.trace.record.agent.source import AgentSource
+from llamactl.trace.record.clocked import sampler
+from llamactl.trace.record.clocked.phases_pipe import PhasePipe
+from llamactl.trace.record.clocked.scheduling import SchedulingSampler
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_agent import AgentPart
+from llamactl.trace.record.session_loop import Session
+from llamactl.trace.record.session_parts import Parts
+from llamactl.trace.record.session_types import SessionOptions
+from llamactl.trace.record.syscalls.base import Command, Engine, Options
+from llamactl.trace.record.syscalls.choose import choose_engine
+from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 pytest_plugins = ["recording"]
 
@@ -210,7 +211,7 @@ def test_a_signal_while_a_program_is_started_reaches_it(
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(cls, "start", start)
-    monkeypatch.setattr("llamactl.trace.session_signals.terminal_sends_it", lambda: False)
+    monkeypatch.setattr("llamactl.trace.record.session_signals.terminal_sends_it", lambda: False)
     result = record(Command(("sleep", "60")), SessionOptions(engine=engine), CaptureWriter(tmp_path / "c"))
     assert result.exit_code == 128 + number
 

@@ -18,11 +18,17 @@ from test_refusal import ROOT, under
 
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.capture.strings import StringPieces
-from llamactl.trace.engines import perf_recorder
-from llamactl.trace.engines.base import Batch, Engine, Options
-from llamactl.trace.engines.choose import choose_engine, make_engine
-from llamactl.trace.engines.perf import BY_TRACEPOINTS
-from llamactl.trace.engines.refusal import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, Rights, programs_refused
+from llamactl.trace.record.syscalls import perf_recorder
+from llamactl.trace.record.syscalls.base import Batch, Engine, Options
+from llamactl.trace.record.syscalls.choose import choose_engine, make_engine
+from llamactl.trace.record.syscalls.perf import BY_TRACEPOINTS
+from llamactl.trace.record.syscalls.refusal import (
+    CAP_BPF,
+    CAP_PERFMON,
+    CAP_SYS_ADMIN,
+    Rights,
+    programs_refused,
+)
 
 pytest_plugins = ["recording"]
 

@@ -18,8 +18,8 @@ import pytest
 from recording import NUMBERS, Program
 
 import llamactl
-from llamactl.trace.engines import refusal
-from llamactl.trace.engines.refusal import CAP_PERFMON, CAP_SYS_PTRACE, Rights
+from llamactl.trace.record.syscalls import refusal
+from llamactl.trace.record.syscalls.refusal import CAP_PERFMON, CAP_SYS_PTRACE, Rights
 
 pytest_plugins = ["recording"]
 
@@ -30,9 +30,9 @@ DRIVER = textwrap.dedent("""
     from llamactl.errors import LlamactlError
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.capture.writer import CaptureWriter
-    from llamactl.trace.engines.base import Command
-    from llamactl.trace.session import record
-    from llamactl.trace.session_types import SessionOptions
+    from llamactl.trace.record.syscalls.base import Command
+    from llamactl.trace.record.session import record
+    from llamactl.trace.record.session_types import SessionOptions
     engine, capture, target, *argv = sys.argv[1:]
     try:
         result = record(int(target) if target.isdigit() else Command((target, *argv)),
@@ -304,7 +304,9 @@ def test_root_without_rights_behind_a_filter_is_told_of_both_as_in_a_container(
 
 @x86
 def test_a_filter_is_known_by_what_impossible_arguments_get(refuse: Callable[..., list[str]]) -> None:
-    source = "from llamactl.trace.engines import refusal; print(sorted(refusal.read_rights().filtered))"
+    source = (
+        "from llamactl.trace.record.syscalls import refusal; print(sorted(refusal.read_rights().filtered))"
+    )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     found = [
         subprocess.run(

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from recording import NUMBERS, PROGRAMS, engines, read, recorded
 
-from llamactl.trace.analysis.report import analyse
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
 
 DURATION_S = 0.7
 

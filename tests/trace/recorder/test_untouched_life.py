@@ -15,9 +15,9 @@ from recording import Program, engines, read, recorded
 
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.engines.base import Command
-from llamactl.trace.session import record
-from llamactl.trace.session_types import Progress, SessionOptions
+from llamactl.trace.record.session import record
+from llamactl.trace.record.session_types import Progress, SessionOptions
+from llamactl.trace.record.syscalls.base import Command
 
 pytest_plugins = ["recording"]
 
@@ -75,8 +75,8 @@ def test_a_killed_recorder_never_leaves_a_program_stopped(
     assert busy.stdout.readline() == b"ready\n"
     code = """
         import sys
-        from llamactl.trace.engines.base import Options
-        from llamactl.trace.engines.choose import make_engine
+        from llamactl.trace.record.syscalls.base import Options
+        from llamactl.trace.record.syscalls.choose import make_engine
         engine = make_engine(sys.argv[1], Options())
         for _ in range(1000):
             print("go", flush=True)
@@ -123,7 +123,7 @@ def test_a_stopped_program_is_attached_to_and_let_go_stopped(tmp_path: Path, eng
 def test_a_stop_that_fails_costs_a_note_and_the_thread_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    from llamactl.trace.engines.python_thread import Thread
+    from llamactl.trace.record.syscalls.python_thread import Thread
 
     def fails(*_: Any) -> bool:
         raise ZeroDivisionError("as if")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from recording import Program, engines, recorded
 
-from llamactl.trace.world import inherited_ignored
+from llamactl.trace.record.world import inherited_ignored
 
 pytest_plugins = ["recording"]
 

@@ -1,0 +1,1 @@
+"""What a call costs through each kind of binding."""

@@ -1,0 +1,1 @@
+"""What is measured: the timed parts of each test."""

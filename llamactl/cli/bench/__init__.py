@@ -1,0 +1,1 @@
+"""`llamactl bench` on the command line."""

@@ -1,0 +1,1 @@
+"""`llamactl inspect` on the command line."""

@@ -1,0 +1,1 @@
+"""`llamactl run` on the command line."""

@@ -1,0 +1,166 @@
+"""``llamactl run``: one prompt in, text out, honest figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from llamactl.cli.groups import expanded
+from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
+
+if TYPE_CHECKING:
+    from llamactl.run.request import Request
+
+EXAMPLES = """Generate text once.
+
+stdout is the text and nothing else; figures, warnings and progress go to stderr.
+
+\b
+Examples:
+  llamactl run "What is a system call?"
+  llamactl run --raw "Once upon a time" -n 64 --temp 0
+  git diff | llamactl run --system "Write a commit message." -f -
+  llamactl run -m model.gguf --json "Hello" | jq .timings
+  llamactl run -t 4 --expect threads=4 --expect load-mode=mmap "Hello"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """What to answer, and how far."""
+
+    file: Annotated[
+        str | None, Option("-f", "--file", metavar="FILE", help="The prompt from a file; - is stdin.")
+    ] = None
+    system: Annotated[
+        str, Option("-sys", "--system", "--system-prompt", metavar="TEXT", help="System message of the chat.")
+    ] = ""
+    raw: Annotated[bool, Option("--raw", help="Continue the prompt as it is, without the chat template.")] = (
+        False
+    )
+    n_predict: Annotated[
+        int,
+        Option("-n", "--predict", "--n-predict", metavar="N", envvar="LLAMA_ARG_N_PREDICT",
+               help="Most tokens to generate; -1 for as many as fit."),
+    ] = -1  # fmt: skip
+    stop: Annotated[
+        list[str],
+        Option("-r", "--stop", "--reverse-prompt", metavar="TEXT", help="End before this text. Repeatable."),
+    ] = field(default_factory=list)
+    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the model's end token.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What is shown."""
+
+    json: Annotated[bool, Option("--json", help="One JSON document instead of text.")] = False
+    jsonl: Annotated[bool, Option("--jsonl", help="A stream of JSON events instead of text.")] = False
+    expect: Annotated[
+        list[str],
+        Option("--expect", metavar="NAME=VALUE", help="Fail unless this setting is in force. Repeatable."),
+    ] = field(default_factory=list)
+    observe: Annotated[
+        bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
+    ] = False
+    quiet: Annotated[bool, Option("-q", "--quiet", help="No figures, no progress on stderr.")] = False
+    verbose: Annotated[bool, Option("-v", "--verbose", help="The engine's log on stderr.")] = False
+
+
+@expanded
+def run(
+    prompt: Annotated[
+        str | None, Argument(metavar="[PROMPT]", help="The prompt. Without it, -f or stdin is read.")
+    ] = None,
+    prompts: PromptOptions = PromptOptions(),
+    model: ModelOptions = ModelOptions(),  # noqa: B008
+    context: ContextOptions = ContextOptions(),  # noqa: B008
+    sampling: SamplingOptions = SamplingOptions(),  # noqa: B008
+    output: OutputOptions = OutputOptions(),
+) -> int:
+    """Generate text once."""
+    from llamactl.cli.run.output import writer
+    from llamactl.engine import guard
+    from llamactl.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+    from llamactl.run.execute import execute
+
+    if output.json and output.jsonl:
+        raise UsageError("--json and --jsonl exclude each other", "Give one of them.")
+    if output.observe:
+        return _observed()
+    guard.install("llamactl", EXIT_FAILED)
+    if output.verbose:
+        _show_engine_log()
+    request = _request(prompt, prompts, model, context, sampling, output)
+    face = writer(output)
+    report = execute(request, face.listener)
+    face.finish(report)
+    return EXIT_INTERRUPTED if report.finish_reason == "interrupted" else 0
+
+
+run.__doc__ = EXAMPLES
+
+
+def _observed() -> int:
+    """Trace the same command line without ``--observe``."""
+    import sys
+
+    from llamactl.cli.trace.command import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace.run import record_and_show
+
+    command = [word for word in sys.argv[1:] if word != "--observe"]
+    return record_and_show(command, RecordingOptions(), SelectingOptions(), ShowingOptions())
+
+
+def _request(
+    prompt: str | None,
+    prompts: PromptOptions,
+    model: ModelOptions,
+    context: ContextOptions,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+) -> Request:
+    from llamactl.cli.run.prompt_source import read_prompt
+    from llamactl.cli.run.request import context_parameters, model_parameters, sampling_parameters
+    from llamactl.models.resolve import resolve_model
+    from llamactl.run import expect
+    from llamactl.run.request import Request
+    from llamactl.snapshot.gguf.check import check_model
+
+    # Everything that can be refused cheaply comes before reading, fetching or loading anything.
+    parts = model_parameters(model), context_parameters(context), sampling_parameters(sampling)
+    expectations = expect.parse(output.expect)
+    text = read_prompt(prompt, prompts.file)
+    path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
+    # The engine aborts on some damaged headers; here the fault and its byte are named.
+    check_model(str(path))
+    if model.rpc:
+        from llamactl.engine import rpc
+
+        rpc.connect(model.rpc.split(","))
+    return Request(
+        model=path,
+        prompt=text,
+        system=prompts.system,
+        raw=prompts.raw,
+        model_parameters=parts[0],
+        context_parameters=parts[1],
+        sampling=parts[2],
+        n_predict=prompts.n_predict,
+        stops=tuple(prompts.stop),
+        ignore_eos=prompts.ignore_eos,
+        expectations=expectations,
+    )
+
+
+def _show_engine_log() -> None:
+    import logging
+    import sys
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("llamactl.engine")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

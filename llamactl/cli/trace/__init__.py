@@ -1,0 +1,1 @@
+"""`llamactl trace` on the command line."""

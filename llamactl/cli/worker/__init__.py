@@ -1,0 +1,1 @@
+"""`llamactl worker` on the command line."""

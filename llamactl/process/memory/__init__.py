@@ -1,0 +1,1 @@
+"""A process's mappings: where they are, of which file, and what for."""

@@ -1,0 +1,1 @@
+"""The Python inside a process: interpreter, sources, collector, distributions."""

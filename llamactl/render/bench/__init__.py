@@ -1,0 +1,1 @@
+"""What `llamactl bench` shows."""

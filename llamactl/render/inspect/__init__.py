@@ -1,0 +1,1 @@
+"""What `llamactl inspect` shows."""

@@ -1,0 +1,1 @@
+"""What `llamactl run` shows beside the text."""

@@ -1,0 +1,1 @@
+"""What `llamactl trace` shows."""

@@ -1,0 +1,27 @@
+"""Sentences on what `trace/mechanisms/findings/callbacks.py` finds."""
+
+from __future__ import annotations
+
+from llamactl.render.trace.findings.sentence import Figures, Sentence
+from llamactl.render.trace.text import count_text, time_text
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+
+
+def _called_back(f: Figures) -> str:
+    text = (
+        f"{f['function']} called Python {count_text(f['count'])} times, {time_text(f['mean_ns'])} each:"
+        f" {f['share_of_function']:.0%} of its time is Python's ({time_text(f['total_ns'])})."
+    )
+    if f["lists"]:
+        return (
+            f"{text} {count_text(f['lists'])} times all logits became a Python list there"
+            f" ({count_text(f['list_elements'])} objects). Work on the array itself (numpy), or let llama.cpp sample."
+        )
+    if "sampler" in f["function"]:
+        return (
+            f"{text} Make the logits processor cheaper (numpy on the array itself), or let llama.cpp sample."
+        )
+    return f"{text} Make that function cheaper, or don't register it."
+
+
+SENTENCES: dict[FindingKind, Sentence] = {FindingKind.PYTHON_CALLED_BACK: _called_back}

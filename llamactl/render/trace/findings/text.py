@@ -1,0 +1,68 @@
+"""Findings as sentences: the figure, the place, the remedy."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from llamactl.render.trace.exchange import place_text
+from llamactl.render.trace.findings import (
+    buffers,
+    callbacks,
+    cpu,
+    disk,
+    engine,
+    files,
+    garbage,
+    gil,
+    memory,
+    processes,
+    refused,
+    requests,
+    standing,
+    threads,
+)
+from llamactl.render.trace.findings.sentence import Sentence
+from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind
+
+WIDTH = 80
+
+SENTENCES: dict[FindingKind, Sentence] = {
+    **standing.SENTENCES,
+    **refused.SENTENCES,
+    **gil.SENTENCES,
+    **garbage.SENTENCES,
+    **callbacks.SENTENCES,
+    **cpu.SENTENCES,
+    **threads.SENTENCES,
+    **requests.SENTENCES,
+    **files.SENTENCES,
+    **disk.SENTENCES,
+    **memory.SENTENCES,
+    **buffers.SENTENCES,
+    **engine.SENTENCES,
+    **processes.SENTENCES,
+}
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding as one sentence or two."""
+    text = SENTENCES[finding.kind](finding.figures)
+    if finding.place is None:
+        return text
+    if finding.caller is None:
+        return f"{text} Called at {place_text(finding.place)}."
+    return f"{text} Called at {place_text(finding.caller)}, through {place_text(finding.place)}."
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return all findings, wrapped to 80 columns; empty without any."""
+    if not findings:
+        return ""
+    head = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+    parts = [head]
+    for finding in findings:
+        parts += textwrap.wrap(
+            finding_text(finding), WIDTH, initial_indent=" ", subsequent_indent="   ", break_on_hyphens=False
+        )
+    return "\n".join(parts) + "\n"

@@ -1,1 +1,0 @@
-"""Facts drawn from a capture, one file per subject, all on arrays."""

@@ -1,1 +1,0 @@
-"""The recorders: each starts or attaches to a program and hands out records in arrays."""

@@ -1,0 +1,1 @@
+"""Facts drawn from a capture, a room per mechanism, all on arrays."""

@@ -1,0 +1,1 @@
+"""Buffers that llama.cpp hands out: who reads and copies them."""

@@ -1,0 +1,1 @@
+"""CPU: who was ready and ran, who waited, who was throttled."""

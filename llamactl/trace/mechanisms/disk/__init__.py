@@ -1,0 +1,1 @@
+"""Disk: what was loaded and read, and for whom."""

@@ -1,0 +1,1 @@
+"""How processes ended, and what went on after."""

@@ -1,0 +1,1 @@
+"""Files: what was opened, what each descriptor was, what is left."""

@@ -1,0 +1,41 @@
+"""Findings on the engine that was loaded, and on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llamactl.trace.mechanisms.findings.arguments import LOADS, last_argument
+from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
+from llamactl.trace.mechanisms.gpu.gpu_calls import GPU_NODES, gpu_reasons
+from llamactl.trace.mechanisms.interface.wrong_library import wrong_libraries
+
+if TYPE_CHECKING:
+    from llamactl.trace.mechanisms.report import TraceReport
+
+
+def _gpu(report: TraceReport) -> Iterator[Finding]:
+    devices = report.metadata.get("gpu_nodes") or []
+    opened = any(row.opens and row.name.startswith(GPU_NODES) for row in report.files)
+    if devices and not opened and report.exchange is not None:
+        why = gpu_reasons(report.files, last_argument(report.exchange, LOADS, "n_gpu_layers"))
+        yield Finding(
+            FindingKind.GPU_UNUSED, None, {"device_nodes": list(devices), "why": [one.value for one in why]}
+        )
+
+
+def _copies(report: TraceReport) -> Iterator[Finding]:
+    if report.exchange is not None and len(report.exchange.copies) > 1:
+        yield Finding(FindingKind.ENGINE_COPIES, None, {"libraries": report.exchange.copies})
+
+
+def _wrong_library(report: TraceReport) -> Iterator[Finding]:
+    for loaded, own, place in wrong_libraries(report.exchange.exchange) if report.exchange else ():
+        yield Finding(FindingKind.WRONG_LIBRARY, None, {"loaded": loaded, "own": own}, place)
+
+
+LOOKS: tuple[Look, ...] = (
+    _gpu,
+    _copies,
+    _wrong_library,
+)

@@ -1,0 +1,1 @@
+"""The GIL, the collector and the event loop."""

@@ -1,0 +1,1 @@
+"""GPU: what a program asked its devices."""

@@ -1,0 +1,1 @@
+"""Mappings: what lies where, of which file."""

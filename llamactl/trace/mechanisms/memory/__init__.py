@@ -1,0 +1,1 @@
+"""Memory: page faults, growth, counters."""

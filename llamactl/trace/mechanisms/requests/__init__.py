@@ -1,0 +1,1 @@
+"""Requests: which decodes belong together."""

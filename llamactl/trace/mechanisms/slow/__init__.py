@@ -1,0 +1,1 @@
+"""Slow tokens and slow starts: what each waited for."""

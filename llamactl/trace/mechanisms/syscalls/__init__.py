@@ -1,0 +1,1 @@
+"""System calls: how many, how long, what they moved, what they were refused."""

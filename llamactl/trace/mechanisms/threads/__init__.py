@@ -1,0 +1,1 @@
+"""Threads: what they did, waited for and were pinned to; workers; those that stand."""

@@ -1,0 +1,1 @@
+"""Who reads what llama.cpp hands out: watchpoints on its buffers."""

@@ -1,0 +1,1 @@
+"""Calls into llama.cpp seen from outside: breakpoints and uprobes."""

@@ -1,0 +1,1 @@
+"""What is looked at by the clock: memory, scheduling, neighbours, marks."""

@@ -1,0 +1,1 @@
+"""How a recording and its program ended, and what was under way then."""

@@ -1,0 +1,105 @@
+"""What a recording keeps: records and metadata go into the capture, up to the limits or the first error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llamactl.errors import LlamactlError
+from llamactl.trace.capture.record import RECORD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from llamactl.trace.capture.writer import CaptureWriter
+    from llamactl.trace.record.session_parts import Parts
+    from llamactl.trace.record.session_types import SessionOptions
+
+CALLS = "Calls into llama.cpp"
+"""What is missing, and said so, when writing them fails."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """The way into the capture.
+
+    Attributes:
+        writer: Of the capture.
+        options: With the limits.
+        parts: Where a part's failure is kept.
+        broke: Called when nothing more can be written.
+        records: How many records are kept.
+        error: Why the capture can't be written any further.
+    """
+
+    writer: CaptureWriter
+    options: SessionOptions
+    parts: Parts
+    broke: Callable[[], None]
+    records: int = 0
+    error: LlamactlError | None = None
+
+    def write(self, records: NDArray[np.void]) -> None:
+        """Write records, as many as the limits allow."""
+        if self.error is None:
+            records = records[: self._room()]
+            try:
+                self.writer.records(records)
+                self.records += len(records)
+            except LlamactlError as error:
+                self.error = error
+                self.broke()
+
+    def rebase(self, records: NDArray[np.void], strings: memoryview) -> None:
+        """Write the strings of a batch and let its records mean them in the capture."""
+        base = self.writer.add_arena(strings) if len(strings) else 0
+        for name in ("text", "text2"):
+            column = records[name]
+            if base > 0:
+                column[column != 0] += np.uint32(base)
+            elif base < 0:
+                column[:] = 0  # The arena is full: the records stay, their strings don't.
+
+    def look(self, what: str, look: Callable[[], Any]) -> None:
+        """Write what a look at the program found; a failure costs a note on ``what``."""
+        self.parts.run(what, lambda: self.write(look()), None)
+
+    def take(self, source: Callable[[CaptureWriter], int]) -> int:
+        """Let a source of calls write; return how many records that was."""
+        if self.error is not None:
+            return 0
+        try:
+            return source(self.writer)
+        except Exception as error:
+            if isinstance(error, LlamactlError) and self.writer.broken:
+                self.error = error
+            else:
+                self.parts.failed(CALLS, error)
+            return 0
+
+    def full(self) -> bool:
+        """Return whether a limit is reached."""
+        options = self.options
+        return (options.limit_records is not None and self.records >= options.limit_records) or (
+            options.limit_bytes is not None and self.writer.bytes_written >= options.limit_bytes
+        )
+
+    def close(self, facts: dict[str, Any], complete: bool) -> None:
+        """Write the last facts and close the capture."""
+        try:
+            self.writer.metadata(facts)
+            self.writer.close(complete)
+        except LlamactlError as error:
+            self.error = error
+
+    def _room(self) -> int | None:
+        """Return how many records may still be kept; those of one batch may be more than the limit."""
+        records, size = self.options.limit_records, self.options.limit_bytes
+        rooms = [] if records is None else [records - self.records]
+        if size is not None:
+            rooms.append(-(-(size - self.writer.bytes_written) // RECORD.itemsize))
+        return max(min(rooms), 0) if rooms else None
