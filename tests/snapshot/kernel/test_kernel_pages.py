@@ -96,7 +96,7 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
 UNPRIVILEGED = """
 import os, sys
 sys.path[:0] = sys.argv[2].split(os.pathsep)
-from llamactl.snapshot import kernel, _kernel
+from llamactl.process import kernel, _kernel
 fd = os.open(sys.argv[1], os.O_RDONLY)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 pages = _kernel.ffi.new("struct llamactl_file_pages *")
