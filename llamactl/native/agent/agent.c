@@ -170,8 +170,9 @@ static int is_engine_library(const struct link_map * map) {
 
 // The engine's calls to itself are left out, but what has llama.cpp inside (a Cython module,
 // gpt4all's library) may have no other boundary: its llama_* calls are kept as inner calls, until
-// somebody else calls them.
-static int way_of(struct object * caller, const struct object * library, const char * name,
+// somebody else calls them. What the engine's libraries tell each other of memory and of waiting
+// for a device is kept, as no call of the program's.
+static int way_of(struct object * caller, struct object * library, const char * name,
                   unsigned flags) {
     if (flags & LA_SYMB_DLSYM) {
         return exports_of(caller) == EXPORTS_ENGINE ? -1 : VIA_DLSYM;
@@ -181,7 +182,10 @@ static int way_of(struct object * caller, const struct object * library, const c
         return caller == library ? -1 : VIA_PLT;
     }
     const int inside = exports & EXPORTS_MODULE || !is_engine_library(caller->map);
-    return inside && caller == library && is_face(name) ? VIA_INNER : -1;
+    if (inside && caller == library && is_face(name)) {
+        return VIA_INNER;
+    }
+    return exports_of(library) & EXPORTS_ENGINE && table_tells(name) ? VIA_ENGINE : -1;
 }
 
 static struct hook * find_hook(const struct hook * wanted, uint64_t hash) {
@@ -394,12 +398,13 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
         wanted.via = (uint8_t) via;
         wanted.row = kind ? NULL : table_find(name, library->map);
         wanted.role = (uint8_t) table_role(name);
+        wanted.tells = (uint8_t) table_tells(name);
         wanted.weight = weight_of(wanted.row, wanted.role, name);
         wanted.makes = (uint8_t) makes_or_frees(name);
         if (!kind) {
             ring_populate();
-            caller->binding = 1;
-            if (via != VIA_INNER && is_face(name) && !(exports_of(library) & EXPORTS_MODULE)) {
+            caller->binding |= via != VIA_ENGINE;
+            if (via < VIA_INNER && is_face(name) && !(exports_of(library) & EXPORTS_MODULE)) {
                 library->called = 1;
             }
         }

@@ -20,6 +20,7 @@ enum source {
     FLOAT_REGISTER,
     STRING,
     STACK_EITHER, // a pointer or, when it is NULL, the next one with the topmost bit set
+    TOLD,         // no argument: buffers_told writes it when the call returns
 };
 #define OTHER_POINTER (1ull << 63)
 struct keep {
@@ -38,6 +39,16 @@ struct row {
 hidden const struct row * table_find(const char * name, const struct link_map * library);
 // enum role: what the result says of a buffer.
 hidden int table_role(const char * name);
+// What the engine's libraries tell each other.
+enum tells {
+    TELLS_NOTHING,
+    TELLS_WAIT,    // for what was computed
+    TELLS_TENSORS, // the result is a buffer for the tensors of the first argument
+    TELLS_BUFFER,  // the result is a buffer
+    TELLS_COMPUTE, // the first argument is a scheduler, which may have other buffers now
+    TELLS_FREED,
+};
+hidden enum tells table_tells(const char * name);
 
 // --- elf.c: symbols of a loaded object, found without the base namespace's help
 // ----------------
@@ -125,6 +136,11 @@ extern hidden struct thread threads[MAX_THREADS];
 hidden struct thread * thread_self(void);
 hidden void thread_setup(void);
 
+// --- buffers.c
+// ---------------------------------------------------------------------------------------
+struct hook;
+hidden int buffers_told(const struct hook * hook, struct record * frame);
+
 // --- exec.c
 // ------------------------------------------------------------------------------------------
 hidden void exec_begins(char ** words);
@@ -169,6 +185,7 @@ struct hook {
     uint8_t weight; // enum weight
     uint8_t makes;  // or frees something: who asked for it is always looked up
     uint8_t role;   // enum role
+    uint8_t tells;  // enum tells
 };
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;

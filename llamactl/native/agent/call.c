@@ -69,7 +69,9 @@ static void keep_arguments(const struct row * row, const struct saved_registers 
     unsigned at = 0;
     for (unsigned i = 0; i < KEEP_MAX && row->keeps[i].source != NOTHING; i++) {
         const struct keep * keep = row->keeps + i;
-        if (keep->source == STRING) {
+        if (keep->source == TOLD) {
+            frame->text = 0;
+        } else if (keep->source == STRING) {
             const char * text = (const char *) integer(row, keep->index, in);
             frame->text = text ? ring_text(text, text_length(text, 4096)) : 0;
         } else {
@@ -154,15 +156,18 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
     struct record * frame = t->slot->frames + d;
     const struct row * row = hook->row;
     unsigned flags = hook->via == VIA_INNER ? FLAG_INNER : 0;
+    const int among_engine = hook->via == VIA_ENGINE;
     frame->text = 0;
-    frame->text2 = t->place;
-    if (t->released) {
+    frame->text2 = among_engine ? 0 : t->place;
+    if (unlikely(among_engine)) {
+        // Who called is known of the call around it.
+    } else if (t->released) {
         flags |= FLAG_RELEASED;
     } else {
         flags |= gil_state();
         frame->text2 = flags & FLAG_HELD ? python_place() : 0;
     }
-    if (unlikely(hook->makes)) {
+    if (unlikely(hook->makes && !among_engine)) {
         python_place_is_heavy(frame->text2);
     }
     frame->tid = (int32_t) t->tid;
@@ -222,8 +227,12 @@ hidden void * agent_enter(struct saved_registers * in) {
         if (hook->device) {
             ring_count(hook->site, 0, CHEAP);
         } else {
-            add(&ring->lost_depth, 1);
+            add(&ring->lost_depth, hook->via != VIA_ENGINE);
         }
+        return hook->target;
+    }
+    // ggml's calls to itself on the way to what was asked of it.
+    if (unlikely(hook->via == VIA_ENGINE && d && hooks[t->hooks[d - 1]].tells)) {
         return hook->target;
     }
     t->depth = d + 1; // First: a signal handler that calls in here uses the next frame.
@@ -262,6 +271,9 @@ static void end(struct thread * t, unsigned d, struct saved_results * out, uint6
             // Where it began goes above the CPU time, which so has room for three days.
             frame->args[5] |= (usage[2] - t->usage[d][2]) & ((1ull << ENTERED_ON) - 1);
         }
+    }
+    if (unlikely(hooks[t->hooks[d]].tells) && !buffers_told(hooks + t->hooks[d], frame)) {
+        return;
     }
     keep(t->hooks[d], frame, (head & ~(0xFFFFull << 32)) | (uint64_t) cpu_now() << 32);
     if (unlikely(hooks[t->hooks[d]].role)) {

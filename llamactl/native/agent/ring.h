@@ -59,7 +59,8 @@ struct site {
     uint32_t ready;
 };
 _Static_assert(sizeof(struct site) == 32, "the reader's layout");
-enum { VIA_PLT = 0, VIA_DLSYM = 1, VIA_INNER = 2 };
+// VIA_ENGINE: the engine's libraries among themselves; no call of the program's.
+enum { VIA_PLT = 0, VIA_DLSYM = 1, VIA_INNER = 2, VIA_ENGINE = 3 };
 
 // Calls of a site, or releases and waits of the GIL, that were counted in place of a record since
 // the ring was too full for cheap ones.

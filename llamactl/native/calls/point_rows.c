@@ -27,7 +27,8 @@ int points_row(const char * name, const char * const * exports, struct point_row
         return 0;
     }
     row->returns = found->returns;
-    for (int i = 0; i < KEEP_MAX && found->keeps[i].source != NOTHING; i++) {
+    for (int i = 0;
+         i < KEEP_MAX && found->keeps[i].source != NOTHING && found->keeps[i].source != TOLD; i++) {
         row->source[i] = found->keeps[i].source;
         row->index[i] = found->keeps[i].index;
         row->label[i] = found->keeps[i].label;

@@ -14,6 +14,7 @@
 #define ADDRESS(label, n) {label ":p", REGISTER, n, 0}
 #define TEXT(label, n) {label ":s", STRING, n, 0}
 #define FLOAT(label, n) {label ":f", FLOAT_REGISTER, n, 0}
+#define TOLD_OF(label) {label ":s", TOLD, 0, 0}
 #define IN_INT(label, offset, reg) {label ":i", STACK_32, offset, reg}
 // Tokens or, in a batch without, the embeddings behind them.
 #define IN_EITHER(label, offset, reg) {label ":p", STACK_EITHER, offset, reg}
@@ -184,6 +185,26 @@ static const struct row rows[] = {
     {"ggml_backend_load_all_from_path", NULL, 'v', 1, {TEXT("path", 0)}},
     {"ggml_backend_load_all", NULL, 'v', 1, {{0}}},
     {"ggml_backend_graph_compute", NULL, 'i', 1, {ADDRESS("backend", 0), ADDRESS("graph", 1)}},
+    {"ggml_backend_sched_synchronize", NULL, 'v', 0, {ADDRESS("scheduler", 0)}},
+    {"ggml_backend_alloc_ctx_tensors_from_buft",
+     NULL,
+     'p',
+     0,
+     {ADDRESS("tensors", 0), ADDRESS("type", 1), TOLD_OF("buffers")}},
+    {"ggml_backend_buft_alloc_buffer",
+     NULL,
+     'p',
+     0,
+     {ADDRESS("type", 0), LONG("size", 1), TOLD_OF("buffers")}},
+    {"ggml_backend_dev_buffer_from_host_ptr",
+     NULL,
+     'p',
+     0,
+     {ADDRESS("device", 0), ADDRESS("address", 1), LONG("size", 2), TOLD_OF("buffers")}},
+    {"ggml_backend_sched_reserve", NULL, 'b', 0, {ADDRESS("scheduler", 0), TOLD_OF("buffers")}},
+    {"ggml_backend_sched_alloc_graph", NULL, 'b', 0, {ADDRESS("scheduler", 0), TOLD_OF("buffers")}},
+    {"ggml_backend_buffer_free", NULL, 'v', 0, {ADDRESS("buffer", 0)}},
+    {"ggml_backend_sched_free", NULL, 'v', 0, {ADDRESS("scheduler", 0)}},
     {"ggml_init", NULL, 'p', 0, {{"memory_size:u", STACK_64, 0, 0}}},
 };
 
@@ -220,4 +241,27 @@ int table_role(const char * name) {
         }
     }
     return ROLE_NONE;
+}
+
+static const struct {
+    const char * name;
+    enum tells tells;
+} telling[] = {
+    {"ggml_backend_sched_synchronize", TELLS_WAIT},
+    {"ggml_backend_alloc_ctx_tensors_from_buft", TELLS_TENSORS},
+    {"ggml_backend_buft_alloc_buffer", TELLS_BUFFER},
+    {"ggml_backend_dev_buffer_from_host_ptr", TELLS_BUFFER},
+    {"ggml_backend_sched_reserve", TELLS_COMPUTE},
+    {"ggml_backend_sched_alloc_graph", TELLS_COMPUTE},
+    {"ggml_backend_buffer_free", TELLS_FREED},
+    {"ggml_backend_sched_free", TELLS_FREED},
+};
+
+enum tells table_tells(const char * name) {
+    for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]); i++) {
+        if (same_text(telling[i].name, name)) {
+            return telling[i].tells;
+        }
+    }
+    return TELLS_NOTHING;
 }

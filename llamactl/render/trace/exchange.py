@@ -137,7 +137,10 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
     if average.in_c_us is None:
         yield f"{unit}: {least}{average.crossings:.3g} {calls}; only entries were caught, times are unknown"
         return
-    text = f"{unit}: {least}{average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp,"
+    text = f"{unit}: {least}{average.crossings:.3g} {calls}, {_us(average.in_c_us)} in llama.cpp"
+    if average.awaited_us:
+        text += f" ({_us(average.awaited_us)} of it waiting for the device)"
+    text += ","
     text += f" {_us(average.python_us)} {between}"
     if average.called_back_us and average.called_back_us >= CALLED_BACK_SHARE * (average.python_us or 0):
         text += f", of which llama.cpp called back {_us(average.called_back_us)}"

@@ -14,6 +14,7 @@ from llamactl.render.trace.mechanism import Mechanism
 from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.render.trace.tables import Table, table_text
 from llamactl.render.trace.text import count_text, shortened, time_text
+from llamactl.trace.mechanisms.by_phase import PhaseRow
 from llamactl.trace.mechanisms.findings.find import find
 from llamactl.trace.mechanisms.phases import OUTSIDE
 from llamactl.trace.mechanisms.report import TraceReport
@@ -53,7 +54,7 @@ def head_text(report: TraceReport) -> str:
     about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
-        f"{row.name} {time_text(row.wall_s * 1e9)}{' (unfinished)' if row.unfinished else ''}"
+        f"{row.name} {time_text(row.wall_s * 1e9)}{_awaited(row)}{' (unfinished)' if row.unfinished else ''}"
         for row in report.phases
         if row.wall_s is not None and row.name != OUTSIDE
     ]
@@ -63,6 +64,12 @@ def head_text(report: TraceReport) -> str:
         )
     lines += textwrap.wrap(" | ".join(phases), WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _awaited(row: PhaseRow) -> str:
+    """Return which calls waited for what the phase had started on a device; empty for none."""
+    names = [safe_text(name.removeprefix("llama_")).removeprefix("sampler_") for name, _ in row.awaited]
+    return f" (waited for in {', '.join(names[:2])}{' …' if len(names) > 2 else ''})" if names else ""
 
 
 def _command(words: Sequence[str]) -> str:

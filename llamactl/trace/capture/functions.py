@@ -23,7 +23,8 @@ class Function:
         name: Its symbol.
         caller: Path of the object that calls it.
         library: Path of the object that defines it.
-        via: "plt", "dlsym", or "inner" for an extension module's calls to the llama.cpp inside it.
+        via: "plt", "dlsym", "inner" for an extension module's calls to the llama.cpp inside it, or "engine" for
+            what the engine's libraries ask of each other, which is no call of the program's.
         args: "label:type" of each argument kept. Types: p address, i signed, u unsigned, f a float's bits,
             2 two 32-bit halves, c CPU time with a CPU's number.
         text: What ``text`` of its records is, such as "path"; empty for nothing.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llamactl.trace.capture.record import Kind
-from llamactl.trace.mechanisms.phases import ORDER, OUTSIDE, Phases
+from llamactl.trace.mechanisms.phases import ORDER, OUTSIDE, Phases, Waiters
 from llamactl.trace.mechanisms.syscalls.transfers import FILE_READS, FILE_WRITES, PASSING
 from llamactl.trace.mechanisms.view import ARCHITECTURES, CODES, View, codes_of, name_of
 
@@ -34,6 +34,8 @@ class PhaseRow:
     major_faults: int | None
     top: tuple[tuple[str, int], ...]
     """The most frequent calls with their counts."""
+    awaited: Waiters = ()
+    """Of ``wall_s``: which functions waited for what the phase had started on a device, and for how long, ns."""
 
 
 class PhaseTable:
@@ -93,6 +95,7 @@ class PhaseTable:
                     minor_faults=int(self._faults[0, index]) if saw_faults else None,
                     major_faults=int(self._faults[1, index]) if saw_faults else None,
                     top=self._top(index),
+                    awaited=self._phases.awaited.get(name, ()),
                 )
             )
         return sorted(found, key=lambda row: _KNOWN.get(row.name, len(_KNOWN)))

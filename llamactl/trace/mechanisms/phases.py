@@ -8,14 +8,15 @@ phase that began last owns the moment, so that the phases never add up to more t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.mechanisms.gpu.awaited import HANDS_OUT, WAIT
 from llamactl.trace.mechanisms.interface.context_memory import CLEAR, GET, REMOVE, RESTORES
 from llamactl.trace.mechanisms.interface.exchange import Exchange
 from llamactl.trace.mechanisms.requests.requests import TAKES, decodes_of
@@ -23,6 +24,8 @@ from llamactl.trace.mechanisms.view import View
 
 ORDER = ("load", "tokenize", "prefill", "decode", "sample", "free")
 OUTSIDE = "outside"
+Waiters = tuple[tuple[str, int], ...]
+"""Functions and ns, those that waited longest first."""
 
 PHASE_OF_FUNCTION = {
     "llama_model_load_from_file": "load",
@@ -40,7 +43,7 @@ PHASE_OF_FUNCTION = {
     "llama_free_model": "free",
 }
 
-TELLING = frozenset({*TAKES, *RESTORES, CLEAR, GET, REMOVE})
+TELLING = frozenset({*TAKES, *RESTORES, CLEAR, GET, REMOVE, WAIT, *HANDS_OUT})
 """What tells a prompt's decode from a token's."""
 
 IntArray = NDArray[np.int64]
@@ -59,6 +62,7 @@ class Phases:
         begun: How many of each name began, before nested and concurrent ones were cut; by name's number.
         unfinished: How many of those were still open when recording, or their thread, ended.
         open_since: When the first of these began, ns; the last moment there is for none.
+        awaited: Of what a phase started on a device: which calls waited for it, and how long, ns; by phase.
     """
 
     names: tuple[str, ...]
@@ -69,6 +73,7 @@ class Phases:
     begun: tuple[int, ...] = ()
     unfinished: tuple[int, ...] = ()
     open_since: tuple[int, ...] = ()
+    awaited: Mapping[str, Waiters] = field(default_factory=dict)
 
     def of(self, moments: IntArray) -> IntArray:
         """Return the number of the phase each moment lies in; ``len(names)`` for none."""
@@ -157,9 +162,35 @@ def _from_calls(exchange: Exchange) -> Phases | None:
         return None
     goes_on = np.zeros(len(number), dtype=bool)
     goes_on[decodes.index] = decodes.prompt & ~decodes.begins
-    return _build(
-        _intervals(exchange.calls[kept], number[kept]), list(ORDER), "calls", number[kept & goes_on]
+    # What was waited for is the decode's, although it passes in another call; the decode went on.
+    waits = _waits(exchange, number)
+    built = _build(
+        np.concatenate([_intervals(exchange.calls[kept], number[kept]), waits], axis=1),
+        list(ORDER),
+        "calls",
+        np.concatenate([number[kept & goes_on], waits[2]]),
     )
+    return replace(built, awaited=_waiters(exchange, number))
+
+
+def _waits(exchange: Exchange, number: IntArray) -> IntArray:
+    found = exchange.awaited
+    owner = number[found.decode]
+    rows = np.stack([found.start, found.start + found.ns, owner, np.zeros(len(found), np.int64)])
+    return rows[:, owner >= 0]
+
+
+def _waiters(exchange: Exchange, number: IntArray) -> dict[str, Waiters]:
+    found: dict[str, dict[str, int]] = {}
+    waits = exchange.awaited
+    for decode, around, ns in zip(waits.decode, waits.around, waits.ns, strict=True):
+        if number[decode] >= 0:
+            name = exchange.functions[int(exchange.calls["nr"][around])].name
+            phase = found.setdefault(ORDER[int(number[decode])], {})
+            phase[name] = phase.get(name, 0) + int(ns)
+    return {
+        phase: tuple(sorted(rows.items(), key=lambda row: (-row[1], row[0]))) for phase, rows in found.items()
+    }
 
 
 def _build(intervals: IntArray, names: list[str], source: str, going_on: IntArray | None = None) -> Phases:

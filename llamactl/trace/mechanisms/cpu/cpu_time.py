@@ -134,7 +134,7 @@ def waited_between_calls(scheduling: Scheduling | None, exchange: Exchange, rows
         counter = scheduling.threads.get((int(pids[mine[0]]), tid)) if scheduling else None
         if counter is not None:
             start = rows.start[mine]
-            total += Spans(start + rows.decode_ns[mine], start + rows.length_ns[mine], 1.0).waited(counter)
+            total += Spans(start + rows.in_call_ns[mine], start + rows.length_ns[mine], 1.0).waited(counter)
     return round(total)
 
 

@@ -74,7 +74,10 @@ class EventLoopTable:
             return []
         tid, start, duration = np.concatenate(self._parts, axis=1)
         calls = exchange.calls
-        computing = calls[exchange.named(*COMPUTE) & outermost(calls) & timed(calls)]
+        # Where a device computes, what waits for it keeps the loop as a decode does elsewhere.
+        waits = np.zeros(len(calls), dtype=bool)
+        waits[exchange.awaited.around] = True
+        computing = calls[(exchange.named(*COMPUTE) | waits) & outermost(calls) & timed(calls)]
         found = []
         for thread in np.intersect1d(tid, computing["tid"]).tolist():
             own, mine = tid == thread, computing[computing["tid"] == thread]

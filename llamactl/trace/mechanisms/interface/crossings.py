@@ -56,6 +56,8 @@ class FunctionRow:
     """Calls among ``count`` that were only counted, with their time, since the ring was filling."""
     python_ns: int
     """Of ``total_ns``: in Python that the function called back (a logits processor), waits for the GIL included."""
+    awaited_ns: int
+    """Of ``total_ns``: waiting for what a decode had started on a device, which is the decode's work."""
     libraries: tuple[str, ...]
     places: tuple[Place, ...]
     """(file, line, function) of the Python code that called, the most frequent three."""
@@ -74,7 +76,8 @@ def function_rows(exchange: Exchange) -> list[FunctionRow]:
 
 
 def _row(exchange: Exchange, name: str, python_ns: int) -> FunctionRow:
-    calls = exchange.calls[exchange.named(name)]
+    mine = exchange.named(name)
+    calls = exchange.calls[mine]
     done = calls[timed(calls)]
     numbers = [nr for nr, function in enumerate(exchange.functions) if function.name == name]
     counted = [exchange.counted[nr] for nr in numbers if nr in exchange.counted]
@@ -95,6 +98,7 @@ def _row(exchange: Exchange, name: str, python_ns: int) -> FunctionRow:
         inner=count_flag(calls, Flag.INNER),
         without_record=without,
         python_ns=python_ns,
+        awaited_ns=int(exchange.awaited.by_waiter(exchange.calls)[mine].sum()),
         libraries=tuple(sorted(libraries)),
         places=_places(exchange.place, calls),
         callers=_callers(exchange, calls),
@@ -141,7 +145,8 @@ class Tokens:
     Attributes:
         start: Start of the decode, ns.
         length_ns: Until the next decode of the same thread and context.
-        decode_ns: In the decode.
+        decode_ns: In the decode, with what other calls waited for its result.
+        awaited_ns: Of ``decode_ns``: in those other calls. A device computes what a decode has only started.
         in_c_ns: In llama.cpp, the decode included; without the Python that it calls back.
         gil_wait_ns: Waiting for the GIL.
         python_ns: The rest: Python, also what llama.cpp calls back (a logits processor), the binding, and waiting
@@ -158,6 +163,7 @@ class Tokens:
     start: IntArray
     length_ns: IntArray
     decode_ns: IntArray
+    awaited_ns: IntArray
     in_c_ns: IntArray
     gil_wait_ns: IntArray
     python_ns: IntArray
@@ -170,6 +176,11 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def in_call_ns(self) -> IntArray:
+        """In the call of the decode itself."""
+        return self.decode_ns - self.awaited_ns
 
 
 def tokens(exchange: Exchange, decodes: Decodes | None = None, still_open: bool = False) -> Tokens:
@@ -195,10 +206,12 @@ def tokens(exchange: Exchange, decodes: Decodes | None = None, still_open: bool 
     in_c -= called
     waited = sums_by_token(start, lengths, tid, waits, durations(waits))
     transferred = _bytes_of_calls(exchange)
+    awaited = exchange.awaited.by_decode(calls)[steps]
     return Tokens(
         start=start,
         length_ns=lengths,
-        decode_ns=durations(calls[steps]),
+        decode_ns=durations(calls[steps]) + awaited,
+        awaited_ns=awaited,
         in_c_ns=in_c,
         gil_wait_ns=waited,
         python_ns=np.maximum(lengths - in_c - waited - _around(exchange, start, lengths, tid), 0),
@@ -303,7 +316,8 @@ class PerToken:
     """Averages over the tokens; all None when there are none.
 
     ``batch_tokens`` is the tokens in a decode: 1, or as many as requests were under way; None where one of the
-    decodes doesn't tell. ``called_back_us`` is Python that llama.cpp called in the middle of a call; it is part of
+    decodes doesn't tell. ``awaited_us`` is the part of ``decode_us`` that passed in other calls, which waited for what
+    a device computed. ``called_back_us`` is Python that llama.cpp called in the middle of a call; it is part of
     ``python_us`` and ``gil_wait_us``.
     """
 
@@ -313,6 +327,7 @@ class PerToken:
     bytes: float | None
     in_c_us: float | None
     decode_us: float | None
+    awaited_us: float | None
     python_us: float | None
     called_back_us: float | None
     gil_wait_us: float | None
@@ -327,14 +342,13 @@ def times_known(exchange: Exchange, rows: Tokens) -> bool:
 def per_token(rows: Tokens, timed: bool = True) -> PerToken:
     """Return what a token costs on average; without ``timed`` nothing is known of the time inside calls."""
     if not len(rows):
-        return PerToken(0, None, None, None, None, None, None, None, None, None)
+        return PerToken(0, None, None, None, None, None, None, None, None, None, None)
     batch = float(rows.batch.mean()) if (rows.batch > 0).all() else None
     if not timed:
         known = None if rows.bytes is None else float(rows.bytes.mean())
         median = float(np.median(rows.length_ns)) / 1e3
-        return PerToken(
-            len(rows), batch, float(rows.crossings.mean()), known, None, None, None, None, None, median
-        )
+        crossings = float(rows.crossings.mean())
+        return PerToken(len(rows), batch, crossings, known, None, None, None, None, None, None, median)
     return PerToken(
         tokens=len(rows),
         batch_tokens=batch,
@@ -342,6 +356,7 @@ def per_token(rows: Tokens, timed: bool = True) -> PerToken:
         bytes=None if rows.bytes is None else float(rows.bytes.mean()),
         in_c_us=float(rows.in_c_ns.mean()) / 1e3,
         decode_us=float(rows.decode_ns.mean()) / 1e3,
+        awaited_us=float(rows.awaited_ns.mean()) / 1e3,
         python_us=float(rows.python_ns.mean()) / 1e3,
         called_back_us=float(rows.called_back_ns.mean()) / 1e3,
         gil_wait_us=float(rows.gil_wait_ns.mean()) / 1e3,

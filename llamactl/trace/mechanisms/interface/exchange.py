@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from llamactl.trace.capture.functions import ENTERED_ON, Function
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
+
+if TYPE_CHECKING:
+    from llamactl.trace.mechanisms.gpu.awaited import Awaited
 
 IntArray = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -25,6 +29,9 @@ COMPUTE = (
     "whisper_full_parallel", "whisper_encode", "whisper_decode",
 )  # fmt: skip
 """The functions that compute with weights, as long as a batch takes."""
+
+AMONG_ENGINE = "engine"
+"""How a function is bound that the engine's libraries call among themselves."""
 
 UNKNOWN_NS = np.uint64(2**64 - 1)
 
@@ -43,6 +50,8 @@ class Exchange:
             how long they took together, ns.
         lost: How many records are missing altogether; what is counted is then "at least".
         around_ns: What recording a call or a wait cost the program beside its recorded duration, where that is known.
+        among: What the engine's libraries ask of each other, by start: waits for results, and memory. They are no
+            calls of the program's.
     """
 
     calls: NDArray[np.void]
@@ -53,6 +62,7 @@ class Exchange:
     counted: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     lost: int = 0
     around_ns: float = 0.0
+    among: NDArray[np.void] = field(default_factory=lambda: np.empty(0, RECORD))
 
     @classmethod
     def of(
@@ -63,11 +73,18 @@ class Exchange:
         free_threaded: bool = False,
     ) -> Exchange:
         """Pick the agent's records out of a capture's chunks (``Capture.chunks()``)."""
-        calls, gil = [], []
+        calls, gil, among = [], [], []
+        inside = np.array([function.via == AMONG_ENGINE for function in functions], dtype=bool)
         for piece in pieces:
-            calls.append(piece[piece["kind"] == Kind.CALL])
+            called = piece[piece["kind"] == Kind.CALL]
+            if inside.any():
+                own = inside[np.minimum(called["nr"], len(inside) - 1)]
+                among.append(called[own])
+                called = called[~own]
+            calls.append(called)
             gil.append(piece[piece["kind"] == Kind.GIL])
-        return cls(_by_start(calls), _by_start(gil), functions, text, free_threaded)
+        found = cls(_by_start(calls), _by_start(gil), functions, text, free_threaded)
+        return replace(found, among=_by_start(among)) if among else found
 
     @classmethod
     def of_capture(cls, capture: Capture) -> Exchange:
@@ -88,11 +105,23 @@ class Exchange:
         """Whether every call has its record; else figures of single calls and tokens are "at least"."""
         return not self.lost and not self.counted
 
+    @cached_property
+    def awaited(self) -> Awaited:
+        """What decodes started on a device and other calls waited for."""
+        from llamactl.trace.mechanisms.gpu.awaited import find_awaited
+
+        return find_awaited(self)
+
     def named(self, *names: str) -> Mask:
         """Return which calls are of functions with these names."""
         wanted = np.array([function.name in names for function in self.functions], dtype=bool)
         found: Mask = wanted[self.calls["nr"]] if len(wanted) else np.zeros(len(self.calls), dtype=bool)
         return found
+
+    def among_named(self, *names: str) -> NDArray[np.void]:
+        """Return the records of what the engine's libraries asked of each other by these functions, by start."""
+        wanted = np.array([function.name in names for function in self.functions], dtype=bool)
+        return self.among[wanted[self.among["nr"]]] if len(self.among) else self.among
 
     def argument(self, calls: NDArray[np.void], label: str) -> IntArray | None:
         """Return one argument of calls of functions that keep it; None when one of them doesn't."""
@@ -136,6 +165,7 @@ def _counted(agent: dict[str, Any], functions: list[Function]) -> dict[int, tupl
         if number < len(functions)
         and not functions[number].name.startswith(CPYTHON)
         and not functions[number].device
+        and functions[number].via != AMONG_ENGINE
     }
 
 

@@ -36,7 +36,7 @@ class SamplerShare:
 
 
 def in_samplers(exchange: Exchange, rows: Tokens) -> IntArray:
-    """Return the time in samplers of each token, without the Python that they call back, ns."""
+    """Return the time in samplers of each token, without what they call back and what they wait for, ns."""
     calls = exchange.calls
     named = np.array(
         [function.name.startswith(SAMPLER_PREFIX) for function in exchange.functions], dtype=bool
@@ -46,7 +46,10 @@ def in_samplers(exchange: Exchange, rows: Tokens) -> IntArray:
     spent = sums_by_token(rows.start, rows.length_ns, rows.tid, samplers, durations(samplers))
     called = callbacks_of(exchange)
     called = called[lie_in(called, samplers)]
-    return spent - sums_by_token(rows.start, rows.length_ns, rows.tid, called, durations(called))
+    spent -= sums_by_token(rows.start, rows.length_ns, rows.tid, called, durations(called))
+    waited = exchange.awaited.by_waiter(calls)
+    waited[~named[calls["nr"]]] = 0  # What a sampler waits for is the decode's work.
+    return spent - sums_by_token(rows.start, rows.length_ns, rows.tid, calls, waited)
 
 
 def sampler_share(exchange: Exchange, rows: Tokens) -> SamplerShare | None:

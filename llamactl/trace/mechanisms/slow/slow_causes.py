@@ -182,7 +182,12 @@ def _moves(measured: Measured, index: int) -> Figures:
 def _gpu(measured: Measured, index: int, left: _Left) -> None:
     if measured.gpu is not None and measured.gpu[index]:
         value = left.take(_excess(measured.gpu, index), inside=True)
-        figures = (("ns in calls to the GPU's driver", int(measured.gpu[index])),)
+        awaited = int(measured.awaited[index])
+        driver = int(measured.gpu[index]) - awaited
+        figures = (
+            *((("ns waiting for what the decode started", awaited),) if awaited else ()),
+            *((("ns in calls to the GPU's driver", driver),) if driver else ()),
+        )
         left.found.append(Candidate(Cause.GPU, value, figures))
 
 

@@ -51,11 +51,13 @@ class Measured:
         python: Between the calls, ns.
         collecting: Python's garbage collector at work, ns.
         system: In system calls between the calls, ns.
-        decode: In the decode, ns.
+        decode: In the decode, ns, waiting for what it started included.
         cpu: CPU time of the calling thread in the decode, ns.
         major: Major faults of the calling thread in the decode.
         waiting: In system calls of the calling thread in the decode, ns.
-        gpu: In system calls on a GPU's device node in the decode, ns.
+        gpu: Waiting for what the decode started on a device, and in system calls on a GPU's device node in the
+            decode, ns.
+        awaited: Of that: waiting for what the decode started, ns.
         voluntary: Voluntary context switches in the decode.
         involuntary: Involuntary ones.
         delay: Run delay of the calling thread around the token, beyond what is usual for so long, ns.
@@ -77,6 +79,7 @@ class Measured:
     major: IntArray | None
     waiting: IntArray | None
     gpu: IntArray | None
+    awaited: IntArray
     voluntary: IntArray | None
     involuntary: IntArray | None
     delay: IntArray | None
@@ -99,12 +102,13 @@ def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
         other=np.maximum(rows.in_c_ns - rows.decode_ns - sampler, 0),
         python=rows.python_ns,
         collecting=known.collecting,
-        system=None if known.system_calls is None else _outside_calls(rows, known.system_calls),
+        system=None if known.system_calls is None else _outside_calls(exchange, rows, known.system_calls),
         decode=rows.decode_ns,
         cpu=exchange.cpu_time(decodes),
         major=None if faults is None else faults >> 32,
-        waiting=None if known.system_calls is None else _inside_decode(rows, known.system_calls),
-        gpu=None if known.gpu_calls is None else _inside_decode(rows, known.gpu_calls),
+        waiting=None if known.system_calls is None else _inside_decode(exchange, rows, known.system_calls),
+        gpu=_gpu(rows, known),
+        awaited=rows.awaited_ns,
         voluntary=None if switches is None else switches & 0xFFFFFFFF,
         involuntary=None if switches is None else switches >> 32,
         delay=_delay(exchange, rows, known.scheduling),
@@ -115,18 +119,46 @@ def measure(exchange: Exchange, rows: Tokens, known: Evidence) -> Measured:
     )
 
 
-def _outside_calls(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
-    """Add up each token's system calls after its decode, on its own thread."""
+def _outside_calls(exchange: Exchange, rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
+    """Add up each token's system calls after its decode, on its own thread, but not those that wait for it."""
     done = system_calls[timed(system_calls)]
-    begin = rows.start + rows.decode_ns
-    spent = sums_by_token(begin, rows.length_ns - rows.decode_ns, rows.tid, done, durations(done))
+    done = done[~_in_waits(exchange, done)]
+    begin = rows.start + rows.in_call_ns
+    spent = sums_by_token(begin, rows.length_ns - rows.in_call_ns, rows.tid, done, durations(done))
     # Some of them lie in other calls or in waits for the GIL: no more than Python's part is Python's.
     return np.minimum(spent, rows.python_ns)
 
 
-def _inside_decode(rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
+def _inside_decode(exchange: Exchange, rows: Tokens, system_calls: NDArray[np.void]) -> IntArray:
     done = system_calls[timed(system_calls)]
-    return sums_by_token(rows.start, rows.decode_ns, rows.tid, done, durations(done))
+    waiting = done[_in_waits(exchange, done)]
+    return _in_call(rows, done) + sums_by_token(
+        rows.start, rows.length_ns, rows.tid, waiting, durations(waiting)
+    )
+
+
+def _in_call(rows: Tokens, done: NDArray[np.void]) -> IntArray:
+    return sums_by_token(rows.start, rows.in_call_ns, rows.tid, done, durations(done))
+
+
+def _in_waits(exchange: Exchange, records: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which records lie in a call's wait for a decode, on its thread."""
+    result, waits = np.zeros(len(records), dtype=bool), exchange.awaited
+    threads = exchange.calls["tid"][waits.around]
+    for tid in np.unique(threads).tolist():
+        begin, length = waits.start[threads == tid], waits.ns[threads == tid]
+        mine = np.flatnonzero(records["tid"] == tid)
+        moments = starts(records[mine])
+        place = np.searchsorted(begin, moments, "right") - 1
+        result[mine] = (place >= 0) & (moments < (begin + length)[np.maximum(place, 0)])
+    return result
+
+
+def _gpu(rows: Tokens, known: Evidence) -> IntArray | None:
+    """Return the waiting for a device; what lies in a wait counts once."""
+    if known.gpu_calls is None:
+        return rows.awaited_ns if rows.awaited_ns.any() else None
+    return rows.awaited_ns + _in_call(rows, known.gpu_calls[timed(known.gpu_calls)])
 
 
 def _delay(exchange: Exchange, rows: Tokens, scheduling: Scheduling | None) -> IntArray | None:

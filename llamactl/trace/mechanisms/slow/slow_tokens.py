@@ -92,7 +92,7 @@ def _explain(
     ]
     subject = best.subject
     if best.cause is Cause.MAJOR_FAULTS:
-        subject = fault_place(known, begin, int(rows.decode_ns[index]))
+        subject = fault_place(known, begin, int(rows.in_call_ns[index]))
     return SlowToken(
         index=index,
         start_ns=begin,

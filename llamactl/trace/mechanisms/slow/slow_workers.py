@@ -84,5 +84,5 @@ def _worker(tid: int, counter: Counter, rows: Tokens, faults: NDArray[np.void] |
 def _major(tid: int, rows: Tokens, faults: NDArray[np.void]) -> IntArray:
     moments = np.sort(faults["start"][(faults["tid"] == tid) & (faults["nr"] == MAJOR)].astype(np.int64))
     low = np.searchsorted(moments, rows.start)
-    found: IntArray = np.searchsorted(moments, rows.start + rows.decode_ns) - low
+    found: IntArray = np.searchsorted(moments, rows.start + rows.in_call_ns) - low
     return found

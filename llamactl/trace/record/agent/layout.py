@@ -80,7 +80,7 @@ COUNT = np.dtype([("calls", "<u8"), ("ns", "<u8")])
 LENGTH = struct.Struct("<I")
 """What comes before each string of the arena."""
 
-VIA = ("plt", "dlsym", "inner")
+VIA = ("plt", "dlsym", "inner", "engine")
 
 assert SITE.itemsize == 32
 assert THREAD.itemsize == 64 + RECORD.itemsize * MAX_DEPTH
