@@ -13,6 +13,7 @@ from llamactl.bench.plan import BenchTest, Case
 from llamactl.bench.remote import Remote, Side
 from llamactl.bench.report import Memory, Result, Sample
 from llamactl.bench.session import absolute
+from llamactl.process import proc_pid
 
 ROLLUP = {
     "Rss": "rss_bytes",
@@ -75,7 +76,7 @@ def _memory(remotes: list[Remote]) -> Memory | None:
         return None
     shared: dict[str, int] = {}
     for remote in remotes:
-        for name, value in rollup(Path(f"/proc/{remote.pid}/smaps_rollup")).items():
+        for name, value in rollup(proc_pid.place(remote.pid, "smaps_rollup")).items():
             shared[name] = shared.get(name, 0) + value
     return replace(
         memories[0],

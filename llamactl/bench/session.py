@@ -17,7 +17,7 @@ from llamactl.bench.measure.run_delay import Stopwatch
 from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
 from llamactl.engine import Model, ModelParameters, devices
-from llamactl.process.proc_text import status_fields
+from llamactl.process import proc_pid
 from llamactl.snapshot.gguf.splits import files_of
 
 Done = TypeVar("Done")
@@ -165,13 +165,13 @@ def set_affinity(mask: str, otherwise: set[int]) -> None:
     """Bind all threads of this process to the CPUs of a hexadecimal mask; ``0x0`` for all it had."""
     bits = int(mask, 16)
     cpus = {bit for bit in range(bits.bit_length()) if bits >> bit & 1} or otherwise
-    for task in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(task.name), cpus)
+    for thread in proc_pid.threads_of("self"):
+        os.sched_setaffinity(thread, cpus)
 
 
 def process_status() -> dict[str, int]:
     """Return the sizes of /proc/self/status in bytes (proc_pid_status(5))."""
-    fields = status_fields(Path("/proc/self/status").read_bytes())
+    fields = proc_pid.status_of("self")
     sizes = {key: value.split() for key, value in fields.items() if key.startswith(("Vm", "Rss"))}
     return {key: int(value[0]) * 1024 for key, value in sizes.items() if value[1:] == ["kB"]}
 

@@ -105,7 +105,7 @@ class Context:
         self._abort: Guarded | None = None
         self._single: Any = ffi.new("llama_token[1]")
         self._single_batch: Any = lib.llama_batch_get_one(self._single, 1)
-        self.kv = KVCache(self)
+        self.kv = KVCache(self._handle, self.parameters.kv_unified)
         model.add_dependent(self)
 
     @property

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llamactl.engine.handle import Handle
 from llamactl.engine.native import lib
 from llamactl.errors import UsageError
-
-if TYPE_CHECKING:
-    from llamactl.engine.context import Context
 
 
 class KVCache:
@@ -19,10 +17,10 @@ class KVCache:
     Positions run from 0; a range is ``[start, end)``, with ``None`` for "from the first" and "to the last".
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, handle: Handle, unified: bool) -> None:
         # The pointer, not the context: a cycle would keep both until the garbage collector runs.
-        self._handle = context._handle
-        self._unified = context.parameters.kv_unified
+        self._handle = handle
+        self._unified = unified
 
     @property
     def _memory(self) -> Any:

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from llamactl.engine.native import ffi, lib, text
+from llamactl.process import proc_pid
 
 MOST_WORKERS = 64
 
@@ -75,7 +75,4 @@ def _address(endpoint: str) -> str:
 
 @cache
 def _has_rdma() -> bool:
-    try:
-        return "libibverbs" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
+    return b"libibverbs" in proc_pid.read_or_nothing("self", "maps")

@@ -6,11 +6,11 @@ of the control groups upwards: the group that has the quota counts, not those be
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.cgroup import hierarchy
 from llamactl.process.cpu_quota import Throttling, parse_cpu_stat, quota_of
 
@@ -68,15 +68,12 @@ class CpuWaits:
 
 def cpu_moment(pid: int | None = None) -> CpuMoment | None:
     """Return what is counted so far; None where the kernel doesn't count run delays, or there is no such process."""
-    root = Path("/proc", "self" if pid is None else str(pid), "task")
+    process = "self" if pid is None else pid
     waited: dict[int, int] = {}
-    try:
-        for name in os.listdir(root):
-            words = _read(root / name / "schedstat").split()
-            if len(words) > 1:
-                waited[int(name)] = int(words[1])
-    except OSError:
-        return None
+    for thread in proc_pid.threads_if_any(process):
+        words = proc_pid.read_or_nothing(process, f"task/{thread}/schedstat").split()
+        if len(words) > 1:
+            waited[thread] = int(words[1])
     found = hierarchy("cpu", pid)
     groups = {}
     for directory in found.upwards() if found else ():

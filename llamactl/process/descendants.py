@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from llamactl.process import proc_pid
 
 
 def descendants(pid: int) -> list[int]:
@@ -17,15 +16,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def _children(parent: int) -> list[int]:
-    try:
-        threads = os.listdir(f"/proc/{parent}/task")
-    except OSError:  # it has ended
-        return []
-    found: list[int] = []
-    for thread in threads:
-        try:
-            text = Path(f"/proc/{parent}/task/{thread}/children").read_text(encoding="ascii")
-        except OSError:  # the thread has ended
-            continue
-        found.extend(map(int, text.split()))
-    return found
+    return [
+        int(child)
+        for thread in proc_pid.threads_if_any(parent)
+        for child in proc_pid.read_or_nothing(parent, f"task/{thread}/children").split()
+    ]

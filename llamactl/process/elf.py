@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from llamactl.process.file_bytes import FileBytes
 
@@ -19,23 +20,46 @@ _MACHINE_X86_64 = 62
 _WRITABLE = 2
 _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _SYMBOL = 24
-_SHT_DYNSYM = 11
+SHT_SYMTAB, SHT_DYNSYM = 2, 11
+_EXECUTABLE = 1
+_ET_DYN = 3
 _PIECE = 4 << 20
+
+
+class Segment(NamedTuple):
+    """One loaded part of the file; sizes in bytes, ``address`` relative to where the file is loaded."""
+
+    address: int
+    offset: int
+    file_bytes: int
+    executable: bool
+
+
+class Section(NamedTuple):
+    """One section: its kind (``SHT_…``), where it lies in memory and in the file, bytes, and its section of strings."""
+
+    kind: int
+    address: int
+    offset: int
+    size: int
+    link: int
 
 
 @dataclass(frozen=True, slots=True)
 class Elf:
     """A 64-bit little-endian ELF file.
 
-    ``segments`` are (address, file offset, bytes in the file) of what is loaded; ``zeroed_bytes`` is
-    what the last of them takes in memory beyond its pages in the file; ``constant`` are start and end in the
-    file of what is loaded and not writable; ``rpath`` and ``runpath`` are as written in the file, so still
+    ``segments`` are what is loaded; ``zeroed_bytes`` is what the last of them takes in memory beyond its pages
+    in the file; ``constant`` are start and end in the file of what is loaded and not writable;
+    ``rpath`` and ``runpath`` are as written in the file, so still
     with ``$ORIGIN``; ``interpreter`` is the dynamic linker that a program asks for.
     """
 
     data: FileBytes = field(repr=False)
     machine: int
-    segments: tuple[tuple[int, int, int], ...]
+    shared: bool
+    """Whether it can lie anywhere in memory (ET_DYN); an address in another one is absolute."""
+    segments: tuple[Segment, ...]
     dynamic: tuple[tuple[int, int], ...]
     build_id: str | None
     zeroed_bytes: int
@@ -44,11 +68,24 @@ class Elf:
 
     def at(self, address: int, size: int) -> bytes:
         """Return what is loaded at ``address`` (relative to the library); empty if nothing is."""
-        for start, offset, length in self.segments:
+        for start, offset, length, _ in self.segments:
             if start <= address < start + length:
                 begin = offset + address - start
                 return self.data[begin : begin + min(size, start + length - address)]
         return b""
+
+    def sections(self) -> list[Section]:
+        """Return the sections; stripped files and memory images have none.
+
+        Raises:
+            struct.error: Their table reaches past the file's end.
+        """
+        at, size, count = self.data.unpack("<Q10x2H", 40)
+        headers = (self.data.unpack("<IIQQQQI", at + index * size) for index in range(count))
+        return [
+            Section(kind, address, offset, length, link)
+            for _, kind, _, address, offset, length, link in headers
+        ]
 
     def string(self, address: int) -> str:
         """Return the C string at ``address``, at most 4 KiB of it."""
@@ -115,7 +152,7 @@ class Elf:
         address = next(
             (
                 start + file_offset - offset
-                for start, offset, length in self.segments
+                for start, offset, length, _ in self.segments
                 if offset <= file_offset < offset + length
             ),
             None,
@@ -154,11 +191,9 @@ class Elf:
     def _symbols(self) -> bytes:
         """Return the table of dynamic symbols; its size is in the section headers alone (elf(5))."""
         start = self._tag(_DT_SYMTAB)
-        at, size, count = self.data.unpack("<Q10x2H", 40)
-        for index in range(count):
-            fields = self.data.unpack("<IIQQQQ", at + index * size)
-            if fields[1] == _SHT_DYNSYM and fields[3] == start:
-                return self.at(start, fields[5] // _SYMBOL * _SYMBOL)
+        for section in self.sections():
+            if section.kind == SHT_DYNSYM and section.address == start:
+                return self.at(start, section.size // _SYMBOL * _SYMBOL)
         # Without headers: linkers lay the names behind the symbols.
         table = self.at(start, max(self._tag(_DT_STRTAB) - start, 0))
         return table[: len(table) // _SYMBOL * _SYMBOL]
@@ -216,9 +251,10 @@ def read_elf(path: Path) -> Elf | None:
 
 
 def _parse(data: FileBytes) -> Elf:
-    machine, headers_at = data.unpack("<H12xQ", 18)
+    kind, machine, headers_at = data.unpack("<HH12xQ", 16)
+    shared = kind == _ET_DYN
     header_size, header_count = data.unpack("<HH", 54)
-    segments: list[tuple[int, int, int]] = []
+    segments: list[Segment] = []
     dynamic: tuple[tuple[int, int], ...] = ()
     build_id = None
     zeroed = 0
@@ -229,7 +265,7 @@ def _parse(data: FileBytes) -> Elf:
             "<IIQQQQQ", headers_at + index * header_size
         )
         if kind == _PT_LOAD:
-            segments.append((address, offset, size))
+            segments.append(Segment(address, offset, size, bool(flags & _EXECUTABLE)))
             if not flags & _WRITABLE:
                 constant.append((offset, min(offset + size, len(data))))
             zeroed = max(_pages_up(address + in_memory) - _pages_up(address + size), 0)
@@ -240,7 +276,9 @@ def _parse(data: FileBytes) -> Elf:
             interpreter = data[offset : offset + size].split(b"\0", 1)[0].decode("utf-8", "replace")
         elif kind == _PT_NOTE and build_id is None:
             build_id = _build_id(data[offset : offset + size])
-    return Elf(data, machine, tuple(segments), dynamic, build_id, zeroed, tuple(constant), interpreter)
+    return Elf(
+        data, machine, shared, tuple(segments), dynamic, build_id, zeroed, tuple(constant), interpreter
+    )
 
 
 def _pages_up(address: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from llamactl.process import _kernel
+from llamactl.process import _kernel, proc_pid
 
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -103,7 +103,7 @@ class Pagemap:
     """
 
     def __init__(self, pid: int) -> None:
-        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(proc_pid.place(pid, "pagemap"), os.O_RDONLY | os.O_CLOEXEC)
         self._can_scan = True
 
     def __enter__(self) -> Pagemap:
@@ -166,7 +166,7 @@ def probe_pagemap_scan() -> Ability:
     """Try PAGEMAP_SCAN on one page of this process."""
     found = _kernel.ffi.new("struct llamactl_range_bytes *")
     try:
-        fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(proc_pid.place("self", "pagemap"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         return Ability(False, error.errno or errno.EIO)
     try:

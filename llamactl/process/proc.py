@@ -10,6 +10,7 @@ from types import TracebackType
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.process.answering import NOWHERE, answers
+from llamactl.process.proc_pid import place
 from llamactl.process.reach import mapped_file, within_root
 
 
@@ -45,7 +46,7 @@ class ProcessDir:
             UsageError: There is no process with this number.
         """
         try:
-            return cls(pid, os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            return cls(pid, os.open(place(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
             raise UsageError(f"no process has the number {pid}", "See them with: ps -e") from error
 
@@ -84,18 +85,18 @@ class ProcessDir:
         Of a process in a chroot the kernel's paths begin with that chroot (see ``reach``). Where the file system
         doesn't answer, nothing is there.
         """
-        own = Path(f"/proc/{self.pid}/root") / path.lstrip("/")
+        own = place(self.pid, "root", path.lstrip("/"))
         if not answers(own):
             return NOWHERE
         try:
             inside = within_root(path, self.link("root"))
         except OSError:
             return own
-        return own if inside == path or own.exists() else Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
+        return own if inside == path or own.exists() else place(self.pid, "root", inside.lstrip("/"))
 
     def mapped(self, path: str, device: str, inode: int, piece: tuple[int, int]) -> Path | None:
         """Return where a file that it has mapped can be read by us, see :func:`reach.mapped_file`."""
-        found = mapped_file(Path(f"/proc/{self.pid}"), path, device, inode, piece)
+        found = mapped_file(place(self.pid), path, device, inode, piece)
         return None if found is None else Path(found)
 
     def alive(self) -> bool:

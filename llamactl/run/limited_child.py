@@ -15,12 +15,12 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import BinaryIO, NoReturn
 
 from llamactl.engine import guard
 from llamactl.errors import UsageError
+from llamactl.process import proc_pid
 
 LOOK_EVERY_S = 0.5
 """How late Ctrl-C may be noticed."""
@@ -192,4 +192,4 @@ def _lower(what: int, value: int) -> None:
 
 def _address_space() -> int:
     """Return this process's address space in bytes (``size`` of /proc/self/statm, proc_pid_statm(5))."""
-    return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    return int(proc_pid.read("self", "statm").split()[0]) * resource.getpagesize()

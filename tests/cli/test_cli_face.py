@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llamactl.cli.run.command import OutputOptions
+from llamactl.cli.run.answer_options import OutputOptions
 from llamactl.cli.run.output import writer
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from llamactl.bench._bench import ffi, lib
 from llamactl.bench.measure.run_delay import RunDelay
 from llamactl.engine import rpc_traffic
+from llamactl.process import proc_pid
 from llamactl.process.cgroup import hierarchy
 from llamactl.process.cpu_quota import parse_cpu_stat
+from llamactl.process.proc_text import status_fields
 
 MICROSECOND_NS = 1_000
 PERF = ("instructions", "cycles", "system_calls")
@@ -191,12 +193,8 @@ def _reason(number: int) -> str:
 
 def _io() -> dict[str, int | None]:
     """Return /proc/self/io (proc_pid_io(5)); nothing where it can't be read."""
-    try:
-        lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.split(": ") for line in lines)
-    return {IO_FIELDS[key]: int(value) for key, value in pairs if key in IO_FIELDS}
+    fields = status_fields(proc_pid.read_or_nothing("self", "io"))
+    return {IO_FIELDS[key]: int(value) for key, value in fields.items() if key in IO_FIELDS}
 
 
 def _throttled_reader() -> Callable[[], int | None]:

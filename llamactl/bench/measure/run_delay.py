@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from time import perf_counter_ns
 
-FILE = "/proc/thread-self/schedstat"
+from llamactl.process import proc_pid
+
+FILE = str(proc_pid.place("thread-self", "schedstat"))
 
 
 class RunDelay:

@@ -42,12 +42,12 @@ Examples:
 @expanded
 def bench(
     context: typer.Context,
-    tests: TestOptions = TestOptions(),  # noqa: B008
-    settings: SettingOptions = SettingOptions(),  # noqa: B008
-    conditions: ConditionOptions = ConditionOptions(),  # noqa: B008
-    output: OutputOptions = OutputOptions(),  # noqa: B008
-    check: CheckOptions = CheckOptions(),  # noqa: B008
-    bindings: BindingOptions = BindingOptions(),  # noqa: B008
+    tests: TestOptions = TestOptions(),
+    settings: SettingOptions = SettingOptions(),
+    conditions: ConditionOptions = ConditionOptions(),
+    output: OutputOptions = OutputOptions(),
+    check: CheckOptions = CheckOptions(),
+    bindings: BindingOptions = BindingOptions(),
 ) -> int | None:
     """Measure as llama-bench does."""
     if context.invoked_subcommand:

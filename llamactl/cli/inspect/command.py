@@ -80,8 +80,8 @@ def inspect(
     ] = None,
     view: ViewOptions = ViewOptions(),
     process: ProcessOptions = ProcessOptions(),
-    model: ModelFileOptions = ModelFileOptions(),  # noqa: B008
-    machine: MachineOptions = MachineOptions(),  # noqa: B008
+    model: ModelFileOptions = ModelFileOptions(),
+    machine: MachineOptions = MachineOptions(),
 ) -> int:
     """Tell what a model, a process or this machine is, right now."""
     from llamactl.cli.inspect.output import show, show_diff

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from llamactl.cli.groups import expanded
+from llamactl.cli.run.answer_options import OutputOptions, PromptOptions
 from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
 
 if TYPE_CHECKING:
@@ -27,57 +27,15 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PromptOptions:
-    """What to answer, and how far."""
-
-    file: Annotated[
-        str | None, Option("-f", "--file", metavar="FILE", help="The prompt from a file; - is stdin.")
-    ] = None
-    system: Annotated[
-        str, Option("-sys", "--system", "--system-prompt", metavar="TEXT", help="System message of the chat.")
-    ] = ""
-    raw: Annotated[bool, Option("--raw", help="Continue the prompt as it is, without the chat template.")] = (
-        False
-    )
-    n_predict: Annotated[
-        int,
-        Option("-n", "--predict", "--n-predict", metavar="N", envvar="LLAMA_ARG_N_PREDICT",
-               help="Most tokens to generate; -1 for as many as fit."),
-    ] = -1  # fmt: skip
-    stop: Annotated[
-        list[str],
-        Option("-r", "--stop", "--reverse-prompt", metavar="TEXT", help="End before this text. Repeatable."),
-    ] = field(default_factory=list)
-    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the model's end token.")] = False
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """What is shown."""
-
-    json: Annotated[bool, Option("--json", help="One JSON document instead of text.")] = False
-    jsonl: Annotated[bool, Option("--jsonl", help="A stream of JSON events instead of text.")] = False
-    expect: Annotated[
-        list[str],
-        Option("--expect", metavar="NAME=VALUE", help="Fail unless this setting is in force. Repeatable."),
-    ] = field(default_factory=list)
-    observe: Annotated[
-        bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
-    ] = False
-    quiet: Annotated[bool, Option("-q", "--quiet", help="No figures, no progress on stderr.")] = False
-    verbose: Annotated[bool, Option("-v", "--verbose", help="The engine's log on stderr.")] = False
-
-
 @expanded
 def run(
     prompt: Annotated[
         str | None, Argument(metavar="[PROMPT]", help="The prompt. Without it, -f or stdin is read.")
     ] = None,
     prompts: PromptOptions = PromptOptions(),
-    model: ModelOptions = ModelOptions(),  # noqa: B008
-    context: ContextOptions = ContextOptions(),  # noqa: B008
-    sampling: SamplingOptions = SamplingOptions(),  # noqa: B008
+    model: ModelOptions = ModelOptions(),
+    context: ContextOptions = ContextOptions(),
+    sampling: SamplingOptions = SamplingOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Generate text once."""
@@ -107,7 +65,7 @@ def _observed() -> int:
     """Trace the same command line without ``--observe``."""
     import sys
 
-    from llamactl.cli.trace.command import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace.options import RecordingOptions, SelectingOptions, ShowingOptions
     from llamactl.cli.trace.run import record_and_show
 
     command = [word for word in sys.argv[1:] if word != "--observe"]

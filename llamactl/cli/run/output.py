@@ -12,7 +12,7 @@ from llamactl.render.safe import safe_text, strip_control
 from llamactl.run.execute import Listener
 
 if TYPE_CHECKING:
-    from llamactl.cli.run.command import OutputOptions
+    from llamactl.cli.run.answer_options import OutputOptions
     from llamactl.run.report import RunReport, Setting
 
 BAR_WIDTH = 30

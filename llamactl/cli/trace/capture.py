@@ -15,6 +15,7 @@ from llamactl.cli.boundary import warn
 from llamactl.errors import UsageError
 from llamactl.output.file import OutputFile
 from llamactl.output.place import find_place
+from llamactl.process import proc_pid
 from llamactl.trace.capture.writer import CaptureWriter
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ def kept_unless_shown(writer: CaptureWriter) -> Iterator[None]:
 def _temporary() -> Iterator[Path]:
     """Yield the path of a file without a name: whatever ends llamactl, SIGKILL too, ends the file (open(2))."""
     with tempfile.TemporaryFile(prefix=PREFIX, suffix=SUFFIX) as file:
-        yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        yield proc_pid.place(os.getpid(), "fd", file.fileno())
 
 
 def _keep(path: Path) -> Path:
     """Return the name of a capture; one that has none is given one in the folder for temporary files."""
-    if path.parent.name != "fd" or not str(path).startswith("/proc/"):
+    if path.parent != proc_pid.place(os.getpid(), "fd"):
         return path
     target = Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
     try:

@@ -11,7 +11,7 @@ from llamactl.output.apart import check_apart
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llamactl.cli.trace.command import RecordingOptions, ShowingOptions
+    from llamactl.cli.trace.options import RecordingOptions, ShowingOptions
 
 
 def check_outputs(recording: RecordingOptions, showing: ShowingOptions, argv: Sequence[str]) -> None:

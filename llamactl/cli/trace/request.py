@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl.errors import UsageError
+from llamactl.process import proc_pid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llamactl.cli.trace.command import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace.options import RecordingOptions, SelectingOptions, ShowingOptions
     from llamactl.trace.decode.filters import Selection
 
 OWN_RUN = ("run", "--temp", "0", "-n", "32", "What is a system call?")
@@ -66,7 +67,7 @@ def _check_recording(recording: RecordingOptions) -> None:
         )
     if recording.pid is not None and recording.pid <= 0:
         raise UsageError(f"-p {recording.pid} isn't a process")
-    if recording.pid is not None and not Path(f"/proc/{recording.pid}").exists():
+    if recording.pid is not None and not proc_pid.is_there(recording.pid):
         raise UsageError(f"no process has the number {recording.pid}", "See them with: ps -e")
     if recording.engine is not None:
         from llamactl.trace.record.syscalls.choose import ENGINES

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from llamactl.cli.trace.command import RecordingOptions, SelectingOptions, ShowingOptions
+    from llamactl.cli.trace.options import RecordingOptions, SelectingOptions, ShowingOptions
     from llamactl.trace.record.session_types import SessionOptions, SessionResult
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from pathlib import Path
+
+from llamactl.process import proc_pid
 
 
 def is_ours(pid: int | None) -> bool:
@@ -22,7 +23,7 @@ def is_ours(pid: int | None) -> bool:
 def _apart(pid: int, descriptor: int) -> bool:
     mine = os.fstat(descriptor).st_rdev
     try:
-        links = [link for link in Path(f"/proc/{pid}/fd").iterdir() if int(link.name) < 3]
+        links = [link for link in proc_pid.place(pid, "fd").iterdir() if int(link.name) < 3]
         found = [link.stat() for link in links]
     except OSError:
         return False

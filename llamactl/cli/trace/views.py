@@ -15,7 +15,7 @@ from llamactl.output.file import OutputText
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from llamactl.cli.trace.command import ShowingOptions
+    from llamactl.cli.trace.options import ShowingOptions
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.decode.filters import Selection
     from llamactl.trace.mechanisms.report import TraceReport

@@ -16,6 +16,8 @@ from typing import Any
 
 from llamactl.process.elf import read_elf
 from llamactl.process.engine.engine_files import EngineFile
+from llamactl.process.engine.libraries import engine_library
+from llamactl.process.proc_text import maps_lines
 
 TIMEOUT_S = 60
 MODULES = ("llama_cpp.llama_cpp",)
@@ -100,7 +102,7 @@ def check_abi(
         return _unknown(interpreter, f"{interpreter} can't be asked: {error}")
     if "errors" in answer:
         return _unknown(interpreter, "; ".join(answer["errors"]))
-    return _compare(interpreter, answer, engine or _engine(answer["libraries"]))
+    return _compare(interpreter, answer, engine or _engine(_mapped(answer["maps"])))
 
 
 def not_asked(interpreter: str, reason: str, engine: Engine | None = None) -> AbiCheck:
@@ -162,6 +164,12 @@ def _compare(interpreter: str, answer: Mapping[str, Any], engine: Engine) -> Abi
     checks = compare_layouts(answer["structs"], entry["structs"])
     status = "mismatch" if any(c.differences and not c.only_for for c in checks) else "match"
     return AbiCheck(status, "", interpreter, module, kind, library, shown, checks)
+
+
+def _mapped(maps: str) -> list[str]:
+    """Return the engine's own libraries in the text of a ``maps`` file."""
+    paths = {os.fsdecode(line.path) for line in maps_lines(os.fsencode(maps))}
+    return sorted(path for path in paths if engine_library(path.rpartition("/")[2]))
 
 
 def _engine(paths: Sequence[str]) -> Engine:

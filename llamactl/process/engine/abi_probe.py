@@ -34,12 +34,10 @@ def from_ffi(ffi: Any, names: Any) -> Any:
     return found
 
 
-def libraries() -> Any:
-    """Return the files of the engine that importing the binding has mapped."""
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:  # noqa: PTH123
-        paths = {line.split(None, 5)[5].rstrip("\n") for line in maps if line.count("/") > 0}
-    names = ("libllama", "libggml")
-    return sorted(path for path in paths if path.rpartition("/")[2].startswith(names))
+def mappings() -> Any:
+    """Return what is mapped after importing the binding, as the kernel says it."""
+    with open("/proc/self/maps", "rb") as maps:  # noqa: PTH123
+        return maps.read().decode("utf-8", "surrogateescape")
 
 
 def main() -> None:
@@ -56,7 +54,7 @@ def main() -> None:
         kind = "ctypes"
         if not structs and hasattr(module, "ffi"):
             structs, kind = from_ffi(module.ffi, names), "CFFI"
-        answer = {"module": module_name, "kind": kind, "structs": structs, "libraries": libraries()}
+        answer = {"module": module_name, "kind": kind, "structs": structs, "maps": mappings()}
         print(json.dumps(answer))
         return
     print(json.dumps({"errors": errors}))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.files.holders import find_holders
 
 F_SETLKW, F_OFD_SETLKW = 7, 38
@@ -74,7 +75,7 @@ def lock_holders(pid: int, device: int, inode: int, target: str) -> list[LockHol
         if _holds(holder.pid, holder.fd, held, place)
     ]
     seen = {holder.pid for holder in found}
-    known = {line.pid for line in held if line.pid > 0 and Path(f"/proc/{line.pid}").exists()}
+    known = {line.pid for line in held if line.pid > 0 and proc_pid.is_there(line.pid)}
     return found + [LockHolder(other, None) for other in sorted(known - seen)]
 
 

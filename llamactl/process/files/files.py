@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from llamactl.process import proc_pid
 from llamactl.process._proc import ffi, lib
 from llamactl.process.answering import NotAnsweringError, ask
 from llamactl.process.files.file_roles import RoleFinder
@@ -97,7 +97,7 @@ def _read_all(
 ) -> Iterator[OpenFile]:
     """Yield the descriptors that are still open; C reads a batch of them at a time (``native/snapshot/proc.c``)."""
     text = ffi.new("char[]", _TEXT_BYTES)
-    answering = sorted(mount.number for mount in read_mounts(Path(f"/proc/{process.pid}")) if mount.local)
+    answering = sorted(mount.number for mount in read_mounts(proc_pid.place(process.pid)) if mount.local)
     while numbers:
         count = min(len(numbers), _BATCH)
         block = ffi.new("int64_t[]", lib.LLAMACTL_DESCRIPTOR_COLUMNS * count)
@@ -123,7 +123,7 @@ def _asked(
         yield _open_file(row, target, infos, roles)
         return
     try:
-        found = ask(f"/proc/{process.pid}/fd/{row.number}")
+        found = ask(proc_pid.place(process.pid, "fd", row.number))
     except NotAnsweringError:
         yield OpenFile(
             row.number,

@@ -6,9 +6,8 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from llamactl.process.proc_text import comm_name
+from llamactl.process import proc_pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,14 @@ def find_holders(targets: Iterable[str], without: int | None = None) -> dict[str
     found: dict[str, list[Holder]] = {}
     if not wanted:
         return found
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != without:
-            _search(int(name), wanted, found)
+    for pid in proc_pid.processes():
+        if pid != without:
+            _search(pid, wanted, found)
     return found
 
 
 def _search(pid: int, wanted: set[str], found: dict[str, list[Holder]]) -> None:
-    directory = f"/proc/{pid}/fd"
+    directory = str(proc_pid.place(pid, "fd"))
     try:
         numbers = os.listdir(directory)
     except OSError:  # ended, or another user's
@@ -70,7 +69,4 @@ def _mode(link: str) -> int:
 
 def process_name(pid: int) -> str:
     """Return a process's short name, or an empty text when it has ended."""
-    try:
-        return os.fsdecode(comm_name(Path(f"/proc/{pid}/comm").read_bytes()))
-    except OSError:
-        return ""
+    return os.fsdecode(proc_pid.name_of(pid))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.files.holders import process_name
 from llamactl.process.memory.smaps import parse_smaps
 
@@ -28,8 +28,9 @@ def find_sharers(pid: int, device: str, inode: int) -> list[Sharer]:
         inode: The file's.
     """
     mark = f" {device} {inode} ".encode()
-    others = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return [_sharer(other, device, inode) for other in others if other != pid and _maps(other, mark)]
+    return [
+        _sharer(other, device, inode) for other in proc_pid.processes() if other != pid and _maps(other, mark)
+    ]
 
 
 def mapped_by(device: int, inode: int) -> list[int]:
@@ -40,20 +41,16 @@ def mapped_by(device: int, inode: int) -> list[int]:
         inode: ``st_ino``.
     """
     mark = f" {os.major(device):02x}:{os.minor(device):02x} {inode} ".encode()
-    others = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return [pid for pid in others if pid != os.getpid() and _maps(pid, mark)]
+    return [pid for pid in proc_pid.processes() if pid != os.getpid() and _maps(pid, mark)]
 
 
 def _maps(pid: int, mark: bytes) -> bool:
-    try:
-        return mark in Path(f"/proc/{pid}/maps").read_bytes()
-    except OSError:
-        return False
+    return mark in proc_pid.read_or_nothing(pid, "maps")
 
 
 def _sharer(pid: int, device: str, inode: int) -> Sharer:
     try:
-        maps = parse_smaps(Path(f"/proc/{pid}/smaps").read_bytes())
+        maps = parse_smaps(proc_pid.read(pid, "smaps"))
     except OSError:
         return Sharer(pid, process_name(pid), None)
     resident = sum(

@@ -7,8 +7,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.proc import ProcessDir
 from llamactl.process.proc_text import proc_lines
 
@@ -158,7 +158,7 @@ def ask_diag(request: DiagRequest) -> Iterator[bytes]:
 def _unix_peers(process: ProcessDir) -> dict[int, int]:
     """Return which unix sockets are connected; nothing in another network namespace than ours."""
     try:
-        if process.link("ns/net") != str(Path("/proc/self/ns/net").readlink()):
+        if process.link("ns/net") != str(proc_pid.place("self", "ns/net").readlink()):
             return {}
         body = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _UDIAG_SHOW_PEER, 0, 0)
         return dict(peer for message in ask_diag(DiagRequest(body)) for peer in _diag_peer(message))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from llamactl.process import proc_pid
 from llamactl.process.files.holders import Holder, find_holders
 
 _SLAVES = "/dev/pts/"
@@ -20,12 +19,5 @@ def terminal_readers(path: str) -> list[Holder]:
         holder
         for holders in find_holders(_MASTERS).values()
         for holder in holders
-        if mark in _info(holder.pid, holder.fd)
+        if mark in proc_pid.read_or_nothing(holder.pid, f"fdinfo/{holder.fd}")
     ]
-
-
-def _info(pid: int, fd: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/fdinfo/{fd}").read_bytes()
-    except OSError:
-        return b""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.process.memory.address_ranges import AddressRanges
 from llamactl.process.proc_text import maps_lines
 from llamactl.process.reach import mapped_file
@@ -40,7 +41,7 @@ class ProcessMaps:
         self.pid = pid
         if data is None:
             try:
-                data = Path(f"/proc/{pid}/maps").read_bytes()
+                data = proc_pid.read(pid, "maps")
             except OSError as error:
                 raise LlamactlError(f"can't read the mappings of process {pid}: {error.strerror}") from error
             if not data:
@@ -78,7 +79,7 @@ class ProcessMaps:
         """Return where we can read exactly the file that is mapped under this path (see ``reach``)."""
         if path not in self._readable:
             piece = next((piece for piece in self.pieces if piece.path == path), None)
-            process = Path(f"/proc/{self.pid}")
+            process = proc_pid.place(self.pid)
             found = piece and mapped_file(process, path, piece.device, piece.inode, (piece.start, piece.end))
             self._readable[path] = Path(found) if found else process / "root" / path.lstrip("/")
         return self._readable[path]

@@ -36,6 +36,6 @@ def _places(maps: ProcessMaps, path: str, base: int) -> list[tuple[str, tuple[in
         return []
     if elf is None or not elf.segments:
         return []
-    bias = base - elf.segments[0][0] // PAGE * PAGE
+    bias = base - elf.segments[0].address // PAGE * PAGE
     known = ((symbol, elf.symbol(symbol)) for symbol in SYMBOLS)
     return [(name, (bias + place[0], bias + place[0] + place[1])) for name, place in known if place]

@@ -21,6 +21,8 @@ import struct
 
 import numpy as np
 
+from llamactl.process import proc_pid
+
 FIRST_GENERATION, STATISTICS = 72, 104
 LOOKED_AT = struct.Struct("<9qi")
 """The statistics of three generations, and whether it collects."""
@@ -45,7 +47,7 @@ class Collector:
     """
 
     def __init__(self, pid: int, runtime: tuple[int, int]) -> None:
-        self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(proc_pid.place(pid, "mem"), os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._address = self._find(*runtime)
         except BaseException:

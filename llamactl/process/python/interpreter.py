@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.answering import answered_stat
 from llamactl.process.elf import Elf
 from llamactl.process.engine.libraries import is_python
@@ -49,7 +50,7 @@ def why_not_asked(
     """
     try:
         for name, what in (("ns/mnt", "mount namespace"), ("root", "root directory")):
-            if not _same(stat(f"/proc/{process.pid}/{name}"), stat(f"/proc/self/{name}")):
+            if not _same(stat(proc_pid.place(process.pid, name)), stat(proc_pid.place("self", name))):
                 return f"the process has another {what}, {interpreter} is another file there"
         if not _same(stat(interpreter), stat(program)):
             return f"{interpreter} isn't the program that the process runs"

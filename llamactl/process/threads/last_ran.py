@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.proc import ProcessDir
 
 _FIELD = "se.exec_start"
@@ -28,7 +28,7 @@ def seconds_asleep(process: ProcessDir, thread: int, cpu: int) -> float | None:
     try:
         left = _exec_start(process.text(f"task/{thread}/sched"))
         with _on_cpu(cpu):
-            now = _exec_start(Path("/proc/thread-self/sched").read_text(encoding="utf-8", errors="replace"))
+            now = _exec_start(proc_pid.read("thread-self", "sched").decode("utf-8", "replace"))
     except OSError:
         return None
     return None if left is None or now is None else max((now - left) / 1000, 0.0)

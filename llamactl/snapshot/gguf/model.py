@@ -5,11 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from llamactl.errors import UsageError
-from llamactl.process import kernel
+from llamactl.process import kernel, proc_pid
 from llamactl.process.files.mounts import FileSystem, file_system_of
 from llamactl.process.kernel import PageCache
 from llamactl.snapshot.gguf import check, groups, splits, types, values
@@ -231,7 +230,7 @@ def _part(file: GgufFile, cache: PageCache | None) -> ModelPart:
         cached_bytes=min(cache.cached_bytes, file.size_bytes) if cache else None,
         cache_source=cache.source if cache else None,
         recently_evicted_bytes=cache.recently_evicted_bytes if cache else None,
-        file_system=file_system_of(os.path.realpath(file.path), Path("/proc/self")),
+        file_system=file_system_of(os.path.realpath(file.path), proc_pid.place("self")),
     )
 
 

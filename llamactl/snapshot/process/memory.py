@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.answering import ask
 from llamactl.process.files.mounts import FileSystem, file_system_of
 from llamactl.process.files.sharers import Sharer, find_sharers
@@ -155,7 +155,7 @@ def _total(role: str, group: Sequence[Mapping]) -> RoleTotal:
 def _model(pid: int, model: ModelFile, mappings: Sequence[Mapping], buffers: Sequence[Buffer]) -> ModelMemory:
     own = [mapping for mapping in mappings if mapping.path == model.path and mapping.role == "weights"]
     size, cached, source = _cached(model.readable)
-    place = file_system_of(model.path, Path(f"/proc/{pid}"), own[0].device if own else None)
+    place = file_system_of(model.path, proc_pid.place(pid), own[0].device if own else None)
     copies = [
         buffer.size_bytes for buffer in buffers if buffer.role == "weights" and buffer.model == model.path
     ]

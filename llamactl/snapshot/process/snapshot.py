@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
+from llamactl.process import proc_pid
 from llamactl.process.answering import ASKER, silent_text
 from llamactl.process.engine.abi import MODULES, AbiCheck, check_abi, engine_of_process, not_asked
 from llamactl.process.engine.binding import REPEATED, Binding, Evidence, find_binding
@@ -145,7 +146,7 @@ class _Inspection:
     def _files(self) -> tuple[OpenFile, ...]:
         environment = self.environment or {}
         roles = file_roles.RoleFinder(
-            magic=lambda fd: read_magic(f"/proc/{self.process.pid}/fd/{fd}"),
+            magic=lambda fd: read_magic(proc_pid.place(self.process.pid, "fd", fd)),
             temporary=file_roles.temporary_places(environment),
             rpc_ports=file_roles.rpc_ports(self.identity.command, environment),
         )
@@ -154,7 +155,7 @@ class _Inspection:
     def _add_open_models(self, files: Sequence[OpenFile]) -> None:
         for entry in files if self.space else ():
             if entry.role == "model weights" and self.space:
-                self.space.add_model(entry.target, f"/proc/{self.process.pid}/fd/{entry.fd}")
+                self.space.add_model(entry.target, str(proc_pid.place(self.process.pid, "fd", entry.fd)))
 
     def _memory(self) -> tuple[tuple[MemoryMapping, ...] | None, Memory | None]:
         space = self.space

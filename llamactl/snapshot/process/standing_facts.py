@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.files.holders import process_name
-from llamactl.process.proc_text import comm_name, stat_fields
 from llamactl.process.threads.waiting import parse_syscall
 
 REASONS = frozenset({
@@ -77,21 +76,15 @@ def process_end(pid: int, fd: int | None = None) -> End:
 
 def thread_end(pid: int, thread: int) -> End:
     """Return a thread of a process as an end."""
-    try:
-        comm = Path(f"/proc/{pid}/task/{thread}/comm").read_bytes()
-        name = comm_name(comm).decode("utf-8", "surrogateescape")
-    except OSError:
-        name = ""
+    name = proc_pid.name_of(pid, thread).decode("utf-8", "surrogateescape")
     return End(pid, name, thread, None, doing(pid, thread))
 
 
 def doing(pid: int, thread: int) -> str:
     """Return what a thread does right now: a call's name, ``running``, ``stopped``, or nothing."""
-    place = Path(f"/proc/{pid}/task/{thread}")
-    try:
-        _, stat = stat_fields((place / "stat").read_bytes())
-        text = (place / "syscall").read_text(encoding="ascii")
-    except (OSError, ValueError):
+    stat = proc_pid.stat_of(pid, thread)
+    text = proc_pid.read_or_nothing(pid, f"task/{thread}/syscall").decode("ascii", "replace")
+    if not stat or not text:
         return ""
     if stat[0] in "Tt":
         return "stopped"

@@ -11,9 +11,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.process.files.holders import Holder, find_holders
 from llamactl.process.files.sockets import DiagRequest, Socket, ask_diag, read_sockets
 from llamactl.process.proc import ProcessDir
@@ -131,7 +131,7 @@ def _flows(process: ProcessDir) -> dict[int, _Flow]:
     """Return when data moved last, by the sockets' inodes; for our own network namespace only."""
     found: dict[int, _Flow] = {}
     try:
-        if process.link("ns/net") != str(Path("/proc/self/ns/net").readlink()):
+        if process.link("ns/net") != str(proc_pid.place("self", "ns/net").readlink()):
             return {}
         for family in (socket.AF_INET, socket.AF_INET6):
             body = struct.pack(

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.process.elf import read_elf
 from llamactl.process.engine.engine_files import EngineKind, engine_in
 from llamactl.process.engine.libraries import AGENT
+from llamactl.process.files.holders import process_name
 from llamactl.process.memory.maps import ProcessMaps
-from llamactl.process.proc_text import comm_name, status_fields
 from llamactl.trace.record.agent.layout import ENVIRONMENT
 
 OFTEN, OFTEN_S, SELDOM_S = 20, 0.1, 1.0
@@ -100,7 +101,9 @@ class EnginesSeen:
             if found is None:
                 continue
             without = "" if agent or self._agent is None else why_without(pid, maps, self._agent)
-            seen = SeenEngine(pid, _name(pid), path, found.kind, found.holds, found.exported, agent, without)
+            seen = SeenEngine(
+                pid, process_name(pid), path, found.kind, found.holds, found.exported, agent, without
+            )
             self._found[(pid, path)] = seen
             new.append(seen)
         return new
@@ -124,15 +127,15 @@ def why_without(pid: int, maps: ProcessMaps, agent: str) -> str:
     """Return why the agent isn't in a process that was to load it, as far as ``/proc`` tells."""
     if not any(GLIBC in path.rpartition("/")[2] for path in maps.objects()):
         return _foreign_linker(pid)
-    if not Path(f"/proc/{pid}/root{agent}").exists():
+    if not proc_pid.place(pid, f"root{agent}").exists():
         return f"{agent} isn't there in its root directory and mount namespace"
-    words = _read(pid, "environ")
+    words = proc_pid.read_or_nothing(pid, "environ")
     if AGENT.encode() not in words:
         # The agent takes itself out of an environment in which it couldn't be loaded (native/agent/exec.c).
         if ENVIRONMENT.encode() + b"=" in words:
             return f"{agent} can't be opened by it"
         return "it was started without LD_AUDIT: something emptied the environment"
-    user = status_fields(_read(pid, "status")).get("Uid", "").split("\t")[0]
+    user = proc_pid.status_of(pid).get("Uid", "").split("\t")[0]
     if user and user != str(os.geteuid()):
         return f"it runs as user {user}, who may not use the agent's memory"
     return "the dynamic linker didn't load it (the program gained rights when it started, or a library was missing)"
@@ -140,20 +143,9 @@ def why_without(pid: int, maps: ProcessMaps, agent: str) -> str:
 
 def _foreign_linker(pid: int) -> str:
     try:
-        elf = read_elf(Path(f"/proc/{pid}/exe"))
+        elf = read_elf(proc_pid.place(pid, "exe"))
     except OSError:
         elf = None
     linker = elf.interpreter if elf else None
     what = f"its dynamic linker is {linker}, not glibc's" if linker else "it has no dynamic linker"
     return f"{what}, so no agent can be loaded"
-
-
-def _name(pid: int) -> str:
-    return os.fsdecode(comm_name(_read(pid, "comm")))
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""

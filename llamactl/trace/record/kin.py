@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from llamactl.process import proc_pid
 from llamactl.process.descendants import descendants
 from llamactl.process.files.holders import process_name
-from llamactl.process.proc_text import stat_fields
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Kin:
                 "processes": [
                     {"pid": pid, "name": process_name(pid), "parent": int(fields[1])}
                     for pid in self.children
-                    if (fields := _stat(pid))
+                    if (fields := proc_pid.stat_of(pid))
                 ],
             }
         }
@@ -52,12 +51,4 @@ class Kin:
 
 def _ended(pid: int) -> bool:
     """Tell whether a process is gone, or a zombie that its parent hasn't fetched."""
-    return (_stat(pid) or ["X"])[0] in {"X", "Z"}
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the fields of a process's ``stat`` from its state on (proc_pid_stat(5)); empty for none."""
-    try:
-        return stat_fields(Path(f"/proc/{pid}/stat").read_bytes())[1]
-    except (OSError, ValueError):
-        return []
+    return (proc_pid.stat_of(pid) or ["X"])[0] in {"X", "Z"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamactl import __version__
+from llamactl.process import proc_pid
 from llamactl.process.cpu_budget import cpu_budget
 from llamactl.process.proc_text import proc_lines
 from llamactl.process.threads.pools import placement
@@ -109,7 +110,7 @@ def _thread_placement(target: Command | int) -> dict[str, str] | None:
     if isinstance(target, Command):
         return placement(os.environ if target.env is None else target.env)
     try:
-        words = Path(f"/proc/{target}/environ").read_bytes().split(b"\0")
+        words = proc_pid.read(target, "environ").split(b"\0")
     except OSError:
         return None
     pairs = (os.fsdecode(word).partition("=") for word in words)
@@ -135,7 +136,7 @@ def _cpu_name() -> str | None:
 
 def _argv_of(pid: Command | int) -> list[str] | None:
     try:
-        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+        data = proc_pid.read(pid, "cmdline") if isinstance(pid, int) else b""
     except OSError:
         return None
     return [os.fsdecode(part) for part in data.split(b"\0")[:-1]]

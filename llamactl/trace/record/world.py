@@ -13,9 +13,8 @@ import os
 import resource
 import signal
 import threading
-from pathlib import Path
 
-from llamactl.process.proc_text import status_fields
+from llamactl.process import proc_pid
 from llamactl.trace.record.syscalls.native import lib
 
 PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -59,15 +58,15 @@ def inherited_ignored(own: int, parent: int | None) -> int:
 
 def _is_python(pid: str) -> bool:
     try:
-        return "python" in Path("/proc", pid, "exe").readlink().name
+        return "python" in proc_pid.place(pid, "exe").readlink().name
     except OSError:
         return False
 
 
 def _ignored(pid: str) -> int | None:
     try:
-        return int(status_fields(Path("/proc", pid, "status").read_bytes())["SigIgn"], 16)
-    except (OSError, KeyError, ValueError):
+        return int(proc_pid.status_of(pid)["SigIgn"], 16)
+    except (KeyError, ValueError):
         return None
 
 

@@ -32,7 +32,6 @@ def test_exported_functions(built: Path) -> None:
     }
     assert symbols.functions == expected
     assert "llama_decode" in expected
-    assert symbols.dynamic and not symbols.fixed
 
 
 def test_wanted_functions(built: Path) -> None:

@@ -27,11 +27,11 @@ def runtime_regions(mappings: Iterable[Mapping], names: Names) -> list[tuple[int
         names: Names of all files that were named, the programs of ``execve`` among them.
     """
     interpreters = {number: elf for number in range(len(names)) if (elf := _interpreter(names.name(number)))}
-    regions = {_region(elf, 0) for elf in interpreters.values() if elf.segments[0][0] & _PAGE_MASK}
+    regions = {_region(elf, 0) for elf in interpreters.values() if elf.segments[0].address & _PAGE_MASK}
     for mapping in mappings:
         elf = interpreters.get(mapping.name)
-        if elf and mapping.offset == elf.segments[0][1] & _PAGE_MASK:
-            regions.add(_region(elf, mapping.start - (elf.segments[0][0] & _PAGE_MASK)))
+        if elf and mapping.offset == elf.segments[0].offset & _PAGE_MASK:
+            regions.add(_region(elf, mapping.start - (elf.segments[0].address & _PAGE_MASK)))
     return sorted(region for region in regions if region)
 
 

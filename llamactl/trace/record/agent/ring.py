@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llamactl.process import proc_pid
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 from llamactl.trace.record.agent.layout import (
     COUNT,
@@ -223,7 +223,9 @@ class Ring:
         if not self._stalled_since:
             self._stalled_since = now
         stalled = now - self._stalled_since
-        if stalled < STALL_S or (stalled < LONG_STALL_S and all(_is_alive(pid) for pid in self.processes())):
+        if stalled < STALL_S or (
+            stalled < LONG_STALL_S and all(proc_pid.is_there(pid) for pid in self.processes())
+        ):
             return False
         self._torn += 1
         self._stalled_since = 0.0
@@ -364,10 +366,6 @@ def _offsets(capacity: int) -> dict[str, int]:
         "arena_size": ARENA_BYTES,
         "size": -(-(arena + ARENA_BYTES) // 4096) * 4096,
     }
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def _released(slot: np.void) -> NDArray[np.void]:

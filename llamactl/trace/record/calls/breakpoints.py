@@ -10,12 +10,12 @@ import errno
 import os
 import platform
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.process.memory.maps import ProcessMaps
-from llamactl.process.proc_text import status_fields
 from llamactl.trace.record.buffers.watch import LOGITS, without_own
 from llamactl.trace.record.buffers.watching import Watching
 from llamactl.trace.record.calls.calls import CallTable
@@ -233,7 +233,7 @@ def _refuse(pid: int, maps: ProcessMaps) -> None:
                 f"process {pid} uses greenlets, which move stacks about: breakpoints could end it",
                 "Use uprobes, which need root, or start the program with llamactl.",
             )
-    features = status_fields(Path(f"/proc/{pid}/status").read_bytes()).get("x86_Thread_features", "")
+    features = proc_pid.status_of(pid).get("x86_Thread_features", "")
     if "shstk" in features:
         raise LlamactlError(
             f"process {pid} runs with a shadow stack (CET), which breakpoints would violate",

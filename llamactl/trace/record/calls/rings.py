@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.trace.capture.record import RECORD
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.native import batch_of, ffi, lib
@@ -146,7 +146,7 @@ def threads(pid: int) -> set[int]:
         LlamactlError: It has ended.
     """
     try:
-        return {int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()}
+        return set(proc_pid.threads_of(pid))
     except OSError as error:
         raise LlamactlError(f"there is no process {pid}") from error
 

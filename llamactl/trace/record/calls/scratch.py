@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
-from llamactl.process.symbols import read_symbols
+from llamactl.process import proc_pid
+from llamactl.process.elf import read_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def find_scratch(found: Found) -> tuple[int, int]:
 @contextmanager
 def _memory(pid: int) -> Iterator[BufferedReader]:
     try:
-        with Path(f"/proc/{pid}/mem").open("rb") as memory:
+        with proc_pid.place(pid, "mem").open("rb") as memory:
             yield memory
     except OSError as error:
         raise LlamactlError(f"can't read the memory of process {pid}: {error.strerror}") from error
@@ -77,11 +78,11 @@ def _lasts(path: str, program: str) -> bool:
 
 def _tails(maps: ProcessMaps, path: str) -> list[tuple[int, int]]:
     try:
-        symbols = read_symbols(maps.readable(path), (b"\0",))
+        elf = read_elf(maps.readable(path))
     except OSError:
         return []
     found = []
-    for part in symbols.segments if symbols else ():
+    for part in elf.segments if elf else ():
         for piece in maps.executable(path):
             end = part.offset + part.file_bytes
             if (

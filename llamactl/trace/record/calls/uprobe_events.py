@@ -11,9 +11,9 @@ import errno
 import os
 import re
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.native import lib
 
@@ -77,7 +77,7 @@ class UprobeEvents:
 
     def _remove_stale(self) -> None:
         for group, pid in {(found[0], int(found[1])) for found in GROUP.findall(self._read("uprobe_events"))}:
-            if not Path(f"/proc/{pid}").exists():
+            if not proc_pid.is_there(pid):
                 self._remove(group, "")
 
     def _remove(self, group: str, suffix: str) -> None:
@@ -99,7 +99,7 @@ def _without_spaces(path: str, opened: ExitStack) -> str:
         return path
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     opened.callback(os.close, handle)
-    return f"/proc/self/fd/{handle}"
+    return str(proc_pid.place("self", "fd", handle))
 
 
 def _open_tracefs() -> int:

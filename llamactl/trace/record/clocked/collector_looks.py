@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.memory.regions import SYMBOLS, find_regions
 from llamactl.process.python.collector import Collector
 from llamactl.trace.capture.record import Sched
@@ -61,7 +61,7 @@ class CollectorLooks:
             self._drop(pid)
 
     def _find(self, pid: int) -> None:
-        if not _has_python(pid):
+        if b"python" not in proc_pid.read_or_nothing(pid, "maps"):  # Then its objects needn't be read.
             return
         places = find_regions(pid).get(SYMBOLS[0], [])
         if not places and self._tries[pid][0] == TRIES:
@@ -78,11 +78,3 @@ class CollectorLooks:
     def _drop(self, pid: int) -> None:
         self._found.pop(pid).close()
         self._last.pop(pid, None)
-
-
-def _has_python(pid: int) -> bool:
-    """Tell whether Python may be in a process: all objects of another one needn't be read."""
-    try:
-        return b"python" in Path(f"/proc/{pid}/maps").read_bytes()
-    except OSError:
-        return False

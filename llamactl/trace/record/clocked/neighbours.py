@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
-from pathlib import Path
 
+from llamactl.process import proc_pid
 from llamactl.process.proc_text import stat_fields
 from llamactl.trace.capture.record import Sched
 from llamactl.trace.record.clocked.scheduling_sources import TICK_NS, Row
@@ -57,14 +57,12 @@ class Neighbours:
 def _processes() -> list[tuple[int, int, bytes, int]]:
     """Return number, ticks of CPU time, name and last CPU of each process (proc_pid_stat(5))."""
     found: list[tuple[int, int, bytes, int]] = []
-    for name in os.listdir("/proc")[: MOST * 2]:
-        if not name.isdigit() or len(found) >= MOST:
-            continue
+    for pid in proc_pid.processes()[:MOST]:
         try:
-            comm, fields = stat_fields(Path("/proc", name, "stat").read_bytes())
+            comm, fields = stat_fields(proc_pid.read(pid, "stat"))
         except (OSError, ValueError):  # It has ended.
             continue
         if len(fields) > 36:
             ticks, cpu = int(fields[11]) + int(fields[12]), int(fields[36])
-            found.append((int(name), ticks, os.fsencode(comm), cpu))
+            found.append((pid, ticks, os.fsencode(comm), cpu))
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llamactl.process.proc_text import comm_name, maps_lines, stat_fields, status_fields
+from llamactl.process import proc_pid
+from llamactl.process.proc_text import maps_lines, status_fields
 from llamactl.trace.capture.record import CURRENT_DIRECTORY, RECORD, Kind, Task
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def counters(pid: int) -> NDArray[np.void]:
 
 def start_time(pid: int) -> str | None:
     """Return when the kernel started a process, in its own count (proc_pid_stat(5)); None when there is none."""
-    data = _bytes(pid, "stat")
-    return stat_fields(data)[1][19] if data else None
+    fields = proc_pid.stat_of(pid)
+    return fields[19] if fields else None
 
 
 def children_read_bytes() -> int:
@@ -55,7 +55,7 @@ def descriptors(pid: int, writer: CaptureWriter, only: Iterable[int] | None = No
         writer: Where the paths are kept.
         only: Just these descriptors.
     """
-    root = Path(f"/proc/{pid}")
+    root = proc_pid.place(pid)
     found: list[tuple[int, bytes]] = []
     try:
         numbers = [int(name) for name in os.listdir(root / "fd")] if only is None else list(only)
@@ -77,10 +77,7 @@ def descriptors(pid: int, writer: CaptureWriter, only: Iterable[int] | None = No
 
 def mappings(pid: int, writer: CaptureWriter) -> NDArray[np.void]:
     """Return a MAP record for each mapping that the process has already."""
-    try:
-        lines = maps_lines(Path(f"/proc/{pid}/maps").read_bytes())
-    except OSError:
-        return _blank(0, Kind.MAP, pid)
+    lines = maps_lines(proc_pid.read_or_nothing(pid, "maps"))
     records = _blank(len(lines), Kind.MAP, pid)
     for record, line in zip(records, lines, strict=True):
         record["nr"] = sum(bit for letter, bit in PROTECTION.items() if letter in line.rights[:3])
@@ -91,16 +88,8 @@ def mappings(pid: int, writer: CaptureWriter) -> NDArray[np.void]:
 
 def thread_names(pid: int, writer: CaptureWriter) -> NDArray[np.void]:
     """Return a NAME record for each thread that the process has already."""
-    found: list[tuple[int, bytes]] = []
-    try:
-        tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        tids = []
-    for tid in sorted(tids):
-        try:
-            found.append((tid, comm_name(Path(f"/proc/{pid}/task/{tid}/comm").read_bytes())))
-        except OSError:
-            continue
+    named = ((tid, proc_pid.name_of(pid, tid)) for tid in proc_pid.threads_if_any(pid))
+    found = [(tid, name) for tid, name in named if name]
     records = _blank(len(found), Kind.TASK, pid)
     for record, (tid, name) in zip(records, found, strict=True):
         record["nr"], record["tid"], record["text"] = Task.NAME, tid, writer.add_string(name)
@@ -118,7 +107,7 @@ def _blank(count: int, kind: Kind, pid: int) -> NDArray[np.void]:
 
 def _from_status(pid: int) -> tuple[int | None, int | None, int | None]:
     """Resident bytes, threads, and resident bytes of files."""
-    fields = status_fields(_bytes(pid, "status"))
+    fields = proc_pid.status_of(pid)
     rss, threads, file_rss = (
         int(fields[name].split()[0]) if name in fields else None for name in ("VmRSS", "Threads", "RssFile")
     )
@@ -131,24 +120,13 @@ def _from_status(pid: int) -> tuple[int | None, int | None, int | None]:
 
 def _read_bytes(pid: int) -> int | None:
     """Bytes that were really fetched from storage; needs the right to trace the process."""
-    value = status_fields(_bytes(pid, "io")).get("read_bytes")
+    value = status_fields(proc_pid.read_or_nothing(pid, "io")).get("read_bytes")
     return None if value is None else int(value)
 
 
 def _faults(pid: int) -> tuple[int | None, int | None]:
-    data = _bytes(pid, "stat")
-    if not data:
-        return None, None
-    _, fields = stat_fields(data)
-    return int(fields[7]), int(fields[9])
-
-
-def _bytes(pid: int, name: str) -> bytes:
-    """The whole file; empty when it can't be read: for the process's end, too."""
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
+    fields = proc_pid.stat_of(pid)
+    return (int(fields[7]), int(fields[9])) if fields else (None, None)
 
 
 AT_START = {

@@ -14,9 +14,9 @@ import contextlib
 import os
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llamactl.process import proc_pid
 from llamactl.process.cgroup import hierarchy
 from llamactl.process.cpu_wait import notable
 from llamactl.process.descendants import descendants
@@ -186,9 +186,8 @@ class SchedulingSampler:
         scanned = (time.monotonic_ns(),) * 2
         for pid in self._processes:
             begin = time.monotonic_ns()
-            try:
-                tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-            except OSError:
+            tids = proc_pid.threads_if_any(pid)
+            if not tids:
                 continue
             before = self._listed.get(pid, self._since)
             for tid in tids:
@@ -203,17 +202,14 @@ class SchedulingSampler:
 
     def _add_thread(self, pid: int, tid: int) -> None:
         try:
-            source = Source(f"/proc/{pid}/task/{tid}/schedstat", Sched.THREAD, pid, tid)
+            source = Source(str(proc_pid.place(pid, "task", tid, "schedstat")), Sched.THREAD, pid, tid)
         except OSError:  # It ended meanwhile, or isn't ours to read.
             return
         self._threads[pid, tid] = source
 
     def _list_groups(self, pid: int) -> None:
-        try:
-            place = Path(f"/proc/{pid}/cgroup").read_bytes()
-        except OSError:
-            return
-        if self._places.get(pid) == place:
+        place = proc_pid.read_or_nothing(pid, "cgroup")
+        if not place or self._places.get(pid) == place:
             return
         self._places[pid] = place
         found = hierarchy("cpu", pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llamactl.process import proc_pid
 from llamactl.process.cpu_budget import physical_cores
 from llamactl.process.cpu_quota import parse_cpu_stat, quota_of
 from llamactl.trace.capture.record import RECORD, Kind, Sched
@@ -113,16 +113,11 @@ def _limit(group: bytes) -> tuple[int, int]:
 
 def _state(pid: int, tid: int) -> int:
     """Return the letter of a thread that doesn't run (proc_pid_stat(5)), and the system call it is in plus one."""
-    root = f"/proc/{pid}/task/{tid}"
-    try:
-        letter = Path(f"{root}/stat").read_bytes().rpartition(b") ")[2][:1]
-    except OSError:
-        return 0
-    call = b""
-    with contextlib.suppress(OSError):  # Needs the right to trace the program (proc_pid_syscall(5)).
-        call = Path(f"{root}/syscall").read_bytes().split(b" ", 1)[0].strip()
+    fields = proc_pid.stat_of(pid, tid)
+    # Needs the right to trace the program (proc_pid_syscall(5)).
+    call = proc_pid.read_or_nothing(pid, f"task/{tid}/syscall").split(b" ", 1)[0].strip() if fields else b""
     number = int(call) + 1 if call.isdigit() else 0
-    return (letter[0] if letter else 0) | number << 8
+    return (ord(fields[0][0]) if fields else 0) | number << 8
 
 
 def affinity_row(pid: int, tid: int, cpus: frozenset[int]) -> Row:

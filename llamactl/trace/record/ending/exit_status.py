@@ -9,9 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from pathlib import Path
 
-from llamactl.process.proc_text import stat_fields
+from llamactl.process import proc_pid
 
 _INFO = struct.Struct("<QQ11Ii")
 """``struct pidfd_info`` as of its first version: mask, cgroup id, eleven ids, exit status."""
@@ -64,7 +63,7 @@ class ExitStatus:
 def status_of_zombie(pid: int) -> int | None:
     """Return the status of a process that has ended and whose parent hasn't asked yet; None for any other."""
     try:
-        fields = stat_fields(Path(f"/proc/{pid}/stat").read_bytes())[1]
+        fields = proc_pid.stat_of(pid)
         return int(fields[_EXIT_CODE]) if fields[_STATE] == _ZOMBIE else None
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.process.files.mounts import read_mounts
 from llamactl.process.groups import pids_group_at
 from llamactl.process.limits import read_limits
@@ -74,7 +75,7 @@ def _limits_of(pid: int) -> dict[str, Any]:
             continue
         if status.get("State", "Z")[:1] in "ZX":  # It has left its groups.
             continue
-        mounts = read_mounts(Path(f"/proc/{number}"))
+        mounts = read_mounts(proc_pid.place(number))
         group = limits.pids
         return {
             "pid": pid,

@@ -6,10 +6,10 @@ import errno
 import os
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llamactl.errors import LlamactlError
+from llamactl.process import proc_pid
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.base import Batch, Command, Engine, Options, State
 from llamactl.trace.record.syscalls.entry_texts import EntryTexts
@@ -28,7 +28,7 @@ from llamactl.trace.record.syscalls.texts import numbers_with_paths
 from llamactl.trace.record.world import allow_many_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 EAGER = -10
 IDLE_S = 0.01
@@ -121,17 +121,18 @@ class PerfEngine(Engine):
         self._drop_strings()
         self._make(frozenset(), births=True)
         self._notes.append(f"the engine perf sees {self.without_stops} of a program that it attaches to")
-        _threads(pid)  # That it is there is told before anything is opened.
+        if not proc_pid.is_there(pid):  # That is told before anything is opened.
+            raise LlamactlError(f"can't attach to process {pid}: there is no such process")
         processes = (pid, *others)
         if not self._recorder.refused:
             for process in processes:
                 self._follow(process)
-        tids = [tid for process in processes for tid in _threads_if_any(process)]
+        tids = [tid for process in processes for tid in proc_pid.threads_if_any(process)]
         for tid in tids:
             self._open(tid, on_exec=False)
         lib.perf_start(self._perf, 1, pid)
         self._hurry()
-        late = [tid for process in processes for tid in _threads_if_any(process) if tid not in tids]
+        late = [tid for process in processes for tid in proc_pid.threads_if_any(process) if tid not in tids]
         if late:
             what = "" if self._recorder.refused else "their page faults "
             self._notes.append(f"{len(late)} threads began while perf was attaching; {what}may be missing")
@@ -231,7 +232,7 @@ class PerfEngine(Engine):
     def _follow(self, pid: int) -> None:
         """Let the programs follow all threads: until a look finds none that they don't know."""
         known: set[int] = set()
-        while new := set(_threads_if_any(pid)) - known:
+        while new := set(proc_pid.threads_if_any(pid)) - known:
             for tid in new:
                 lib.perf_follow(self._perf, tid)
             known |= new
@@ -279,22 +280,3 @@ class PerfEngine(Engine):
         pid, status = os.waitpid(self._child.pid, 0 if block else os.WNOHANG)
         if pid:
             self._wait_status = status
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return sorted(int(entry) for entry in _names(Path(f"/proc/{pid}/task")))
-    except FileNotFoundError as error:
-        raise LlamactlError(f"can't attach to process {pid}: there is no such process") from error
-
-
-def _threads_if_any(pid: int) -> list[int]:
-    """As :func:`_threads`, empty for a process that has ended."""
-    try:
-        return _threads(pid)
-    except LlamactlError:
-        return []
-
-
-def _names(directory: Path) -> Iterator[str]:
-    return (entry.name for entry in directory.iterdir())

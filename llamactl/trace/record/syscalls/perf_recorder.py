@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from llamactl.process import proc_pid
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.base import Options
 from llamactl.trace.record.syscalls.native import ASK, ffi, lib, selection_bits
@@ -20,7 +20,7 @@ SIDE_RING_BYTES = 4 << 20
 CALIBRATION_RING_BYTES = 1 << 20
 SIGRETURN_LEAVES = "id==-1"
 ALL_NUMBERS = frozenset(range(HIGHEST))
-PID_NAMESPACE = Path("/proc/self/ns/pid")
+PID_NAMESPACE = proc_pid.place("self", "ns/pid")
 INITIAL_NAMESPACE = 0xEFFFFFFC
 """The first pid namespace's inode (``PROC_PID_INIT_INO`` of linux/proc_ns.h)."""
 MACHINES = ("x86_64", "aarch64")

@@ -11,10 +11,9 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamactl.process.proc_text import comm_name, status_fields
+from llamactl.process import proc_pid
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.record.session_parts import Parts
 from llamactl.trace.record.syscalls.ptrace_library import (
@@ -272,7 +271,7 @@ class DebuggerLoop:
             thread.process.read_mem_file.close()
             thread.process.read_mem_file = None  # It shows the old program's memory.
         self.started = True
-        self._task(thread, Task.EXEC, (former.tid, 0, 0, 0, 0, 0), _name_of(thread.tid))
+        self._task(thread, Task.EXEC, (former.tid, 0, 0, 0, 0, 0), proc_pid.name_of(thread.tid))
         return thread
 
     def _signal(self, thread: Thread, number: int) -> None:
@@ -332,28 +331,16 @@ def _origin_of(thread: Thread, number: int) -> tuple[int, int, int, int, int, in
 
 def _threads_of(pid: int) -> list[int]:
     try:
-        return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+        return proc_pid.threads_of(pid)
     except FileNotFoundError as error:
         raise ProcessLookupError(pid) from error
 
 
 def _tracer_of(tid: int) -> int | None:
     """Return who traces a thread, 0 for nobody; None when it has ended."""
-    try:
-        return int(status_fields(Path(f"/proc/{tid}/status").read_bytes()).get("TracerPid", "0"))
-    except OSError:
-        return None
+    status = proc_pid.status_of(tid)
+    return int(status.get("TracerPid", "0")) if status else None
 
 
 def _process_of(tid: int) -> int:
-    try:
-        return int(status_fields(Path(f"/proc/{tid}/status").read_bytes())["Tgid"])
-    except (OSError, KeyError):
-        return tid
-
-
-def _name_of(tid: int) -> bytes:
-    try:
-        return comm_name(Path(f"/proc/{tid}/comm").read_bytes())
-    except OSError:
-        return b""
+    return int(proc_pid.status_of(tid).get("Tgid", tid))

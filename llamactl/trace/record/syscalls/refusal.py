@@ -13,8 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
-from llamactl.process import _kernel
-from llamactl.process.proc_text import status_fields
+from llamactl.process import _kernel, proc_pid
 from llamactl.trace.record.ending.exit_status import status_of_zombie
 
 CAP_SYS_PTRACE = 19
@@ -59,8 +58,8 @@ class Rights:
 
 def read_rights(pid: int | None = None) -> Rights:
     """Read our rights from /proc, and those of the process to attach to."""
-    own = _status("self")
-    target = _status(str(pid)) if pid else {}
+    own = proc_pid.status_of("self")
+    target = proc_pid.status_of(pid) if pid else {}
     tracer = int(target.get("TracerPid", "0"))
     return Rights(
         uid=os.geteuid(),
@@ -70,7 +69,7 @@ def read_rights(pid: int | None = None) -> Rights:
         paranoid=_number(PARANOID),
         target_uid=int(target["Uid"].split()[1]) if "Uid" in target else None,
         target_tracer=tracer,
-        target_tracer_name=_status(str(tracer)).get("Name", "") if tracer else "",
+        target_tracer_name=proc_pid.status_of(tracer).get("Name", "") if tracer else "",
         filtered=filtered_calls(int(own.get("CapEff", "0"), 16))
         if own.get("Seccomp") == "2"
         else frozenset(),
@@ -293,13 +292,6 @@ def _profile_refuses(what: str, call: str) -> LlamactlError:
         f"Start the container with --cap-add {capability}, or with a profile that allows {call} "
         "(--security-opt seccomp=PROFILE.json).",
     )
-
-
-def _status(pid: str) -> dict[str, str]:
-    try:
-        return status_fields(Path("/proc", pid, "status").read_bytes())
-    except OSError:
-        return {}
 
 
 def _number(path: Path) -> int | None:
