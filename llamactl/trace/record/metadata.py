@@ -60,8 +60,6 @@ def closing_facts(
     state: State,
     plain_call_ns: float,
     per_stop_ns: float | None,
-    phases: list[str],
-    regions: dict[str, list[tuple[int, int]]],
 ) -> dict[str, Any]:
     """Return what is known after the last record."""
     return {
@@ -70,8 +68,6 @@ def closing_facts(
         "ended": result.ended,
         "lost": result.lost,
         "notes": list(result.notes),
-        "phases": phases,
-        "regions": regions,
         "cost": {
             "per_record_ns": result.per_record_ns,
             "plain_call_ns": plain_call_ns,

@@ -1,4 +1,4 @@
-"""The agent's part of a session: calls into llama.cpp and the GIL, beside the engine's system calls."""
+"""The agent as a source: calls into llama.cpp and the GIL, in a program that is started."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from llamactl.errors import LlamactlError
+from llamactl.trace.record.source import Recording, Source
 from llamactl.trace.record.syscalls.base import Command
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from llamactl.trace.record.agent.own_calls import OwnCalls
     from llamactl.trace.record.agent.source import AgentSource
     from llamactl.trace.record.buffers.watching import Watching
-    from llamactl.trace.record.syscalls.base import Batch, Engine
+    from llamactl.trace.record.session_kept import Kept
 
 
 SAMPLED_TOUCHES = 400
@@ -30,22 +31,25 @@ DAMAGED = (
 )
 
 
-class AgentPart:
+class AgentPart(Source):
     """Draws the agent's ring into the capture while the engine records.
 
     A program that the agent can't be loaded into (static, setuid, another C library) is recorded without
     it; ``note`` says why where that is known.
 
     Args:
-        wanted: Whether calls are to be recorded at all.
-        watch: Whether to watch who reads the buffers that llama.cpp hands out: True for all the time,
-            None for the first touches and only where perf events may do it, which cost little.
+        recording: Its options say whether calls are recorded, and whether to watch who reads the buffers that
+            llama.cpp hands out: True for all the time, None for the first touches and only where perf events may
+            do it, which cost little.
     """
 
-    def __init__(self, wanted: bool, watch: bool | None = False) -> None:
+    missing = "Calls into llama.cpp"
+
+    def __init__(self, recording: Recording) -> None:
         self.note: str | None = None
-        self.lost = 0
-        self._watch = watch
+        self._recording = recording
+        wanted = recording.options.calls and recording.started
+        self._watch = recording.options.watch if wanted else False
         self._watching: Watching | None = None
         self._unwanted = False
         self._finished = False
@@ -57,6 +61,11 @@ class AgentPart:
         if self._source is not None:
             self._own_calls = self._source.own_calls  # Also for what the engine still has at the end.
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See :attr:`Source.notes`."""
+        return (self.note,) if self.note else ()
+
     def _open(self) -> AgentSource | None:
         from llamactl.trace.record.agent.source import AgentSource
 
@@ -66,8 +75,8 @@ class AgentPart:
             self.note = f"no calls into llama.cpp: {error}"
             return None
 
-    def command(self, command: Command, engine: Engine) -> Command:
-        """Return the command with the environment that loads the agent; the engine hasn't started yet."""
+    def command(self, command: Command) -> Command:
+        """Return the command with the environment that loads the agent."""
         if self._source is None:
             return command
         try:
@@ -77,65 +86,70 @@ class AgentPart:
             self._close_source()
             return command
         if self._watch is not False:
-            self._begin_to_watch(self._source, engine)
+            self._begin_to_watch(self._source)
         return Command(command.argv, env, command.cwd)
 
-    def _begin_to_watch(self, source: AgentSource, engine: Engine) -> None:
+    def _begin_to_watch(self, source: AgentSource) -> None:
         from llamactl.trace.record.buffers.watching import Watching
 
         always = self._watch is True
         touches = 0 if always else SAMPLED_TOUCHES
         asks = source.ask_for_buffers()
         try:
-            self._watching = Watching(engine, registers=always, touches=touches, asks=asks)
+            self._watching = Watching(self._recording.engine, registers=always, touches=touches, asks=asks)
         except LlamactlError as error:
             asks[:] = 0
             self._unwatched = f"{error}. {error.hint}" if error.hint else str(error)
 
-    def inherit(self, wanted: bool) -> None:
+    def starting(self, now: bool) -> None:
         """Let what is started next have the ring's descriptor, or not."""
         if self._source is not None:
-            self._source.inherit(wanted)
+            self._source.inherit(now)
 
-    def of_program(self, batch: Batch) -> NDArray[np.void]:
+    def of_program(self, records: NDArray[np.void], strings: memoryview) -> NDArray[np.void]:
         """Return the records of a batch without the agent's own system calls."""
-        if self._own_calls is None:
-            return batch.records
-        return self._own_calls.without(batch.records, batch.strings)
+        return records if self._own_calls is None else self._own_calls.without(records, strings)
 
     def stand_down(self) -> None:
         """Breakpoints record the calls of this program; may be called by another thread."""
         self._unwanted = True
 
-    def translate(self, records: NDArray[np.void], writer: CaptureWriter) -> NDArray[np.void]:
-        """Return a batch of the engine's as it goes into the capture."""
+    def translate(self, records: NDArray[np.void], kept: Kept) -> NDArray[np.void]:
+        """Name the readers of buffers in a batch of the engine's."""
         if self._watching is not None:
-            self._watching.resolve(records, writer.add_string)
+            self._watching.resolve(records, kept.writer.add_string)
         return records
 
-    def drain(self, writer: CaptureWriter) -> int:
-        """Write what has come in and return how many records that was."""
-        count = self._watching.drain(writer) if self._watching is not None else 0
+    def drain(self, kept: Kept, finished: bool) -> None:  # noqa: ARG002
+        """See :meth:`Source.drain`."""
+        if self._watching is not None:
+            kept.count(self._watching.drain(kept.writer))
         if self._unwanted:
             self._close_source()
-        return count + (self._source.drain(writer) if self._source is not None else 0)
+        if self._source is not None:
+            kept.count(self._source.drain(kept.writer))
 
-    def finish(self, writer: CaptureWriter) -> int:
+    def stop(self, kept: Kept) -> None:
+        """See :meth:`Source.stop`."""
+        self.finish(kept)
+
+    def finish(self, kept: Kept) -> None:
         """Write what is left, calls in progress included, and stop listening; a second time does nothing."""
         if self._finished:
-            return 0
+            return
         self._finished = True
+        writer = kept.writer
         try:
-            count = self._watching.finish(writer) if self._watching is not None else 0
+            if self._watching is not None:
+                kept.count(self._watching.finish(writer))
             if self._unwatched:
                 writer.metadata({"watch": {"refused": self._unwatched}})
             if self._source is not None and not self._unwanted:
-                count += self._source.finish(writer)
+                kept.count(self._source.finish(writer))
                 losses = self._source.losses()
                 self.lost = losses.records
                 if losses.damaged:
                     self.note = DAMAGED.format(losses.damaged)
-            return count
         finally:
             self._close_source()
 

@@ -1,4 +1,4 @@
-"""The engines' part of a session: where they are mapped, and a second way to calls that the agent can't see."""
+"""The engines of a recording, as a source: where they are mapped, and a second way to calls that the agent can't see."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from llamactl.snapshot.process.snapshot import inspect_process
 from llamactl.trace.record.agent.library import find_agent
 from llamactl.trace.record.calls.rescued import Rescued
 from llamactl.trace.record.engines_seen import EnginesSeen
+from llamactl.trace.record.source import Recording, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from llamactl.trace.capture.writer import CaptureWriter
     from llamactl.trace.record.session_agent import AgentPart
+    from llamactl.trace.record.session_kept import Kept
 
 
-class EnginesPart:
+class EnginesPart(Source):
     """Looks for engines in the recorded processes while calls are recorded.
 
     Args:
-        wanted: Whether calls are to be recorded at all.
-        started: Whether the program is started by us, with the agent.
-        rescue: Whether uprobes may take the agent's place.
-        agent: The agent's part.
+        recording: Its options say whether calls are recorded.
+        agent: Uprobes may take its place.
     """
 
-    def __init__(self, wanted: bool, started: bool, rescue: bool, agent: AgentPart) -> None:
-        self._seen = EnginesSeen(_agent_file() if started else None) if wanted else None
-        self._rescued = Rescued(agent) if wanted and started and rescue else None
-        self._started = started
+    missing = "Engines in the recorded processes"
+
+    def __init__(self, recording: Recording, agent: AgentPart | None) -> None:
+        options, self._recording = recording.options, recording
+        self._seen = EnginesSeen(_agent_file() if recording.started else None) if options.calls else None
+        rescue = options.calls and recording.started and not options.breakpoints
+        self._rescued = Rescued(agent) if rescue and agent is not None else None
         self._finished = False
 
     @property
@@ -39,27 +39,31 @@ class EnginesPart:
         """What the user should know of how calls were caught."""
         return tuple(self._rescued.notes) if self._rescued is not None else ()
 
-    def drain(self, pids: Iterable[int], writer: CaptureWriter) -> int:
-        """Look at the processes, and write what uprobes have; return how many records that was."""
-        if self._seen is None or self._finished:
-            return 0
-        new = self._seen.look(pids)
-        if self._rescued is None:
-            return 0
-        self._rescued.look_at(new, writer)
-        return self._rescued.drain(writer)
+    def drain(self, kept: Kept, finished: bool) -> None:
+        """Look at the processes, and write what uprobes have."""
+        if self._seen is None or self._finished or finished or not self._recording.options.sample_s:
+            return
+        new = self._seen.look(self._recording.processes())
+        if self._rescued is not None:
+            self._rescued.look_at(new, kept.writer)
+            kept.count(self._rescued.drain(kept.writer))
 
-    def finish(self, writer: CaptureWriter) -> int:
+    def stop(self, kept: Kept) -> None:
+        """See :meth:`Source.stop`."""
+        self.finish(kept)
+
+    def finish(self, kept: Kept) -> None:
         """Write what is left, and the metadata; a second time does nothing."""
         if self._seen is None or self._finished:
-            return 0
+            return
         self._finished = True
-        writer.metadata({"engines": self._seen.metadata(), **self._binding()})
-        return self._rescued.finish(writer) if self._rescued is not None else 0
+        kept.writer.metadata({"engines": self._seen.metadata(), **self._binding()})
+        if self._rescued is not None:
+            kept.count(self._rescued.finish(kept.writer))
 
     def _binding(self) -> dict[str, Any]:
         """Return which binding a program uses that runs already, as ``inspect`` tells it: no call has its line."""
-        seen = [] if self._started or self._seen is None else self._seen.metadata()
+        seen = [] if self._recording.started or self._seen is None else self._seen.metadata()
         for pid in dict.fromkeys(row["pid"] for row in seen):
             with suppress(LlamactlError, OSError):
                 found = inspect_process(pid, ("binding",)).binding

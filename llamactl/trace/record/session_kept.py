@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from llamactl.trace.record.session_parts import Parts
     from llamactl.trace.record.session_types import SessionOptions
 
-CALLS = "Calls into llama.cpp"
-"""What is missing, and said so, when writing them fails."""
-
 
 @dataclass(slots=True)
 class Kept:
@@ -68,18 +65,17 @@ class Kept:
         """Write what a look at the program found; a failure costs a note on ``what``."""
         self.parts.run(what, lambda: self.write(look()), None)
 
-    def take(self, source: Callable[[CaptureWriter], int]) -> int:
-        """Let a source of calls write; return how many records that was."""
-        if self.error is not None:
-            return 0
-        try:
-            return source(self.writer)
-        except Exception as error:
-            if isinstance(error, LlamactlError) and self.writer.broken:
-                self.error = error
-            else:
-                self.parts.failed(CALLS, error)
-            return 0
+    def count(self, records: int) -> None:
+        """A source has written so many by itself."""
+        self.records += records
+
+    def failed(self, what: str, error: Exception) -> None:
+        """A source failed: the capture can't be written any further, or there is a note on ``what`` is missing."""
+        if isinstance(error, LlamactlError) and self.writer.broken:
+            self.error = error
+            self.broke()
+        else:
+            self.parts.failed(what, error)
 
     def full(self) -> bool:
         """Return whether a limit is reached."""

@@ -18,9 +18,11 @@ from llamactl.trace.capture.writer import CaptureWriter
 from llamactl.trace.mechanisms.report import analyse
 from llamactl.trace.record import session_loop
 from llamactl.trace.record.agent.source import AgentSource
-from llamactl.trace.record.clocked import sampler
+from llamactl.trace.record.calls import caught
+from llamactl.trace.record.clocked import sampler, samples
 from llamactl.trace.record.clocked.phases_pipe import PhasePipe
 from llamactl.trace.record.clocked.scheduling import SchedulingSampler
+from llamactl.trace.record.ending import ended
 from llamactl.trace.record.session import record
 from llamactl.trace.record.session_agent import AgentPart
 from llamactl.trace.record.session_loop import Session
@@ -42,8 +44,8 @@ def fails(*_: Any, **__: Any) -> Any:
 PARTS: list[tuple[Any, str]] = [
     (sampler, "counters"),
     (sampler, "descriptors"),
-    (session_loop, "find_regions"),
-    (session_loop, "files_left"),
+    (samples, "find_regions"),
+    (ended, "files_left"),
     (session_loop, "closing_facts"),
     (Session, "_facts"),
     (session_loop, "notes_on_setuid"),
@@ -167,11 +169,11 @@ def test_a_signal_between_the_handler_and_attaching_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes], number: int
 ) -> None:
     """It was lost for ever, and so were all that came after it."""
-    calls_first("catch_if_possible", monkeypatch, interrupt_me(number), session_loop)
+    calls_first("catch_if_possible", monkeypatch, interrupt_me(number), caught)
     options = SessionOptions(engine="ptrace", calls=True)
-    with pytest.raises(LlamactlError, match=signal.Signals(number).name) as caught:
+    with pytest.raises(LlamactlError, match=signal.Signals(number).name) as told:
         record(sleeper.pid, options, CaptureWriter(tmp_path / "c"))
-    assert caught.value.exit_code == 128 + number
+    assert told.value.exit_code == 128 + number
     assert runs_on(sleeper.pid)
 
 

@@ -19,8 +19,6 @@ from llamactl.trace.capture.record import RECORD
 from llamactl.trace.record.buffers.readers import Readers
 from llamactl.trace.record.calls.rings import Rings
 from llamactl.trace.record.syscalls.native import ffi, lib
-from llamactl.trace.record.syscalls.perf import PerfEngine
-from llamactl.trace.record.syscalls.ptrace import PtraceEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +32,6 @@ BUFFERS = ("logits", "embeddings", "state")
 """In the order of ``native/calls/handed_out.h``; records of buffer n have the numbers 2n (first) and 2n + 1 (last)."""
 FLOAT_BYTES = 4
 FILTERED = "the program has a seccomp filter of its own, which may kill for being asked where its buffers are"
-
-
-def holder_of(engine: Engine) -> PtraceEngine | None:
-    """Return the engine that stops the program, or None where no stop is to be had."""
-    if isinstance(engine, PerfEngine):
-        return engine.strings
-    return engine if isinstance(engine, PtraceEngine) else None
 
 
 class Watching:
@@ -67,7 +58,7 @@ class Watching:
         touches: int = 0,
         asks: NDArray[np.uint32] | None = None,
     ) -> None:
-        holder = holder_of(engine)
+        holder = engine.stopper
         if holder is None:
             raise LlamactlError("the engine doesn't stop the program, so nothing can be watched")
         if asks is not None and not lib.tracer_ask_allowed():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from llamactl.errors import LlamactlError
 from llamactl.process.memory.maps import ProcessMaps
-from llamactl.trace.record.buffers.watching import holder_of
 from llamactl.trace.record.calls.breakpoint_source import BreakpointSource
 from llamactl.trace.record.calls.breakpoints import WARNING, Breakpoints
 from llamactl.trace.record.calls.end_guard import EndGuard
@@ -173,7 +172,7 @@ class _Started:
     """Breakpoints in a program that llamactl starts: where the agent can't be, in static programs and musl."""
 
     def __init__(self, engine: Engine, found: Callable[[], None]) -> None:
-        holder = holder_of(engine)
+        holder = engine.stopper
         if holder is None:
             raise LlamactlError(
                 "breakpoints need an engine that stops the program", "Take --engine ptrace, or leave it out."
@@ -245,8 +244,8 @@ def catch_calls(pid: int, engine: Engine, breakpoints: bool, watch: bool) -> Att
             hint = f"{error.hint} --breakpoints catches calls without uprobes."
             raise LlamactlError(f"calls can't be caught: {error.message}", hint.strip()) from error
         reason = f"breakpoints instead of uprobes: {error}"
-    if isinstance(engine, PtraceEngine):
-        calls = _InEngine(pid, engine, watch)
+    if engine.stopper is engine:
+        calls = _InEngine(pid, engine.stopper, watch)
         calls.first_notes = (reason, *calls.first_notes)
         return calls
     return _Beside(BreakpointSource(pid, watch=watch), (reason, WARNING))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llamactl.trace.record.syscalls.ptrace import PtraceEngine
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -101,6 +103,11 @@ class Engine(ABC):
 
     enters_again: bool = False
     """Whether attaching makes threads enter the call anew in which they wait, so that it is recorded."""
+
+    @property
+    def stopper(self) -> PtraceEngine | None:
+        """What stops the program's threads, so that breakpoints and watchpoints can be set; None for no stops."""
+        return None
 
     @abstractmethod
     def start(self, command: Command) -> None:

@@ -111,7 +111,7 @@ class PerfEngine(Engine):
         self._hurry()
 
     @property
-    def strings(self) -> PtraceEngine | None:
+    def stopper(self) -> PtraceEngine | None:
         """The engine that stops the program at calls with paths; None without it."""
         return self._strings
 

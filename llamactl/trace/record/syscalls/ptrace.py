@@ -67,6 +67,11 @@ class PtraceEngine(Engine):
         self.before_close: Callable[[], None] | None = None
 
     @property
+    def stopper(self) -> PtraceEngine:
+        """See :attr:`Engine.stopper`."""
+        return self
+
+    @property
     def tracer(self) -> Any:
         """The C recorder, for the engine that records path calls through this one."""
         return self._tracer
