@@ -30,6 +30,22 @@ def report_json(report: TraceReport) -> str:
     return json.dumps(report_object(report), ensure_ascii=False, indent=1) + "\n"
 
 
+def _devices(report: TraceReport) -> dict[str, Any] | None:
+    """Return the buffers by device as the engine's own calls tell them; null where none was seen."""
+    facts = report.devices
+    if facts is None:
+        return None
+    return {
+        "memory": [{**_plain(one), "kinds": dict(one.kinds)} for one in facts.memory],
+        "offloads": _plain(facts.offloads),
+        "buffers": [
+            {**_plain(one), "start_ns": one.start_ns - report.begin_ns,
+             "freed_ns": None if one.freed_ns is None else one.freed_ns - report.begin_ns}
+            for one in facts.buffers
+        ],
+    }  # fmt: skip
+
+
 def report_object(report: TraceReport) -> dict[str, Any]:
     """Return the document as JSON values; each row of a summary has ``name`` and ``count``."""
     document: dict[str, Any] = {
@@ -49,6 +65,7 @@ def report_object(report: TraceReport) -> dict[str, Any]:
         {"name": row.name, "verdict": row.verdict, "facts": list(row.lines)} for row in mechanisms(report)
     ]
     document["findings"] = [_finding(one) for one in find(report)]
+    document["devices"] = _devices(report)
     document["slow_tokens"] = [{**_plain(one), "cause": one.cause.value} for one in report.slow_tokens]
     document["exchange"] = _exchange(report.exchange)
     document["uncaught"] = [{**_plain(one), "why": one.why.value} for one in report.uncaught]

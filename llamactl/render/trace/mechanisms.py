@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace.cpu import cpu
+from llamactl.render.trace.devices import device_lines
 from llamactl.render.trace.exchange import buffers, gil, interface
 from llamactl.render.trace.mechanism import NONE, OK, UNKNOWN, Mechanism
 from llamactl.render.trace.requests import requests
@@ -162,13 +163,16 @@ def _gpu(report: TraceReport) -> Mechanism:
     nodes = [row for row in report.files if row.name.startswith(_GPU_NODES)]
     opened = [row for row in nodes if row.opens]
     explanation = (
-        "CUDA and ROCm talk to the kernel's driver through device nodes, ioctl and mmap; a program that never"
-        " opens one computes on the CPU."
+        "What lies on a device is told by the engine's buffers. CUDA and ROCm talk to the kernel's driver through"
+        " device nodes, ioctl and mmap."
     )
+    calls = sum(row.count for row in opened)
+    names = ", ".join(name_text(row.name) for row in opened[:3])
+    driver = (f"{names}: {count_text(calls)} calls",) if opened else ()
+    if report.devices is not None and report.devices.used:
+        return Mechanism("GPU", (*device_lines(report.devices), *driver), OK, explanation)
     if opened:
-        calls = sum(row.count for row in opened)
-        names = ", ".join(name_text(row.name) for row in opened[:3])
-        return Mechanism("GPU", (f"{names}: {count_text(calls)} calls",), OK, explanation)
+        return Mechanism("GPU", driver, OK, explanation)
     held = [name for name in report.open_at_start if name.startswith(_GPU_NODES)]
     if held:
         calls = sum(row.count for row in nodes)

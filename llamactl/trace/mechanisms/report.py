@@ -29,6 +29,7 @@ from llamactl.trace.mechanisms.files.left_files import LeftFile, left_files
 from llamactl.trace.mechanisms.gil.event_loop import BlockedLoop, EventLoopTable
 from llamactl.trace.mechanisms.gil.garbage import Garbage, garbage
 from llamactl.trace.mechanisms.gpu.gpu_calls import GpuCalls
+from llamactl.trace.mechanisms.gpu.offload import DeviceFacts, device_facts
 from llamactl.trace.mechanisms.interface.attribution import FunctionWork, work_by_function
 from llamactl.trace.mechanisms.interface.crossings import FunctionRow, Tokens, tokens
 from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, unfinished
@@ -124,6 +125,8 @@ class TraceReport:
     work: list[FunctionWork]
     workers: list[WorkerRow]
     buffers: list[BufferRow]
+    devices: DeviceFacts | None
+    """What lies on devices by the engine's own buffers; None where the agent saw none being made."""
     standing: list[StandingRow]
     unanswered_requests: list[UnansweredRow]
     refusals: list[Refusal]
@@ -312,6 +315,7 @@ def _report(capture: Capture, tables: _Tables, phases: Phases, faults: FaultTabl
         work=work_by_function(exchange.exchange, kernel) if exchange and kernel is not None else [],
         workers=tables.workers.rows(exchange),
         buffers=buffer_rows(exchange.exchange, tables.mappings.all(), tables.names.name) if exchange else [],
+        devices=device_facts(exchange.exchange) if exchange else None,
         generation_reads=GenerationReads(
             tables.readers.rows(), _page_ins(tables, phases, faults, mappings), blind.reads
         ),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def _gpu(report: TraceReport) -> Iterator[Finding]:
     devices = report.metadata.get("gpu_nodes") or []
     opened = any(row.opens and row.name.startswith(GPU_NODES) for row in report.files)
-    if devices and not opened and report.exchange is not None:
+    used = report.devices is not None and report.devices.used
+    if devices and not opened and not used and report.exchange is not None:
         why = gpu_reasons(report.files, last_argument(report.exchange, LOADS, "n_gpu_layers"))
         yield Finding(
             FindingKind.GPU_UNUSED, None, {"device_nodes": list(devices), "why": [one.value for one in why]}
