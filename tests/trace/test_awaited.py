@@ -89,6 +89,15 @@ def test_nobody_waits_where_the_cpu_computes(build: Build) -> None:
     assert all(not row.awaited for row in report.phases)
 
 
+def test_the_prompt_and_the_first_token_are_there_when_the_device_is_done(build: Build) -> None:
+    report = report_of(build, "llama_sampler_sample", [WAIT] * 3)
+    (request,) = report.requests
+    assert request.prompt_s == pytest.approx((LAUNCH + 100 + 1 + WAIT) / 1e6)
+    assert report.first_token is not None
+    assert report.first_token.total_s == pytest.approx((LAUNCH + 100 + WAIT + OWN) / 1e6)
+    assert dict(report.first_token.parts)["prefill"] == pytest.approx((LAUNCH + WAIT) / 1e6)
+
+
 def test_what_the_engine_asks_of_itself_is_no_call_of_the_program(build: Build) -> None:
     report = report_of(build, "llama_sampler_sample", [WAIT] * 6)
     assert {row.name for row in report.functions} == {"llama_decode", "llama_sampler_sample"}

@@ -49,7 +49,8 @@ class Request:
         reused: Tokens that were in the cache and stayed; None where that isn't known.
         dropped: Tokens that were taken from the cache for it; None likewise.
         tokens: Tokens made after the prompt's first one, each by a decode.
-        prompt_ns: From the beginning of its first decode to the end of the prompt's last one.
+        prompt_ns: From the beginning of its first decode to the end of the prompt's last one, or to when what that
+            one had started on a device was there.
     """
 
     start_ns: int
@@ -89,16 +90,24 @@ def decodes_of(exchange: Exchange) -> Decodes:
     keys = list(zip(calls["pid"].tolist(), context.tolist(), strict=True))
     taken, made, loads = cuts(exchange, set(keys)), created(exchange), restored(exchange)
     prompt, begins = ~held.generating, np.zeros(len(calls), dtype=bool)
+    done = _done(exchange, index)
     requests: list[Request] = []
     for key in dict.fromkeys(keys):
         rows = np.array([row for row, other in enumerate(keys) if other == key])
         signs = _signs(exchange, calls[rows], key)
         one = _Context(taken.get(key, []), made.get(key), loads.get(key[0], []), signs)
         several = (held.tokens[rows] > 1) & (signs.sampled == held.tokens[rows])
-        one.follow(calls[rows], held.tokens[rows], held.generating[rows] | several, key)
+        one.follow(calls[rows], done[rows], held.tokens[rows], held.generating[rows] | several, key)
         prompt[rows], begins[rows] = one.prompt, one.begins
         requests += one.requests
     return Decodes(index, prompt, begins, sorted(requests, key=lambda request: request.start_ns))
+
+
+def _done(exchange: Exchange, index: IntArray) -> IntArray:
+    """Return when each decode's result was there: at its end, or when somebody had waited for it."""
+    done, waits = ends(exchange.calls), exchange.awaited
+    np.maximum.at(done, waits.decode, waits.start + waits.ns)
+    return done[index]
 
 
 @dataclass(frozen=True)
@@ -152,13 +161,15 @@ class _Context:
         self.begins: Mask = np.zeros(0, dtype=bool)
         self.requests: list[Request] = []
 
-    def follow(self, calls: NDArray[np.void], tokens: IntArray, single: Mask, key: Context) -> None:
+    def follow(
+        self, calls: NDArray[np.void], end: IntArray, tokens: IntArray, single: Mask, key: Context
+    ) -> None:
         """Say of each decode whether it is a prompt's, and whether a request begins."""
         count = len(calls)
         self.prompt, self.begins = ~single, np.zeros(count, dtype=bool)
         self._one_sequence = self._one_sequence and not (single & (tokens > 1)).any()
         tokenized, taken = self._usable(single)
-        begin, end, worked = starts(calls), ends(calls), finished(calls) & (calls["ret"] == 0)
+        begin, worked = starts(calls), finished(calls) & (calls["ret"] == 0)
         events = sorted(
             [(cut.at_ns, 0, number) for number, cut in enumerate(self._cuts)]
             + [(at, 1, 0) for at in self._loads]

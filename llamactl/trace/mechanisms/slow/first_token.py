@@ -53,8 +53,18 @@ def first_token(
             rows = np.flatnonzero(phases.number == phases.names.index(last))
             # What a prompt is read for isn't known while it is read.
             if len(rows) and (last != "prefill" or chooses or phases.is_open(int(rows[0]))):
-                return _split(phases, begin_ns, int(rows[0]), last)
+                return _split(phases, begin_ns, _last_piece(phases, int(rows[0])), last)
     return None
+
+
+def _last_piece(phases: Phases, row: int) -> int:
+    """Return the last row of one phase that another one cuts: a sampler that waits for the decode is in two pieces."""
+    while row + 2 < len(phases.start):
+        adjoins = phases.end[row : row + 2] == phases.start[row + 1 : row + 3]
+        if not adjoins.all() or phases.number[row + 2] != phases.number[row]:
+            break
+        row += 2
+    return row
 
 
 def _split(phases: Phases, begin_ns: int, row: int, last: str) -> FirstToken:
