@@ -51,9 +51,9 @@ format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(NATIVE)
 
-fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 for each; needs clang for C)
+fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverage (SECONDS=60 or RUNS= for each of TARGETS; needs clang for C)
 	$(PIP) install --quiet 'atheris>=2.3'
-	$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
+	$(BIN)/python tests/fuzz/fuzz.py $(TARGETS) --seconds $(or $(SECONDS),$(if $(RUNS),3600,60)) --runs $(or $(RUNS),-1) --seed $(or $(SEED),0)
 
 # Our own C alone, without llama.cpp, as a second copy of the package that the tests are pointed to.
 SANITIZED := build/sanitized

@@ -1,5 +1,7 @@
 """What can go wrong, as one line for a person and one exit status for a script."""
 
+import errno
+
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_CHECK_FAILED = 3
@@ -10,6 +12,9 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Nothing more fits: the disk is full, or somebody's share of it (quotactl(2))."""
 
 
 class LlamactlError(Exception):

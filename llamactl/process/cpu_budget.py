@@ -96,14 +96,36 @@ def physical_cores(cpus: set[int], root: Path = ROOT) -> int:
 
 def core_of(cpu: int, root: Path = ROOT) -> tuple[int, int]:
     """Return package and core of a CPU; without topology, as in some containers, each CPU is a core."""
+    return place_of(cpu, root) or (0, cpu)
+
+
+def place_of(cpu: int, root: Path = ROOT) -> tuple[int, int] | None:
+    """Return package and core of a CPU; None where the kernel doesn't show them.
+
+    Without ``/sys``, ``/proc/cpuinfo`` tells it on x86 ("physical id", "core id").
+    """
     topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
     core = read_int(topology / "core_id")
-    return read_int(topology / "physical_package_id") or 0, cpu if core is None else core
+    if core is not None:
+        return read_int(topology / "physical_package_id") or 0, core
+    return listed_cpus(root).get(cpu)
+
+
+def listed_cpus(root: Path = ROOT) -> dict[int, tuple[int, int] | None]:
+    """Return the CPUs that ``/proc/cpuinfo`` lists, with package and core where it tells these."""
+    found: dict[int, tuple[int, int] | None] = {}
+    for block in _read(root / "proc/cpuinfo").split("\n\n"):
+        pairs = (line.partition(":") for line in block.split("\n"))
+        numbers = {key.strip(): int(value) for key, _, value in pairs if value.strip().isdecimal()}
+        if "processor" in numbers:
+            core = numbers.get("core id")
+            found[numbers["processor"]] = None if core is None else (numbers.get("physical id", 0), core)
+    return found
 
 
 def _online(root: Path) -> int:
     text = _read(root / "sys/devices/system/cpu/online")
-    return len(parse_cpu_list(text)) if text else os.cpu_count() or 1
+    return len(parse_cpu_list(text)) if text else len(listed_cpus(root)) or os.cpu_count() or 1
 
 
 def _quota(group: Hierarchy | None) -> tuple[float | None, str | None]:

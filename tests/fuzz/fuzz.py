@@ -38,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join([*TARGETS, *NATIVE_TARGETS]))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="inputs for each target, if the seconds suffice")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations; 0 for another one each time")
     parser.add_argument("--corpus", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -73,6 +74,8 @@ def _passes(name: str, options: argparse.Namespace) -> bool:
         str(options.corpus),
         "--seed",
         str(options.seed),
+        "--runs",
+        str(options.runs),
     ]
     if name in NATIVE_TARGETS:
         command = [str(_compiled(name, options.corpus)), *_arguments(options, folder)]
@@ -88,6 +91,7 @@ def _arguments(options: argparse.Namespace, folder: Path) -> list[str]:
     limits = [
         f"-max_total_time={options.seconds}",
         f"-seed={options.seed}",
+        f"-runs={options.runs}",
         f"-timeout={LONGEST_S}",
         f"-rss_limit_mb={MOST_MIB}",
         "-max_len=65536",

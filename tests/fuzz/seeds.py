@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from target_calls import call_seeds
+from target_ring import ring_seeds
+
 from llamactl.trace.record.agent.library import find_agent
 
 CAPTURES = Path(__file__).resolve().parent.parent / "captures"
@@ -70,6 +73,8 @@ def seeds() -> dict[str, list[bytes]]:
         "proc": _proc(),
         "smaps": [Path("/proc/self/smaps").read_bytes()[:20_000]],
         "capture": [path.read_bytes() for path in sorted(CAPTURES.glob("*.capture"))],
+        "ring": ring_seeds(),
+        "call": call_seeds(),
         "expressions": expressions,
         "conditions": [b"tg128 < 0.97", b"tg128.minor_faults > 1.10", b"crossings > 1"],
         "stored": _stored(),

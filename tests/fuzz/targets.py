@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from target_calls import call
+from target_ring import ring
+
 from llamactl.errors import LlamactlError
 
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -157,6 +160,19 @@ def text(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     function.__name__: function
-    for function in (gguf, elf, proc, smaps, capture, expressions, conditions, stored, history, text)
+    for function in (
+        gguf,
+        elf,
+        proc,
+        smaps,
+        capture,
+        ring,
+        call,
+        expressions,
+        conditions,
+        stored,
+        history,
+        text,
+    )
 }
 """A new target is a function and a word here, and its seeds in :mod:`seeds`."""

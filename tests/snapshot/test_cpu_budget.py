@@ -53,6 +53,25 @@ def test_cores_not_hyperthreads(machine: Path) -> None:
     assert str(cpu_budget(root=machine)) == "4 (4 physical cores)"
 
 
+CORES = """processor : 0
+physical id : 0
+core id : 0
+
+processor : 1
+physical id : 0
+core id : 0
+
+processor : 2
+physical id : 1
+core id : 0
+"""
+
+
+def test_without_sys_cpuinfo_tells_the_cores(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/cpuinfo": CORES, "proc/self/status": "Cpus_allowed_list:\t0-2"})
+    assert cpu_budget(root=tmp_path) == CpuBudget(2, 2, 3, None, None, "cores")
+
+
 @pytest.mark.parametrize(
     ("allowed", "threads"), [("0,4", 1), ("0-1", 2), ("0-2,4-6", 3), ("7", 1), ("0-3", 4)]
 )

@@ -65,8 +65,10 @@ static void read_arguments(struct code * c) {
     jump_if(c, BPF_JNE, R1, USER_32_CS, native);
     copy_arguments(c, argument_at_32);
     store_imm(c, BPF_DW, FP, RULE_KEPT, 0); /* Its number means another call. */
+    store_imm(c, BPF_H, R7, RECORD(arch), ARCH_I386);
     jump(c, read);
     here(c, native);
+    store_imm(c, BPF_H, R7, RECORD(arch), ARCH_NATIVE);
     copy_arguments(c, argument_at);
     here(c, read);
 #else
@@ -112,6 +114,18 @@ bool program_enter(struct code * c, const struct call_maps * maps) {
 /* A thread that we follow comes out of a call that it never entered: it was inside when recording
  * began, or a seccomp filter refused the call, or it has just been born. */
 static void unseen_entry(struct code * c, int out) {
+#ifdef USER_32_CS
+    /* A program of 32 bits has just been executed, and the number is that of its own execve. */
+    mov(c, R1, FP);
+    alu_imm(c, BPF_ADD, R1, KEY2);
+    mov_imm(c, R2, 4);
+    load(c, BPF_DW, R3, R6, 0);
+    alu_imm(c, BPF_ADD, R3, REGS_FIRST + REGS_CODE_SEGMENT);
+    call(c, HELPER_READ_KERNEL);
+    load(c, BPF_W, R1, FP, KEY2);
+    jump_if(c, BPF_JEQ, R1, USER_32_CS, out);
+    store_imm(c, BPF_H, R7, RECORD(arch), ARCH_NATIVE);
+#endif
     mov(c, R1, FP);
     alu_imm(c, BPF_ADD, R1, KEY2);
     mov_imm(c, R2, 4);

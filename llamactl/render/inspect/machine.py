@@ -68,9 +68,8 @@ def _row(name: str, value: str) -> list[str]:
 
 
 def _cpu(cpu: Cpu, features: tuple[FeatureUse, ...]) -> list[str]:
-    smt = f"{cpu.threads_per_core} threads per core" if cpu.threads_per_core > 1 else "no SMT"
     lines = [f"cpu: {cpu.model or 'unknown model'}, {cpu.architecture}"]
-    lines += _row("CPUs", f"{cpu.logical} on {cpu.physical_cores} cores, {smt}, {_sockets(cpu.sockets)}")
+    lines += _row("CPUs", f"{cpu.logical or 'unknown'}{_cores(cpu)}")
     lines += _row("may use", f"{len(cpu.affinity)} by affinity; budget of threads: {cpu.budget}")
     if cpu.budget.quota_source:
         lines += _row("quota", f"{cpu.budget.quota_cpus:g} CPUs by {cpu.budget.quota_source}")
@@ -88,8 +87,13 @@ def _cpu(cpu: Cpu, features: tuple[FeatureUse, ...]) -> list[str]:
     return lines
 
 
-def _sockets(count: int) -> str:
-    return "1 socket" if count == 1 else f"{count} sockets"
+def _cores(cpu: Cpu) -> str:
+    """What is behind the CPUs."""
+    if cpu.physical_cores is None or cpu.threads_per_core is None:
+        return "; on how many cores and sockets is unknown (no topology in /sys or /proc/cpuinfo)"
+    smt = f"{cpu.threads_per_core} threads per core" if cpu.threads_per_core > 1 else "no SMT"
+    sockets = "1 socket" if cpu.sockets == 1 else f"{cpu.sockets} sockets"
+    return f" on {cpu.physical_cores} cores, {smt}, {sockets}"
 
 
 def _memory(memory: Memory) -> list[str]:
@@ -102,7 +106,8 @@ def _memory(memory: Memory) -> list[str]:
     lines += _row("swap", swap if memory.swap_total_bytes else "none")
     pages = memory.huge_pages
     reserved = f"{pages.reserved} reserved" if pages.reserved else "none reserved"
-    lines += _row("huge pages", f"transparent: {pages.transparent or 'not in this kernel'}; {reserved}")
+    transparent = "not in this kernel" if pages.transparent == "absent" else pages.transparent or "unknown"
+    lines += _row("huge pages", f"transparent: {transparent}; {reserved}")
     locked = "no limit" if memory.memlock_bytes is None else f"at most {size(memory.memlock_bytes)}"
     lines += _row("may lock", f"{locked} (mlock)")
     return lines

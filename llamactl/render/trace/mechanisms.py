@@ -225,6 +225,9 @@ def _unseen(blind: BlindSpots) -> list[str]:
         )
     if blind.vmsplice_calls:
         lines.append(f"and by vmsplice: {counted(blind.vmsplice_calls, 'call')}, bytes not counted")
+    if blind.foreign_calls:
+        calls = counted(blind.foreign_calls, "call")
+        lines.append(f"and by 32-bit programs: {calls}, known by number alone: files and bytes not counted")
     for count, what in ((blind.unnamed_read_bytes, "read"), (blind.unnamed_written_bytes, "written")):
         if count:
             lines.append(

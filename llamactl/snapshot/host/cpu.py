@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llamactl.process.cpu_budget import CpuBudget, core_of, cpu_budget, parse_cpu_list
+from llamactl.process.cpu_budget import CpuBudget, cpu_budget, listed_cpus, parse_cpu_list, place_of
 from llamactl.process.proc_text import status_fields
 from llamactl.process.small_files import read_bytes, read_text
 
@@ -48,9 +48,9 @@ class Cpu:
         model: Its maker's name.
         architecture: Such as ``x86_64``.
         logical: CPUs that are online.
-        physical_cores: Cores behind them.
-        sockets: Packages.
-        threads_per_core: 2 where SMT is in use.
+        physical_cores: Cores behind them; None where the kernel doesn't show them.
+        sockets: Packages; None where the kernel doesn't show them.
+        threads_per_core: 2 where SMT is in use; None where the kernel doesn't show the cores.
         affinity: CPUs that this process may run on.
         budget: Threads that this process can run at once, and why not more.
         numa: Nodes of memory; empty if the kernel shows none.
@@ -61,9 +61,9 @@ class Cpu:
     model: str | None
     architecture: str
     logical: int
-    physical_cores: int
-    sockets: int
-    threads_per_core: int
+    physical_cores: int | None
+    sockets: int | None
+    threads_per_core: int | None
     affinity: tuple[int, ...]
     budget: CpuBudget
     numa: tuple[NumaNode, ...]
@@ -94,9 +94,10 @@ class FeatureUse:
 def cpu(root: Path = Path("/")) -> Cpu:
     """Return the CPUs of the machine whose ``/proc`` and ``/sys`` are below ``root``."""
     info = _cpuinfo(root)
-    online = parse_cpu_list(read_text(root / "sys/devices/system/cpu/online") or "0")
-    places = {number: core_of(number, root) for number in online}
-    cores = len(set(places.values()))
+    online = parse_cpu_list(read_text(root / "sys/devices/system/cpu/online") or "") or set(listed_cpus(root))
+    found = [place_of(number, root) for number in online]
+    places = {place for place in found if place is not None}
+    cores = len(places) if None not in found else 0
     budget = cpu_budget(root=root)
     real = root == Path("/")
     allowed = os.sched_getaffinity(0) if real else _allowed(root)
@@ -104,9 +105,9 @@ def cpu(root: Path = Path("/")) -> Cpu:
         model=info.get("model name") or info.get("CPU implementer"),
         architecture=os.uname().machine,
         logical=len(online),
-        physical_cores=cores,
-        sockets=len({package for package, _ in places.values()}),
-        threads_per_core=len(online) // cores if cores else 1,
+        physical_cores=cores or None,
+        sockets=len({package for package, _ in places}) if cores else None,
+        threads_per_core=len(online) // cores if cores else None,
         affinity=tuple(sorted(allowed)),
         budget=budget,
         numa=tuple(_numa(root)),

@@ -21,7 +21,8 @@ class HugePages:
     """Pages larger than the usual.
 
     Attributes:
-        transparent: ``always``, ``madvise`` or ``never``; None if the kernel hasn't any.
+        transparent: ``always``, ``madvise`` or ``never``, ``absent`` if the kernel hasn't any; None if it doesn't say,
+            as without ``/sys``.
         in_use_bytes: Anonymous memory in transparent huge pages.
         reserved: Pages set aside with ``vm.nr_hugepages``.
         reserved_free: Of these, not in use.
@@ -120,8 +121,11 @@ def _meminfo(root: Path) -> dict[str, int]:
 
 
 def _huge_pages(root: Path, sizes: dict[str, int]) -> HugePages:
-    choice = read_text(root / "sys/kernel/mm/transparent_hugepage/enabled") or ""
+    place = root / "sys/kernel/mm"
+    choice = read_text(place / "transparent_hugepage/enabled") or ""
     chosen = next((word.strip("[]") for word in choice.split() if word.startswith("[")), None)
+    if chosen is None and place.is_dir() and not (place / "transparent_hugepage").exists():
+        chosen = "absent"
     return HugePages(
         chosen, sizes.get("AnonHugePages"), sizes.get("HugePages_Total"), sizes.get("HugePages_Free"),
         sizes.get("Hugepagesize"),

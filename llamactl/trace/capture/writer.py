@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamactl.errors import LlamactlError, UsageError
+from llamactl.errors import NO_ROOM, LlamactlError, UsageError
 from llamactl.output.file import OutputFile
 from llamactl.trace.capture.layout import CHUNK_HEADER, FILE_HEADER, MAGIC, VERSION, Chunk, padding
 from llamactl.trace.capture.record import RECORD
@@ -195,11 +194,11 @@ def add_metadata(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
 
 
 def _uncreatable(path: str, error: OSError) -> LlamactlError:
-    if error.errno == errno.ENOSPC:
+    if error.errno in NO_ROOM:
         return _failure("can't create the capture", path, error)
     return UsageError(f"can't create the capture {path}: {error.strerror}", "Give another place with -o.")
 
 
 def _failure(what: str, path: str, error: OSError) -> LlamactlError:
-    hint = "Free some space, or give another place with -o." if error.errno == errno.ENOSPC else ""
+    hint = "Free some space, or give another place with -o." if error.errno in NO_ROOM else ""
     return LlamactlError(f"{what} {path}: {error.strerror}", hint)

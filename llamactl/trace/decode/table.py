@@ -22,6 +22,8 @@ ROWS: tuple[Row, ...] = (
 
 ARCH_NAMES = ("x86_64", "aarch64")
 """By the ``arch`` of a record."""
+I386 = 2
+"""The ``arch`` of a 32-bit program's record on x86-64 (``enum record_arch`` in ``native/common/record.h``)."""
 
 # From 512 on, x86-64 numbers are the x32 forms of calls that have a number below already.
 _FIRST_X32 = 512
@@ -79,12 +81,17 @@ def numbers(arch: int) -> dict[str, int]:
 
 
 def call_of(arch: int, number: int) -> Call:
-    """Return the call; one that nobody knows is named ``syscall_N`` and takes six raw arguments."""
+    """Return the call; one that nobody knows is named ``syscall_N`` and takes six raw arguments.
+
+    Of another architecture's program, such as one of 32 bits, it is ``i386_syscall_N`` or ``foreign_syscall_N``: the
+    same number means another call there.
+    """
     known = calls(arch).get(number)
     if known:
         return known
     raw = tuple((f"arg{index}", "hex") for index in range(1, 7))
-    return Call(number, f"syscall_{number}", Family.NONE, raw, "long")
+    prefix = "" if arch < len(ARCH_NAMES) else "i386_" if arch == I386 else "foreign_"
+    return Call(number, f"{prefix}syscall_{number}", Family.NONE, raw, "long")
 
 
 def _call(number: int, name: str, row: Row | None) -> Call:

@@ -231,3 +231,14 @@ def test_the_whole_machine_with_and_without_an_engine() -> None:
     assert len(without.abilities) == len(host_abilities.LOOKS)
     engine = EngineFacts("0.5.0", "abc", "0.25", ("CPU",), (), {"AVX2": "1"})
     assert machine(engine).engine == engine
+
+
+def test_without_sys_what_is_unknown_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "proc/cpuinfo", "processor : 0\nFeatures : asimd\n\nprocessor : 1\nFeatures : asimd")
+    write(tmp_path / "proc/self/status", "Cpus_allowed_list:\t0-1")
+    found = cpu(tmp_path)
+    assert found.logical == 2, "it is in /proc/cpuinfo"
+    assert (found.physical_cores, found.sockets, found.threads_per_core) == (None, None, None)
+    assert memory(tmp_path).huge_pages.transparent is None
+    (tmp_path / "sys/kernel/mm").mkdir(parents=True)
+    assert memory(tmp_path).huge_pages.transparent == "absent"

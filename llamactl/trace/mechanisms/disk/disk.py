@@ -134,7 +134,7 @@ class DiskTable:
             end_ns: The last one.
             blind: With io_uring, or without read calls, what was read is unknown.
         """
-        self._known = blind.reads and not blind.io_uring_calls
+        self._known = blind.reads and not (blind.io_uring_calls or blind.foreign_calls)
         if not disk.known and not mapped.known:
             return []
         parts = [self._row(name, disk, mapped) for name in PARTS if self._intervals(name)[0].size]

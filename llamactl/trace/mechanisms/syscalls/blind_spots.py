@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.decode.table import numbers
+from llamactl.trace.decode.table import ARCH_NAMES, numbers
 from llamactl.trace.mechanisms.mapping.mapping_rows import MappingRow
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.syscalls.transfers import FILE_READS, FILE_WRITES
@@ -39,6 +39,7 @@ class BlindSpots:
         vmsplice_calls: Calls that put memory into a pipe, or take it out.
         unnamed_read_bytes: Read from descriptors whose file isn't known.
         unnamed_written_bytes: Written to such ones.
+        foreign_calls: Calls of programs of another architecture (32 bits): known by number alone.
         written_mappings: Files that were mapped to be written: what is written there makes no call.
         opens: Whether opening files was recorded at all; so for the others.
         reads: Reading files.
@@ -52,6 +53,7 @@ class BlindSpots:
     vmsplice_calls: int = 0
     unnamed_read_bytes: int = 0
     unnamed_written_bytes: int = 0
+    foreign_calls: int = 0
     written_mappings: int = 0
     opens: bool = True
     reads: bool = True
@@ -64,7 +66,8 @@ class BlindSpots:
         """Whether the figures on files are all there is."""
         unseen = (
             self.io_uring_calls or self.vmsplice_calls or self.unnamed_read_bytes or self.written_mappings
-        )
+            or self.foreign_calls
+        )  # fmt: skip
         return self.opens and self.reads and self.writes and not (unseen or self.unnamed_written_bytes)
 
 
@@ -85,7 +88,7 @@ class BlindTable:
         self._moving = (codes_of(FILE_READS), codes_of(FILE_WRITES))
         self._rings: dict[int, int] = {}
         self._opened: set[int] = set()
-        self._spliced = 0
+        self._spliced = self._foreign = 0
         self._unnamed = [0, 0]
 
     def add(self, view: View, resolved: IntArray) -> None:
@@ -96,6 +99,7 @@ class BlindTable:
         ):
             self._rings[pid] = self._rings.get(pid, 0) + count
         self._spliced += int(self._vmsplice[view.code].sum())
+        self._foreign += int((view.field("arch") >= len(ARCH_NAMES)).sum())
         opens = np.flatnonzero(self._open[view.code] & (resolved != NO_NAME) & (view.ret >= 0))
         if len(self._opened) < _KEPT:
             self._opened |= set(np.unique(resolved[opens] << _PID_BITS | view.pid[opens]).tolist())
@@ -116,6 +120,7 @@ class BlindTable:
             vmsplice_calls=self._spliced,
             unnamed_read_bytes=self._unnamed[0],
             unnamed_written_bytes=self._unnamed[1],
+            foreign_calls=self._foreign,
             written_mappings=len({row.name for row in mappings if _written(row)}),
             opens=_recorded(self._metadata, "openat"),
             reads=_recorded(self._metadata, "read", "pread64"),

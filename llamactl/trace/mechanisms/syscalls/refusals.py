@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.errors import NO_ROOM
 from llamactl.process.engine.libraries import is_library
 from llamactl.process.files.mounts import Mount, mount_of
 from llamactl.trace.decode.sockets import address_text
@@ -37,7 +38,7 @@ _DESCRIPTORS = (
 )  # fmt: skip
 _WRITES = ("write", "pwrite64", "writev", "pwritev", "fallocate", "ftruncate", "copy_file_range", "sendfile")
 _NO_RIGHT = (errno.EPERM, errno.EACCES)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = tuple(NO_ROOM)
 _DENIED = np.array([
     errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS,
     errno.ENOSYS, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED, errno.EADDRINUSE,

@@ -40,12 +40,14 @@ class Options:
         selection: Numbers of the system calls (of this machine's native ABI); None for all.
         faults: Whether page faults are recorded, by an engine that can.
         loops: For calibration: instead of a program, a child that makes this many ``getppid`` calls.
+        foreign: Whether this engine records the calls of programs of another architecture, such as 32 bits.
         asks: The program stops to say where a buffer is that is to be watched (``native/calls/handed_out.h``).
     """
 
     selection: frozenset[int] | None = None
     faults: bool = True
     loops: int = 0
+    foreign: bool = True
     asks: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -58,7 +59,7 @@ class PerfEngine(Engine):
     """
 
     name: ClassVar[str] = "perf"
-    blind: tuple[str, ...] = (NOT_TOLD_APART,)
+    blind: tuple[str, ...] = () if platform.machine() == "x86_64" else (NOT_TOLD_APART,)
 
     def __init__(self, options: Options, with_strings: bool = True) -> None:
         self._options = options
@@ -79,7 +80,9 @@ class PerfEngine(Engine):
         self._perf: Any = None
         self._make(stopped if stops else frozenset(), births=not stops)
         if stops:
-            self._strings = PtraceEngine(Options(selection=self._recorder.stopped, asks=options.asks))
+            self._strings = PtraceEngine(
+                Options(selection=self._recorder.stopped, foreign=False, asks=options.asks)
+            )
             lib.tracer_entry_only(self._strings.tracer)
         if self._recorder.refused:
             self.blind = (NOT_TOLD_APART, NOT_KEPT)

@@ -19,7 +19,13 @@ from llamactl.trace.record.syscalls.native import (
     lib,
     selection_bits,
 )
-from llamactl.trace.record.syscalls.seccomp import build_filter, encode
+from llamactl.trace.record.syscalls.seccomp import (
+    ACTION_ALLOW,
+    ACTION_TRACE,
+    TRACE_MARK,
+    build_filter,
+    encode,
+)
 from llamactl.trace.record.syscalls.world_calls import ALWAYS, refused_notes
 
 if TYPE_CHECKING:
@@ -87,10 +93,11 @@ class PtraceEngine(Engine):
         self._program = "" if self._options.loops else find_program(command)
         arguments = Arguments(command, self._program)
         asked = STOPS_TO_WATCH if self._options.asks else frozenset()
+        foreign = ACTION_TRACE | TRACE_MARK if self._options.foreign else ACTION_ALLOW
         code = (
             b""
             if selection is None
-            else encode(build_filter(selection | asked | ALWAYS, lib.tracer_audit_arch()))
+            else encode(build_filter(selection | asked | ALWAYS, lib.tracer_audit_arch(), foreign))
         )
         filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
         self._keep = (arguments, code, filter_bytes)

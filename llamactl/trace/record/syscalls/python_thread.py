@@ -16,6 +16,9 @@ from llamactl.trace.record.syscalls.world_calls import ALWAYS, asks_for
 
 ARCHITECTURES = {"x86_64": 0, "aarch64": 1}
 NATIVE = ARCHITECTURES.get(platform.machine(), 255)
+USER_32_CS, I386 = 0x23, 2
+"""The code segment of a 32-bit program on x86-64 (asm/segment.h), and what its records have as ``arch``."""
+ARGUMENTS_32 = ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp")
 TEXT_LIMIT = 4096
 VECTOR_LIMIT = 64
 WORD = 8
@@ -43,6 +46,7 @@ class Thread:
     asks_for: int = 0
     """What a traced program can't have, of ``world_calls``."""
     nr: int = 0
+    arch: int = NATIVE
     start: int = 0
     args: tuple[int, ...] = ()
     texts: list[bytes] = field(default_factory=lambda: [b"", b""])
@@ -52,6 +56,10 @@ class Thread:
         registers = self.process.getregs()
         number = int(getattr(registers, SYSCALL_REGISTER))
         self.in_call = True
+        if ARCHITECTURES["x86_64"] == NATIVE and registers.cs == USER_32_CS:
+            self._enter_foreign(number, registers)
+            return True
+        self.arch = NATIVE
         if number in ALWAYS:
             self.asks_for |= asks_for(number, *(int(getattr(registers, name)) for name in ARGUMENTS[:2]))
         self.nr = number if number < NUMBER_UNKNOWN else NUMBER_UNKNOWN
@@ -66,6 +74,14 @@ class Thread:
         self.start = time.monotonic_ns()
         return True
 
+    def _enter_foreign(self, number: int, registers: Any) -> None:
+        """Take a call of a 32-bit program: its numbers mean other calls, so it is recorded whatever was selected."""
+        self.arch, self.flags = I386, 0
+        self.nr = number if number < NUMBER_UNKNOWN else NUMBER_UNKNOWN
+        self.args = tuple(int(getattr(registers, name)) & 0xFFFFFFFF for name in ARGUMENTS_32)
+        self.texts = [b"", b""]
+        self.start = time.monotonic_ns()
+
     def leave(self, buffer: RecordBuffer) -> None:
         """Record a call that has returned; one that isn't selected is forgotten."""
         self.in_call = False
@@ -74,7 +90,7 @@ class Thread:
         end = time.monotonic_ns()
         result = int(getattr(self.process.getregs(), RETURN_VALUE_REGISTER))
         result -= (result >> 63) << 64
-        if result >= 0 and rule_of(self.nr) is not None:
+        if result >= 0 and self.arch == NATIVE and rule_of(self.nr) is not None:
             self._read_texts(at_exit=True)
         self._add(buffer, end - self.start, result)
 
@@ -102,7 +118,7 @@ class Thread:
             Kind.SYSCALL,
             self.flags if flags is None else flags,
             self.nr,
-            NATIVE,
+            self.arch,
             self.tid,
             self.pid,
             self.start,

@@ -34,18 +34,22 @@ class Instruction(NamedTuple):
     value: int
 
 
-def build_filter(selection: frozenset[int], audit_arch: int) -> list[Instruction]:
+def build_filter(
+    selection: frozenset[int], audit_arch: int, foreign: int = ACTION_TRACE | TRACE_MARK
+) -> list[Instruction]:
     """Return the filter: selected calls, and every call of a foreign ABI (i386, x32), are traced.
 
     Args:
         selection: System-call numbers of the native ABI.
         audit_arch: The native ABI as AUDIT_ARCH_ value.
+        foreign: What happens to calls of another architecture, such as i386: ``ACTION_ALLOW`` where somebody else
+            records them.
     """
     boundaries = _boundaries(selection)
     return [
         Instruction(LOAD, 0, 0, OFFSET_ARCH),
         Instruction(JUMP_EQUAL, 1, 0, audit_arch),
-        Instruction(RETURN, 0, 0, ACTION_TRACE | TRACE_MARK),
+        Instruction(RETURN, 0, 0, foreign),
         Instruction(LOAD, 0, 0, OFFSET_NR),
         Instruction(JUMP_AT_LEAST, 0, 1, X32_BIT),
         Instruction(RETURN, 0, 0, ACTION_TRACE | TRACE_MARK),
