@@ -32,6 +32,7 @@ def test_cpus_are_what_psutil_says() -> None:
     assert found.logical == psutil.cpu_count()
     assert found.physical_cores == psutil.cpu_count(logical=False)
     assert set(found.affinity) == os.sched_getaffinity(0)
+    assert found.physical_cores is not None
     assert found.budget.threads <= found.physical_cores
 
 
