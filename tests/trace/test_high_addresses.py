@@ -42,7 +42,7 @@ def test_faults_and_buffers_of_a_program_with_the_kernel_s_page(build: Build, tm
     capture = build(fill, **_tables())
     report = analyse(capture)
     by_role = {row.name: row.count for row in report.faults}
-    assert by_role == {"weights": 1, "file": 1, "in no mapping that was seen being made": 1}
+    assert by_role == {"weights": 1, "kernel": 1, "in no mapping that was seen being made": 1}
     (buffer,) = report.buffers
     assert set(buffer.memory) == {"weights", "file", "unknown"}
     assert report_text(report, TABLES)

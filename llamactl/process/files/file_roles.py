@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llamactl.process.engine.libraries import is_library, library_role
+from llamactl.process.files.device_nodes import GPU_NODES
 
 if TYPE_CHECKING:
     from llamactl.process.files.sockets import Socket
 
-_GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
 _PYTHON_ENDINGS = (".py", ".pyc", ".zip", ".pth")
 _GGUF_MAGIC = b"GGUF"
@@ -70,7 +70,7 @@ class RoleFinder:
 
 
 def _device_role(path: str) -> str:
-    if path.startswith(_GPU_DEVICES):
+    if path.startswith(GPU_NODES):
         return "GPU device"
     return "terminal" if path.startswith(("/dev/pts/", "/dev/tty")) else ""
 

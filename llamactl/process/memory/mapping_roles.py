@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llamactl.process.engine.libraries import is_library, is_python, library_role
+from llamactl.process.files.device_nodes import GPU_NODES
 from llamactl.process.memory.smaps import Smaps
 from llamactl.process.reach import DELETED
 
 _ARENA = 64 << 20  # HEAP_MAX_SIZE of glibc's malloc on 64-bit machines
 _KERNEL = frozenset({"[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
-_GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _SHARED_MEMORY = ("/dev/shm/", "/SYSV", "/memfd:", "/dev/zero", "[anon_shmem:")  # noqa: S108 - looked at
 
 Role = tuple[str, str]
@@ -38,7 +38,7 @@ def find_roles(
         if path and not path.startswith("[anon:"):
             role = known.get(path)
             if role is None:
-                role = known[path] = _named(path, program, lambda index=index: is_model(index))  # type: ignore[misc]
+                role = known[path] = role_of_path(path, program, lambda index=index: is_model(index))  # type: ignore[misc]
         elif index in stacks:
             role = ("stack", f"thread {stacks[index]}")
         else:
@@ -47,14 +47,21 @@ def find_roles(
     return roles
 
 
-def _named(path: str, program: str, is_model: Callable[[], bool]) -> Role:
+def role_of_path(path: str, program: str, is_model: Callable[[], bool]) -> Role:
+    """Return role and detail of a mapping that has a name.
+
+    Args:
+        path: As ``maps`` has it.
+        program: The file that the process executes; empty where that isn't known.
+        is_model: Tells whether the file is a GGUF.
+    """
     plain = path.removesuffix(DELETED)
     name = plain.rpartition("/")[2]
     if path in ("[heap]", "[stack]"):
         return path[1:-1], "" if path == "[heap]" else "main thread"
     if path in _KERNEL:
         return "kernel", ""
-    if path.startswith(_GPU_DEVICES):
+    if path.startswith(GPU_NODES):
         return "gpu device", ""
     if path.startswith("/anon_hugepage") or "/hugepages" in path:
         return "huge pages", ""

@@ -13,13 +13,17 @@ from llamactl.process.threads.threads import Reading
 # Names that are given by the libraries themselves.
 _NAMES = (
     (re.compile(r"cuda[0-9a-f-]|cuda-Evt"), "CUDA"),
-    (re.compile(r"(hip|hsa|rocm)"), "ROCm"),
+    (re.compile(r"(hip|hsa|rocm)", re.IGNORECASE), "ROCm"),
+    (re.compile(r"grpc", re.IGNORECASE), "RPC"),
+    (re.compile(r"openblas", re.IGNORECASE), "BLAS pool"),
     (re.compile(r"iou-(wrk|sqp)"), "kernel (io_uring)"),
 )
 _BY_LIBRARY = {
     "engine": "engine", "agent": "llamactl's agent", "blas": "BLAS pool", "cuda": "CUDA", "rocm": "ROCm",
     "vulkan": "Vulkan", "python": "Python",
 }  # fmt: skip
+_ALSO = {"CUDA": "GPU", "ROCm": "GPU", "Vulkan": "GPU", "BLAS pool": "BLAS", "unknown": "other"}
+"""What else people call a role."""
 POOLS = frozenset({"libgomp", "libomp"})
 WORKERS = POOLS | {"ggml worker", "BLAS pool"}
 
@@ -33,6 +37,16 @@ class Thread:
     evidence: str
     waits_on: str
     spinning: bool
+
+
+def role_by_name(name: str) -> str | None:
+    """Return the role of a thread that a library, or the kernel, has named; None for any other name."""
+    return next((role for pattern, role in _NAMES if pattern.match(name)), None)
+
+
+def words_for(role: str) -> set[str]:
+    """Return the words by which threads of a role are asked for, in small letters."""
+    return {role.lower(), _ALSO.get(role, role).lower()}
 
 
 def role_of(
@@ -53,9 +67,9 @@ def role_of(
     """
     if reading.thread == process:
         return "main", "its number is the process's"
-    for pattern, role in _NAMES:
-        if pattern.match(reading.name):
-            return role, "its name"
+    named = role_by_name(reading.name)
+    if named is not None:
+        return named, "its name"
     if stack and stack.started_in:
         return _by_start(stack, engine)
     if reading.wait and (path := code_file(reading.wait.program_counter)):

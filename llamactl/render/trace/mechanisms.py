@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+from llamactl.process.files.device_nodes import GPU_NODES_BYTES as _GPU_NODES
 from llamactl.render.safe import safe_text
 from llamactl.render.trace.cpu import cpu
 from llamactl.render.trace.devices import device_lines
@@ -34,7 +35,6 @@ _DISK = {
 }
 
 _NAMED = 3
-_GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 
 
 def _calls(report: TraceReport) -> Mechanism:

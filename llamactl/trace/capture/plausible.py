@@ -41,6 +41,7 @@ _FUNCTION: dict[str, Any] = {
 }  # fmt: skip
 _LEFT: dict[str, Any] = {"name": str, "born": bool | None, "in_use": bool | None}
 _CHILD: dict[str, Any] = {"pid": int, "name": str, "parent": int | None}
+_THREAD: dict[str, Any] = {"process": int, "thread": int, "role": str, "evidence": str}
 _ENGINE: dict[str, Any] = {
     "pid": int, "process": str, "path": str, "kind": str, "holds": str, "exported": bool | None, "agent": bool,
     "without": str,
@@ -89,6 +90,7 @@ def metadata_of(payload: memoryview) -> dict[str, Any]:
     expect(values, FACTS, "")
     _check_rows(values, "function_table", _FUNCTION, required=("name", "caller", "library", "via"))
     _check_rows(values, "files_left", _LEFT, required=("name",))
+    _check_rows(values, "thread_roles", _THREAD, required=tuple(_THREAD))
     _check_rows(values, "engines", _ENGINE, required=tuple(_ENGINE))
     _check_rows(values.get("watch", {}), "others", _WATCH)
     _check_rows(values.get("children", {}), "processes", _CHILD, required=tuple(_CHILD))

@@ -20,7 +20,7 @@ from llamactl.trace.mechanisms.order import Timeline
 from llamactl.trace.mechanisms.phases import OUTSIDE, Phases, find_phases
 from llamactl.trace.mechanisms.sched_events import sched_event
 from llamactl.trace.mechanisms.select import PostFilter
-from llamactl.trace.mechanisms.threads.threads import find_roles
+from llamactl.trace.mechanisms.threads.threads import find_threads
 from llamactl.trace.mechanisms.view import EXIT_CALLS, View
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class EventReader:
         metadata: The capture's metadata.
         phases: Its phases; while recording there are none yet.
         selection: Which events are wanted; one that narrows leaves out what isn't a system call.
-        roles: (role, name) by thread, for a selection by thread.
+        called: By thread the words for it, for a selection by thread.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class EventReader:
         metadata: Mapping[str, object],
         phases: Phases,
         selection: Selection,
-        roles: dict[int, tuple[str, str]] | None = None,
+        called: dict[int, set[str]] | None = None,
     ) -> None:
         self._text = text
         self._names = Names(text)
@@ -88,7 +88,7 @@ class EventReader:
         self._phases = phases
         self._phase_names: list[str | None] = [*phases.names, None]
         self._filter = (
-            None if selection.shows_all else PostFilter(selection, phases, roles or {}, self._names)
+            None if selection.shows_all else PostFilter(selection, phases, called or {}, self._names)
         )
         self._tables = {
             Kind.CALL: _strings(metadata, "functions"),
@@ -189,8 +189,8 @@ def read_events(capture: Capture, selection: Selection | None = None) -> Iterato
     chosen = selection or Selection()
     timeline = Timeline(capture)
     phases = find_phases(timeline, capture.metadata)
-    roles = find_roles(timeline, phases, capture.text) if chosen.threads else None
-    reader = EventReader(capture.text, capture.metadata, phases, chosen, roles)
+    called = find_threads(timeline, phases, capture) if chosen.threads else None
+    reader = EventReader(capture.text, capture.metadata, phases, chosen, called)
     for view in timeline:
         yield from reader.events(view)
 

@@ -68,7 +68,7 @@ from llamactl.trace.mechanisms.threads.standing import (
     standing_rows,
     unanswered_rows,
 )
-from llamactl.trace.mechanisms.threads.threads import ThreadRow, ThreadTable, find_roles
+from llamactl.trace.mechanisms.threads.threads import ThreadRow, ThreadTable, find_threads
 from llamactl.trace.mechanisms.threads.workers import WorkerRow, WorkerTable
 from llamactl.trace.mechanisms.view import View
 
@@ -156,7 +156,7 @@ class _Tables:
         self.files = FileTable(self.names)
         self.workers = WorkerTable(self.names)
         self.mappings = MappingTable(self.names)
-        self.threads = ThreadTable(phases, capture.text)
+        self.threads = ThreadTable(phases, capture)
         self.processes = ProcessTable(capture.text, capture.metadata)
         self.futexes = FutexTable(phases)
         self.event_loops = EventLoopTable()
@@ -216,8 +216,8 @@ def analyse(
     timeline = Timeline(capture)
     phases = find_phases(timeline, capture.metadata)
     tables = _Tables(capture, phases)
-    roles = find_roles(timeline, phases, capture.text) if chosen.threads else {}
-    post = PostFilter(chosen, phases, roles, tables.names)
+    called = find_threads(timeline, phases, capture) if chosen.threads else {}
+    post = PostFilter(chosen, phases, called, tables.names)
     for view in timeline:
         resolved = tables.fds.resolve(view)
         kept, kept_names, kept_others = view, resolved, tables.fds.other

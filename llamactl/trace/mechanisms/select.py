@@ -23,13 +23,13 @@ class PostFilter:
     Args:
         selection: What to show.
         phases: The phases of the capture.
-        roles: (role, name) by thread.
+        called: By thread the words for it, in small letters.
         names: Numbers of names.
     """
 
     selection: Selection
     phases: Phases
-    roles: dict[int, tuple[str, str]]
+    called: dict[int, set[str]]
     names: Names
 
     def keep(self, view: View, resolved: IntArray) -> NDArray[np.bool_]:
@@ -51,9 +51,8 @@ class PostFilter:
             wanted = np.array([name in chosen.phases for name in (*self.phases.names, OUTSIDE)])
             kept &= wanted[view.phase(self.phases)]
         if chosen.threads:
-            wanted_tids = [
-                tid for tid, names in self.roles.items() if {*names, str(tid)} & set(chosen.threads)
-            ]
+            asked = {word.lower() for word in chosen.threads}
+            wanted_tids = [tid for tid, words in self.called.items() if words & asked]
             kept &= np.isin(view.tid, wanted_tids)
         if chosen.paths:
             kept &= self._on_paths(view, resolved)

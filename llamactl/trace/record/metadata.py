@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llamactl import __version__
 from llamactl.process import proc_pid
 from llamactl.process.cpu_budget import cpu_budget
+from llamactl.process.files.device_nodes import gpu_nodes
 from llamactl.process.proc_text import proc_lines
 from llamactl.process.threads.pools import placement
 from llamactl.trace.record.arguments import kept_arguments
@@ -50,7 +51,7 @@ def opening_facts(
         "counters": list(COUNTERS),
         "cpu_budget": asdict(cpu_budget(None if command is not None else int(target))),  # type: ignore[arg-type]
         "thread_placement": _thread_placement(target),
-        "gpu_nodes": _gpu_nodes(),
+        "gpu_nodes": gpu_nodes(),
         "complete": False,
     }
 
@@ -111,15 +112,6 @@ def _thread_placement(target: Command | int) -> dict[str, str] | None:
         return None
     pairs = (os.fsdecode(word).partition("=") for word in words)
     return placement({name: value for name, _, value in pairs})
-
-
-def _gpu_nodes() -> list[str]:
-    """Return the device nodes of GPU drivers on this machine."""
-    return sorted(
-        str(node)
-        for pattern in ("nvidia[0-9]*", "kfd", "dri/renderD*")
-        for node in Path("/dev").glob(pattern)
-    )
 
 
 def _cpu_name() -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llamactl.process.files.device_nodes import GPU_NODES_BYTES
 from llamactl.trace.mechanisms.findings.arguments import LOADS, last_argument
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
-from llamactl.trace.mechanisms.gpu.gpu_calls import GPU_NODES, gpu_reasons
+from llamactl.trace.mechanisms.gpu.gpu_calls import gpu_reasons
 from llamactl.trace.mechanisms.interface.wrong_library import wrong_libraries
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def _gpu(report: TraceReport) -> Iterator[Finding]:
     devices = report.metadata.get("gpu_nodes") or []
-    opened = any(row.opens and row.name.startswith(GPU_NODES) for row in report.files)
+    opened = any(row.opens and row.name.startswith(GPU_NODES_BYTES) for row in report.files)
     used = report.devices is not None and report.devices.used
     if devices and not opened and not used and report.exchange is not None:
         why = gpu_reasons(report.files, last_argument(report.exchange, LOADS, "n_gpu_layers"))

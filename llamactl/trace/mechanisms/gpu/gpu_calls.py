@@ -8,13 +8,13 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.process.files.device_nodes import GPU_NODES_BYTES
 from llamactl.trace.mechanisms.files.files import FileRow
 from llamactl.trace.mechanisms.names import Names
 from llamactl.trace.mechanisms.view import View
 
 IntArray = NDArray[np.int64]
 
-GPU_NODES = (b"/dev/nvidia", b"/dev/kfd", b"/dev/dri/")
 KEPT = 1_000_000
 
 
@@ -51,7 +51,7 @@ def gpu_reasons(files: Sequence[FileRow], layers: int | None) -> list[GpuReason]
     backend = any(row.mapped_bytes and base.startswith(BACKENDS) for base, row in bases)
     drivers = [row for base, row in bases if base.startswith(DRIVERS)]
     found: list[GpuReason] = []
-    if any(row.name.startswith(GPU_NODES) and row.open_errors for row in files):
+    if any(row.name.startswith(GPU_NODES_BYTES) and row.open_errors for row in files):
         found.append(GpuReason.REFUSED)
     if layers == 0:
         found.append(GpuReason.NO_LAYERS)
@@ -93,5 +93,7 @@ class GpuCalls:
     def _learn(self) -> None:
         """Look at the names that are new."""
         known = len(self._is_gpu)
-        more = [self._names.name(number).startswith(GPU_NODES) for number in range(known, len(self._names))]
+        more = [
+            self._names.name(number).startswith(GPU_NODES_BYTES) for number in range(known, len(self._names))
+        ]
         self._is_gpu = np.concatenate([self._is_gpu, np.array(more, dtype=bool)])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from llamactl.process.memory.mapping_roles import role_of_path
 from llamactl.trace.decode.constants import ADVICE
 from llamactl.trace.mechanisms.files.files import FileRow
 from llamactl.trace.mechanisms.mapping.address_space import Mapping
@@ -13,6 +16,7 @@ from llamactl.trace.mechanisms.names import Names
 _MAP_STACK, _MAP_GROWSDOWN, _MAP_POPULATE = 0x20000, 0x100, 0x8000
 MODEL, DELETED = b".gguf", b" (deleted)"
 """How a model's name ends; what the kernel adds to the name of a mapped file that was removed."""
+_PROT_EXEC = 4
 _ARENA = 64 << 20
 """glibc reserves arenas of 64 MiB (malloc/arena.c, HEAP_MAX_SIZE on 64-bit), aligned to their size."""
 
@@ -48,7 +52,8 @@ class MappingRow:
 def role_of(mapping: Mapping, name: bytes) -> str:
     """Say what a mapping is for, from its name, flags and size."""
     if name:
-        return _role_of_name(name)
+        role = _role_of_name(name)
+        return "program" if role == "file" and mapping.prot & _PROT_EXEC else role
     if mapping.flags & (_MAP_STACK | _MAP_GROWSDOWN):
         return "stack"
     if mapping.anonymous and _in_arena(mapping):
@@ -56,16 +61,11 @@ def role_of(mapping: Mapping, name: bytes) -> str:
     return "anonymous" if mapping.anonymous else "unknown"
 
 
+@lru_cache(4096)
 def _role_of_name(name: bytes) -> str:
-    if name == b"[heap]":
-        return "heap"
-    if name.removesuffix(DELETED).endswith(MODEL):
-        return "weights"
-    if b".so" in name.rpartition(b"/")[2] or name.startswith(b"/usr/bin/"):
-        return "library"
-    if name.startswith((b"/dev/nvidia", b"/dev/dri", b"/dev/kfd")):
-        return "gpu"
-    return "stack" if name == b"[stack]" else "file"
+    # Whether a file is a model can only be told by its name: it can't be looked into any more.
+    is_model = name.removesuffix(DELETED).endswith(MODEL)
+    return role_of_path(os.fsdecode(name), "", lambda: is_model)[0]
 
 
 def mapping_rows(table: MappingTable, names: Names, begin_ns: int, saw_faults: bool) -> list[MappingRow]:

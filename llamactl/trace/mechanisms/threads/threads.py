@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.process.threads.thread_roles import role_by_name, words_for
+from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.mechanisms.phases import Phases
 from llamactl.trace.mechanisms.view import View, codes_of
@@ -40,7 +42,9 @@ WAITING = frozenset(
     }
 )
 _COMPUTING = ("prefill", "decode")
-_NAMED = (("cuda", "GPU"), ("nv", "GPU"), ("hip", "GPU"), ("grpc", "RPC"), ("OpenBLAS", "BLAS"))
+UNKNOWN = "unknown"
+Role = tuple[str, str]
+"""A role and the evidence for it."""
 
 
 @dataclass(slots=True)
@@ -97,12 +101,17 @@ class ThreadTable:
 
     Args:
         phases: The phases of the capture, which tell a computing thread from others.
-        text: Returns the string behind a reference.
+        capture: Has the strings, and what the recorder could tell of threads that were there at the end.
     """
 
-    def __init__(self, phases: Phases, text: Callable[[int], bytes]) -> None:
+    def __init__(self, phases: Phases, capture: Capture) -> None:
         self._phases = phases
-        self._text = text
+        self._text = capture.text
+        self._known = {
+            (one["process"], one["thread"]): (one["role"], one["evidence"])
+            for one in capture.metadata.get("thread_roles") or ()
+            if one["role"] != UNKNOWN
+        }
         self._threads: dict[int, _Thread] = {}
         self._waiting = codes_of(WAITING)
         self._computing = np.array([name in _COMPUTING for name in phases.names] + [False])
@@ -128,13 +137,21 @@ class ThreadTable:
             futexes: Whether waits for locks were recorded; else it isn't known that a thread never blocked.
         """
         return [
-            _row(thread, begin_ns, futexes)
+            _row(thread, self._role(thread), begin_ns, futexes)
             for thread in sorted(self._threads.values(), key=lambda t: t.first_ns)
         ]
 
-    def roles(self) -> dict[int, tuple[str, str]]:
-        """Return (role, name) by thread."""
-        return {tid: (_role(thread)[0], thread.name or "") for tid, thread in self._threads.items()}
+    def called(self) -> dict[int, set[str]]:
+        """Return the words by which each thread may be asked for: role, name and number, in small letters."""
+        return {
+            tid: words_for(self._role(thread)[0])
+            | {(thread.name or "").lower(), str(tid)}
+            | ({"compute"} if _computes(thread) else set())
+            for tid, thread in self._threads.items()
+        }
+
+    def _role(self, thread: _Thread) -> Role:
+        return self._known.get((thread.pid, thread.tid)) or _role(thread)
 
     def _add_calls(self, view: View) -> None:
         tids, inverse = view.threads
@@ -187,32 +204,34 @@ class ThreadTable:
         return thread
 
 
-def find_roles(
-    views: Iterable[View], phases: Phases, text: Callable[[int], bytes]
-) -> dict[int, tuple[str, str]]:
-    """Return (role, name) of each thread of a capture, in a pass of its own."""
-    threads = ThreadTable(phases, text)
+def find_threads(views: Iterable[View], phases: Phases, capture: Capture) -> dict[int, set[str]]:
+    """Return the words for each thread of a capture, in a pass of its own."""
+    threads = ThreadTable(phases, capture)
     for view in views:
         threads.add(view)
-    return threads.roles()
+    return threads.called()
 
 
-def _role(thread: _Thread) -> tuple[str, str]:
-    """Return a thread's role and the evidence for it."""
-    for prefix, role in _NAMED:
-        if thread.name and thread.name.lower().startswith(prefix.lower()):
-            return role, f"its name is {thread.name}"
+def _role(thread: _Thread) -> Role:
+    """Return what the records tell of a thread whose descriptor nobody read."""
     if thread.tid == thread.pid:
         return "main", "its number is the process's"
+    named = role_by_name(thread.name or "")
+    if named is not None:
+        return named, f"its name is {thread.name}"
     if thread.python:
-        return "python", "calls into llama.cpp or waits for the GIL"
-    if thread.computing * 2 > thread.calls:
+        return "Python", "calls into llama.cpp or waits for the GIL"
+    if _computes(thread):
         return "compute", "most of its calls fall into prefill and decode"
-    return "other", "nothing tells"
+    return UNKNOWN, "nothing tells"
 
 
-def _row(thread: _Thread, begin_ns: int, futexes: bool) -> ThreadRow:
-    role, evidence = _role(thread)
+def _computes(thread: _Thread) -> bool:
+    return thread.tid != thread.pid and not thread.python and thread.computing * 2 > thread.calls
+
+
+def _row(thread: _Thread, known: Role, begin_ns: int, futexes: bool) -> ThreadRow:
+    role, evidence = known
 
     def seconds(moment: int | None) -> float | None:
         return None if moment is None else (moment - begin_ns) / 1e9

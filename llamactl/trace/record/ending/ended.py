@@ -52,7 +52,12 @@ class CallsUnderWay(Source):
 
     def facts(self) -> dict[str, Any]:
         """See :meth:`Source.facts`."""
-        return {"unanswered_requests": self._under_way.unanswered, "standing": self._under_way.standing}
+        found = self._under_way
+        return {
+            "unanswered_requests": found.unanswered,
+            "standing": found.standing,
+            "thread_roles": found.roles,
+        }
 
 
 class Limits(Source):

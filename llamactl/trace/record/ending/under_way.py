@@ -55,6 +55,8 @@ class UnderWay:
     """What stands, with its process, as the capture keeps it; None where nobody looked."""
     unanswered: list[dict[str, Any]] = field(default_factory=list)
     """Requests without an answer at the end, with their processes."""
+    roles: list[dict[str, Any]] = field(default_factory=list)
+    """Whose the threads are that were there at the end, as ``inspect`` tells it."""
     _before: dict[int, _Before] = field(default_factory=dict)
     _begun_ns: int = 0
     _after: list[tuple[int, list[Reading]]] = field(default_factory=list)
@@ -105,8 +107,6 @@ class UnderWay:
         self.standing = found
 
     def _standing(self, process: ProcessDir, readings: list[Reading]) -> list[dict[str, Any]]:
-        if not any(reading.wait or reading.state in "DT" for reading in readings):
-            return []
         try:
             executable = process.link("exe")
             space = AddressSpace(process, executable, {reading.thread for reading in readings})
@@ -117,6 +117,10 @@ class UnderWay:
         finally:
             if space is not None:
                 space.memory.close()
+        self.roles += [
+            {"process": process.pid, "thread": one.reading.thread, "role": one.role, "evidence": one.evidence}
+            for one in table.threads
+        ]
         self.unanswered += [{"process": process.pid, **asdict(one)} for one in table.unanswered]
         return [asdict(self._marked(one)) for one in table.standing]
 
