@@ -15,8 +15,8 @@ OUTSIDE_OF_PROCESS = {
 }
 KNOWN_CIRCLES = {
     # Each names the other's type.
-    frozenset({"llamactl.engine.views", "llamactl.engine.numpy_view"}),
-    frozenset({"llamactl.trace.mechanisms.phases", "llamactl.trace.mechanisms.view"}),
+    frozenset(f"llamactl.trace.record.syscalls.{name}" for name in ("base", "native", "ptrace")),
+    frozenset({"llamactl.trace.mechanisms.gpu.awaited", "llamactl.trace.mechanisms.interface.exchange"}),
 }
 
 

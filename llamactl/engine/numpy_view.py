@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from llamactl.engine.views import FloatView
+
+class Checked(Protocol):
+    """What knows whether memory is still its own."""
+
+    def check(self) -> None:
+        """Raise where it isn't."""
+        ...
+
+    @property
+    def stale(self) -> bool:
+        """Whether it isn't."""
+        ...
 
 
 class GuardedArray(np.ndarray[Any, np.dtype[np.float32]]):
@@ -16,7 +26,7 @@ class GuardedArray(np.ndarray[Any, np.dtype[np.float32]]):
     Results that own their memory come out as plain arrays.
     """
 
-    _view: FloatView | None = None
+    _view: Checked | None = None
 
     def __array_finalize__(self, source: Any) -> None:
         self._view = getattr(source, "_view", None)
@@ -71,7 +81,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def guarded_array(buffer: Any, view: FloatView) -> GuardedArray:
+def guarded_array(buffer: Any, view: Checked) -> GuardedArray:
     """Return a read-only float32 array over ``buffer`` that refuses use once ``view`` is stale."""
     # A read-only buffer: nobody can make the array writeable again.
     array = np.frombuffer(memoryview(buffer).toreadonly(), dtype=np.float32).view(GuardedArray)

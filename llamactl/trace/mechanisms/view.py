@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.decode.table import ARCH_NAMES, call_of, numbers
-
-if TYPE_CHECKING:
-    from llamactl.trace.mechanisms.phases import Phases
 
 PIECE = 65536
 """Records worked on at once: 6 MB, so that the memory needed doesn't grow with the capture."""
@@ -31,6 +28,14 @@ Mask = NDArray[np.bool_]
 LARGEST_ERROR = 4095
 
 
+class Moments(Protocol):
+    """What gives moments a number, such as that of their phase."""
+
+    def of(self, moments: IntArray) -> IntArray:
+        """Return the number of each moment."""
+        ...
+
+
 class View:
     """Columns of up to ``PIECE`` records; computed when first asked for.
 
@@ -42,7 +47,7 @@ class View:
     def __init__(self, records: NDArray[np.void], first: int) -> None:
         self.records = records
         self.first = first
-        self._phase: tuple[Phases, IntArray] | None = None
+        self._phase: tuple[Moments, IntArray] | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -77,7 +82,7 @@ class View:
     def _only_calls(self) -> bool:
         return len(self.calls) == len(self.records)
 
-    def phase(self, phases: Phases) -> IntArray:
+    def phase(self, phases: Moments) -> IntArray:
         """Return the phase's number of each SYSCALL record's start; looked up once for all analyses."""
         if self._phase is None or self._phase[0] is not phases:
             self._phase = (phases, phases.of(self.start))
