@@ -1,16 +1,19 @@
-"""Write the pages that come from the code: docs/cli.md and the picture of a run.
+"""Write what comes from the code: docs/cli.md, the picture of a run, and the schema of a trace's report.
 
 Usage: python docs/generate.py [--check]
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
+SCHEMA = DOCS.parent / "llamactl" / "render" / "schemas" / "trace.schema.json"
 LLAMACTL = str(Path(sys.executable).parent / "llamactl")
 
 
@@ -62,21 +65,33 @@ def picture() -> str:
     return console.export_svg(title="llamactl", unique_id="run")
 
 
+def schema() -> str:
+    """Return the schema of a trace's JSON, made from the facts of its mechanisms."""
+    from llamactl.render.trace.schema import trace_schema
+
+    return json.dumps(trace_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def check(made: dict[Path, Callable[[], str]]) -> int:
+    """Say which files aren't what they are made from; return 1 if there are any."""
+    stale = [path for path, make in made.items() if path.read_text(encoding="utf-8") != make()]
+    for path in stale:
+        print(f"{path.name} isn't what it is made from: run `make docs`.", file=sys.stderr)
+    return 1 if stale else 0
+
+
 def main() -> int:
     """Write the pages, or with --check tell whether they are as the code and README.md say."""
     if set(sys.argv[1:]) - {"--check"}:
         print(__doc__, file=sys.stderr)
         return 2
-    page = DOCS / "cli.md"
+    page, picture_file = DOCS / "cli.md", DOCS / "images" / "run.svg"
     if "--check" in sys.argv[1:]:
-        image = DOCS / "images" / "run.svg"
-        if page.read_text(encoding="utf-8") == reference() and image.read_text(encoding="utf-8") == picture():
-            return 0
-        print("docs/cli.md or the picture isn't what it is made from: run `make docs`.", file=sys.stderr)
-        return 1
+        return check({SCHEMA: schema, page: reference, picture_file: picture})
+    SCHEMA.write_text(schema(), encoding="utf-8")  # First: help takes the tables' names from it.
     page.write_text(reference(), encoding="utf-8")
-    (DOCS / "images").mkdir(exist_ok=True)
-    (DOCS / "images" / "run.svg").write_text(picture(), encoding="utf-8")
+    picture_file.parent.mkdir(exist_ok=True)
+    picture_file.write_text(picture(), encoding="utf-8")
     return 0
 
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from enum import Enum
 from functools import cache
 from importlib import resources
 from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses, tuples and mappings as what JSON knows."""
+    """Return dataclasses, enums, bytes, tuples and mappings as what JSON knows; fields marked ``inner`` are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {name: plain(getattr(value, name)) for name in shown_fields(type(value))}
     if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(plain(key)): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.value if isinstance(value, Enum) else value
+
+
+def shown_fields(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a dataclass that documents have."""
+    return _shown_fields(kind)
+
+
+@cache
+def _shown_fields(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in dataclasses.fields(kind) if not item.metadata.get("inner"))
 
 
 def document(name: str, version: int, value: Any) -> dict[str, Any]:

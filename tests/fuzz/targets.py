@@ -87,7 +87,7 @@ def capture(data: bytes) -> None:
     from llamactl.render.trace.formats import FORMATS
     from llamactl.render.trace.jsonl import jsonl_lines
     from llamactl.render.trace.log import log_lines
-    from llamactl.render.trace.tables import TABLES
+    from llamactl.render.trace.tables import tables
     from llamactl.trace.capture.reader import Capture
     from llamactl.trace.decode.filters import Selection
     from llamactl.trace.mechanisms.events import derived_phases, read_events
@@ -97,7 +97,7 @@ def capture(data: bytes) -> None:
         opened, everything = Capture.open(path), Selection()
         report = analyse(opened, everything)
         for form in FORMATS.values():
-            form(report, TABLES)
+            form(report, tables())
         events = list(read_events(opened, everything))
         for lines in (
             log_lines(events, 0),

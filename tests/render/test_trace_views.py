@@ -19,14 +19,16 @@ import pytest
 from llamactl.errors import UsageError
 from llamactl.output.file import OutputText
 from llamactl.render.trace.chrome_trace import PHASE_TRACK, chrome_trace
+from llamactl.render.trace.csv import report_csv
 from llamactl.render.trace.folded import folded_lines
 from llamactl.render.trace.formats import FORMATS, format_of
-from llamactl.render.trace.json import report_csv, report_json, report_markdown
+from llamactl.render.trace.json import report_json
 from llamactl.render.trace.jsonl import jsonl_lines
 from llamactl.render.trace.log import log_lines
+from llamactl.render.trace.markdown import report_markdown
 from llamactl.render.trace.report import report_text
 from llamactl.render.trace.sqlite import write_sqlite
-from llamactl.render.trace.tables import TABLES, chosen_tables
+from llamactl.render.trace.tables import chosen_tables, tables
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Kind, Sched
 from llamactl.trace.capture.writer import CaptureWriter
@@ -66,7 +68,7 @@ def test_explained_screen(report: TraceReport) -> None:
 
 
 def test_tables_screen(report: TraceReport) -> None:
-    check_golden("tables.txt", report_text(report, TABLES))
+    check_golden("tables.txt", report_text(report, tables()))
 
 
 def test_log_screen(capture: Capture, report: TraceReport) -> None:
@@ -78,13 +80,13 @@ def test_markdown_screen(report: TraceReport) -> None:
 
 
 def test_screens_are_at_most_80_columns(report: TraceReport) -> None:
-    text = report_text(report, TABLES, explain=True)
+    text = report_text(report, tables(), explain=True)
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
 def test_names_of_others_can_t_disturb_the_terminal(capture: Capture, report: TraceReport) -> None:
     """A thread of the capture has an escape sequence in its name."""
-    text = report_text(report, TABLES) + "\n".join(log_lines(read_events(capture), report.begin_ns))
+    text = report_text(report, tables()) + "\n".join(log_lines(read_events(capture), report.begin_ns))
     assert "worker\\x1b[31m" in text
     assert "\x1b" not in text
 
@@ -109,7 +111,7 @@ def test_json_follows_its_schema(report: TraceReport) -> None:
     schema = json.loads((SCHEMAS / "trace.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(document, schema)
-    for table in TABLES:
+    for table in tables():
         assert all({"name", "count"} <= set(row) for row in document[table.name]), table.name
 
 
@@ -283,11 +285,13 @@ def test_sqlite_and_markdown_have_what_json_has(
         write_sqlite(file, read_events(capture), report)
     document = json.loads(report_json(report))
     with closing(sqlite3.connect(path)) as database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        written = {
+            name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
         facts = dict(database.execute("SELECT key, value FROM facts"))
-        assert tables | set(facts) >= set(document)
-        assert {table.name for table in TABLES} | {"findings", "mechanisms", "slow_tokens"} <= tables
-        for name in tables - {"events", "facts", "metadata"}:
+        assert written | set(facts) >= set(document)
+        assert {table.name for table in tables()} | {"findings", "mechanisms", "slow_tokens"} <= written
+        for name in written - {"events", "facts", "metadata"}:
             (count,) = database.execute(f"SELECT count(*) FROM {name}").fetchone()
             assert count == len(document[name])
         (verdict,) = database.execute("SELECT verdict FROM mechanisms WHERE name = 'Files'").fetchone()

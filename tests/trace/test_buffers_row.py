@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llamactl.render.trace.mechanism import Mechanism
 from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.render.trace.rows.row import Row
 from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
@@ -65,7 +65,7 @@ def capture_of(
     return build(fill, **metadata(watched))
 
 
-def row_of(capture: Capture) -> Mechanism:
+def row_of(capture: Capture) -> Row:
     return next(row for row in mechanisms(analyse(capture)) if row.name == "Buffers")
 
 

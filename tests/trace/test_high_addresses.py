@@ -11,7 +11,7 @@ from typing import Any
 from llamactl.render.trace.json import report_json
 from llamactl.render.trace.report import report_text
 from llamactl.render.trace.sqlite import write_sqlite
-from llamactl.render.trace.tables import TABLES
+from llamactl.render.trace.tables import tables
 from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind
@@ -45,7 +45,7 @@ def test_faults_and_buffers_of_a_program_with_the_kernel_s_page(build: Build, tm
     assert by_role == {"weights": 1, "kernel": 1, "in no mapping that was seen being made": 1}
     (buffer,) = report.buffers
     assert set(buffer.memory) == {"weights", "file", "unknown"}
-    assert report_text(report, TABLES)
+    assert report_text(report, tables())
     assert json.loads(report_json(report))["faults"]
     with (tmp_path / "x.db").open("wb") as file:
         write_sqlite(file, read_events(capture), report)

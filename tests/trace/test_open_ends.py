@@ -16,7 +16,7 @@ from llamactl.render.trace.jsonl import jsonl_lines
 from llamactl.render.trace.log import log_lines
 from llamactl.render.trace.report import report_text
 from llamactl.render.trace.sqlite import write_sqlite
-from llamactl.render.trace.tables import TABLES
+from llamactl.render.trace.tables import tables
 from llamactl.trace.capture.functions import Function, parse_keeps
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Flag, Kind, Task
@@ -153,7 +153,7 @@ def test_no_figure_is_longer_than_the_recording(report: TraceReport) -> None:
             assert value <= threads, path
         if name.endswith("_us"):
             assert value <= 1e6, path
-    assert "e+" not in report_text(report, TABLES)
+    assert "e+" not in report_text(report, tables())
 
 
 def test_exports_cut_and_mark(capture: Capture, report: TraceReport, tmp_path: Path) -> None:

@@ -157,23 +157,25 @@ def mutated(data: bytes, seed: int) -> bytes:
 def show_everything(path: Path) -> None:
     """Open a capture and make every view of it."""
     from llamactl.render.trace.chrome_trace import chrome_trace
+    from llamactl.render.trace.csv import report_csv
     from llamactl.render.trace.folded import folded_lines
-    from llamactl.render.trace.json import report_csv, report_json, report_markdown
+    from llamactl.render.trace.json import report_json
     from llamactl.render.trace.jsonl import jsonl_lines
     from llamactl.render.trace.log import log_lines
+    from llamactl.render.trace.markdown import report_markdown
     from llamactl.render.trace.report import report_text
     from llamactl.render.trace.sqlite import write_sqlite
-    from llamactl.render.trace.tables import TABLES
+    from llamactl.render.trace.tables import tables
     from llamactl.trace.mechanisms.events import derived_phases, read_events
     from llamactl.trace.mechanisms.interface.model_tensors import tensors_of
     from llamactl.trace.mechanisms.report import analyse
 
     capture = Capture.open(path)
     report = analyse(capture, None, tensors_of)
-    report_text(report, TABLES, explain=True).encode()
+    report_text(report, tables(), explain=True).encode()
     json.loads(report_json(report))
-    report_markdown(report, TABLES).encode()
-    for table in TABLES:
+    report_markdown(report, tables()).encode()
+    for table in tables():
         report_csv(report, [table]).encode()
     "".join(chrome_trace(read_events(capture), report, derived_phases(capture))).encode()
     "".join(folded_lines(read_events(capture), report)).encode()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Option
 
+from llamactl.render.trace.table_names import table_names
+
 RECORDING, SELECTING, SHOWING = "What to record", "Which calls", "What to show"
 
 
@@ -126,8 +128,7 @@ class ShowingOptions:
     show: Annotated[
         str,
         Option("--show", metavar="TABLES", rich_help_panel=SHOWING,
-               help="phases, calls, functions, work, buffers, files, mappings, threads, processes, endings, futexes,"
-                    " faults, layers, tensors, load, disk, counters, cpu, requests or all; separated by commas."),
+               help=f"{', '.join(table_names())} or all; separated by commas."),
     ] = ""  # fmt: skip
     explain: Annotated[
         bool,

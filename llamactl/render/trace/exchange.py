@@ -8,21 +8,18 @@ from pathlib import PurePath
 
 from llamactl.process.engine.interfaces import shown
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.buffers import buffer_lines, buffer_verdict
-from llamactl.render.trace.mechanism import NONE, OK, UNKNOWN, Mechanism
+from llamactl.render.trace.rows.buffers import buffer_lines
+from llamactl.render.trace.rows.uncaught import released_line, uncaught_line
 from llamactl.render.trace.text import count_text, counted, shortened, time_text
-from llamactl.render.trace.uncaught import released_line, uncaught_line
 from llamactl.trace.mechanisms.gil.gil import GilVerdict
 from llamactl.trace.mechanisms.interface.binding import Binding, BindingKind
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 from llamactl.trace.mechanisms.interface.uncaught import Uncaught, Why
 from llamactl.trace.mechanisms.report import TraceReport
 from llamactl.trace.mechanisms.slow.slow_causes import Cause
-from llamactl.trace.mechanisms.slow.slow_tokens import SlowToken
+from llamactl.trace.mechanisms.slow.slow_tokens import SLOW, SlowToken
 
 SHOWN_SLOW = 5
-LOST = "LOST"
-CALLED_BACK_SHARE = 0.05
 NOT_RECORDED = "calls weren't recorded"
 NOT_SEEN = "no call into llama.cpp was seen"
 
@@ -36,23 +33,15 @@ def place_text(place: tuple[str, int, str] | None) -> str:
     return safe_text(f"{short}:{line} ({function})")
 
 
-def interface(report: TraceReport) -> Mechanism:
+def interface(report: TraceReport) -> Iterator[str]:
     """Which binding calls, how often, and what a crossing costs."""
-    explanation = (
-        "Python reaches C through ctypes, CFFI or a compiled extension. Each crossing costs from tens to hundreds of"
-        " nanoseconds, and whatever Python does around it."
-    )
     facts = report.exchange
-    more = tuple(_uncaught(report, one) for one in report.uncaught)
-    if facts is None:
-        return Mechanism("Interface", more or (_why_no_calls(report),), _without_calls(report), explanation)
-    verdict = LOST if facts.exchange.lost else OK
-    return Mechanism("Interface", (*_interface_lines(facts), *more), verdict, explanation)
-
-
-def _without_calls(report: TraceReport) -> str:
-    """The verdict on what only calls would tell."""
-    return UNKNOWN if report.metadata.get("calls_refused") else NONE
+    if facts is not None:
+        yield from _interface_lines(facts)
+    elif not report.uncaught:
+        yield _why_no_calls(report)
+    for one in report.uncaught:
+        yield _uncaught(report, one)
 
 
 def _why_no_calls(report: TraceReport) -> str:
@@ -142,7 +131,7 @@ def _per_token_line(facts: ExchangeFacts) -> Iterator[str]:
         text += f" ({_us(average.awaited_us)} of it waiting for the device)"
     text += ","
     text += f" {_us(average.python_us)} {between}"
-    if average.called_back_us and average.called_back_us >= CALLED_BACK_SHARE * (average.python_us or 0):
+    if average.calls_back_notably:
         text += f", of which llama.cpp called back {_us(average.called_back_us)}"
     yield text
 
@@ -151,33 +140,22 @@ def _us(value: float | None) -> str:
     return time_text(None if value is None else value * 1e3)
 
 
-def buffers(report: TraceReport) -> Mechanism:
+def buffers(report: TraceReport) -> Iterator[str]:
     """What is handed out and in."""
-    explanation = (
-        "llama.cpp hands out pointers to its own memory: 4 bytes of logits per entry of the vocabulary, each token. A"
-        " view of them is free; a Python list makes an object of every number."
-    )
-    facts = report.exchange
-    lines = () if facts is None else tuple(buffer_lines(facts))
-    if facts is None or not lines:
-        unseen = report.metadata.get("calls_refused") or report.metadata.get("calls_asked") is False
-        line = NOT_RECORDED if unseen else "no token was generated through calls that were seen"
-        return Mechanism("Buffers", (line,), _without_calls(report), explanation)
-    return Mechanism("Buffers", lines, buffer_verdict(facts), explanation)
+    lines = () if report.exchange is None else tuple(buffer_lines(report.exchange))
+    unseen = report.metadata.get("calls_refused") or report.metadata.get("calls_asked") is False
+    yield from lines or (NOT_RECORDED if unseen else "no token was generated through calls that were seen",)
 
 
-def gil(report: TraceReport) -> Mechanism:
+def gil(report: TraceReport) -> Iterator[str]:
     """Held or released while llama.cpp computes."""
-    explanation = (
-        "CPython's global interpreter lock lets one thread run Python at a time. A binding that holds it while"
-        " llama.cpp computes stops every other Python thread for as long."
-    )
     facts = report.exchange
     if facts is None:
         released = tuple(line for one in report.uncaught if (line := released_line(one)))
-        return Mechanism("GIL", released or (_why_no_calls(report),), _without_calls(report), explanation)
-    lines = (*_gil_lines(facts), *_collector_lines(report))
-    return Mechanism("GIL", lines, _gil_verdict(facts), explanation)
+        yield from released or (_why_no_calls(report),)
+        return
+    yield from _gil_lines(facts)
+    yield from _collector_lines(report)
 
 
 def _collector_lines(report: TraceReport) -> Iterator[str]:
@@ -190,13 +168,6 @@ def _collector_lines(report: TraceReport) -> Iterator[str]:
         )
     if unseen and report.exchange is not None and report.exchange.python:
         yield f"garbage collections aren't seen: {safe_text(next(iter(unseen.values())))}"
-
-
-def _gil_verdict(facts: ExchangeFacts) -> str:
-    verdict = facts.gil.verdict
-    if verdict is GilVerdict.HELD:
-        return "HELD"
-    return "MIXED" if verdict is GilVerdict.MIXED else OK if verdict is GilVerdict.RELEASED else NONE
 
 
 def _gil_lines(facts: ExchangeFacts) -> Iterator[str]:
@@ -230,8 +201,8 @@ def slow_text(report: TraceReport) -> list[str]:
     causes = ", ".join(f"{count} {cause}" for cause, count in counts.most_common())
     total = len(report.exchange.tokens) + sum(token.unfinished for token in slow)
     lines = [
-        f"{len(slow)} of {count_text(total)} took more than 3 times the median of {time_text(slow[0].median_ns)}:"
-        f" {causes}"
+        f"{len(slow)} of {count_text(total)} took more than {SLOW:.0f} times the median of"
+        f" {time_text(slow[0].median_ns)}: {causes}"
     ]
     unit = "batch" if report.exchange.batched else "token"
     return lines + [_slow_line(token, unit) for token in slow[:SHOWN_SLOW]]

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llamactl.errors import UsageError
-from llamactl.render.trace.json import report_csv, report_json, report_markdown
+from llamactl.render.trace.csv import report_csv
+from llamactl.render.trace.json import report_json
+from llamactl.render.trace.markdown import report_markdown
 from llamactl.render.trace.report import report_text
-from llamactl.render.trace.tables import Table
 from llamactl.trace.mechanisms.report import TraceReport
+from llamactl.trace.mechanisms.table import Table
 
 Format = Callable[[TraceReport, Sequence[Table]], str]
 

@@ -10,14 +10,15 @@ from llamactl.render.safe import safe_text
 from llamactl.render.trace.endings import ending_lines
 from llamactl.render.trace.exchange import slow_text
 from llamactl.render.trace.findings.text import findings_text
-from llamactl.render.trace.mechanism import Mechanism
 from llamactl.render.trace.mechanisms import mechanisms
-from llamactl.render.trace.tables import Table, table_text
+from llamactl.render.trace.rows.row import Row
+from llamactl.render.trace.tables import table_text
 from llamactl.render.trace.text import count_text, shortened, time_text
 from llamactl.trace.mechanisms.by_phase import PhaseRow
 from llamactl.trace.mechanisms.findings.find import find
 from llamactl.trace.mechanisms.phases import OUTSIDE
 from llamactl.trace.mechanisms.report import TraceReport
+from llamactl.trace.mechanisms.table import Table
 
 WIDTH = 80
 _ENDS = {
@@ -104,7 +105,7 @@ def _rows(report: TraceReport, explain: bool) -> str:
     return "".join(_row(row, explain) for row in mechanisms(report))
 
 
-def _row(row: Mechanism, explain: bool) -> str:
+def _row(row: Row, explain: bool) -> str:
     """Return a mechanism: name, sentence, verdict; further lines are indented."""
     room = WIDTH - 1 - _NAME - 1 - _VERDICT - 1
     lines = [part for line in row.lines for part in textwrap.wrap(line, room, break_on_hyphens=False)] or [""]
@@ -127,7 +128,7 @@ def _first_token(report: TraceReport) -> str:
     split = report.first_token
     if split is None:
         return ""
-    parts = ", ".join(f"{name} {seconds:.3f}" for name, seconds in split.parts if seconds >= 0.0005)
+    parts = ", ".join(f"{name} {seconds:.3f}" for name, seconds in split.parts if f"{seconds:.3f}" != "0.000")
     head = "No first token within" if split.unfinished else "First token after"
     text = f"{head} {split.total_s:.3f} s ({parts})"
     return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ")) + "\n"

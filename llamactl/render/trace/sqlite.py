@@ -7,17 +7,19 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import is_dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast, get_args, get_origin, get_type_hints
 
 from llamactl.errors import LlamactlError
-from llamactl.render.document import schema
+from llamactl.render.document import shown_fields
 from llamactl.render.trace.json import report_object
 from llamactl.render.trace.jsonl import event_object
 from llamactl.trace.mechanisms.events import Event
+from llamactl.trace.mechanisms.registry import MECHANISMS
 from llamactl.trace.mechanisms.report import TraceReport
 
 _EVENTS = """
@@ -110,31 +112,43 @@ def _signed64(value: int | None) -> int | None:
 
 
 def _write_document(database: sqlite3.Connection, document: dict[str, Any]) -> None:
-    """Write the whole report: each list of objects that its schema knows as a table, the rest as facts."""
+    """Write the whole report: each list of facts as a table, the rest as facts."""
     database.execute("CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT)")  # JSON texts
+    tables = _columns()
     for key, value in document.items():
         if key == "metadata":
             continue
-        columns = _columns(key)
+        columns = tables.get(key)
         if columns is None:
             database.execute("INSERT INTO facts VALUES (?, ?)", (key, json.dumps(value)))
         else:
             _write_rows(database, key, columns, value)
 
 
-def _columns(key: str) -> list[str] | None:
-    """Return what the objects of a list have, as the schema says; None for what isn't such a list."""
-    known = schema("trace")
-    items = known["properties"].get(key, {}).get("items", {})
-    if "$ref" in items:
-        items = known["$defs"][items["$ref"].rpartition("/")[2]]
-    return list(items["properties"]) if "properties" in items else None
+def _columns() -> dict[str, tuple[str, ...]]:
+    """Return the fields of every list of objects in the document: they are tables."""
+    found: dict[str, tuple[str, ...]] = {"mechanisms": ("name",), "findings": ("name",)}
+    for mechanism in MECHANISMS:
+        hints = get_type_hints(mechanism.facts)
+        for name in shown_fields(mechanism.facts):
+            item = _of_list(hints[name])
+            if item is not None:
+                found[name] = shown_fields(item)
+    return found
+
+
+def _of_list(hint: Any) -> type[Any] | None:
+    """Return the dataclass that a list is of; None for anything else, also for what may be missing."""
+    inside = get_args(hint)
+    if get_origin(hint) is not list or not is_dataclass(inside[0]):
+        return None
+    return cast("type[Any]", inside[0])
 
 
 def _write_rows(
-    database: sqlite3.Connection, table: str, columns: list[str], rows: list[dict[str, Any]]
+    database: sqlite3.Connection, table: str, known: Sequence[str], rows: list[dict[str, Any]]
 ) -> None:
-    columns = list(dict.fromkeys([*columns, *(rows[0] if rows else ())]))
+    columns = list(dict.fromkeys([*known, *(rows[0] if rows else ())]))
     quoted = ", ".join(f'"{column}"' for column in columns)
     database.execute(f"CREATE TABLE {table} ({quoted})")
     marks = ", ".join("?" * len(columns))

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llamactl.render.trace.exchange import interface
 from llamactl.render.trace.json import report_json
+from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.render.trace.report import report_text
+from llamactl.render.trace.rows.row import Row
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.capture.writer import CaptureWriter
-from llamactl.trace.mechanisms.report import analyse
+from llamactl.trace.mechanisms.report import TraceReport, analyse
 from llamactl.trace.record.session import record
 from llamactl.trace.record.session_types import SessionOptions
 from llamactl.trace.record.syscalls.base import Command
@@ -46,8 +47,12 @@ def test_a_recording_survives_a_damaged_ring(built: Path, tmp_path: Path, part: 
     if part in {"head", "arena", "threads"}:
         assert len(calls) >= DECODES, "the records before it weren't touched"
     if len(calls) and damaged:
-        assert interface(report).verdict == "LOST"
-        assert any(line.startswith("at least ") for line in interface(report).lines)
+        assert interface_row(report).verdict == "LOST"
+        assert any(line.startswith("at least ") for line in interface_row(report).lines)
+
+
+def interface_row(report: TraceReport) -> Row:
+    return next(row for row in mechanisms(report) if row.name == "Interface")
 
 
 def test_a_loop_of_cheap_calls_costs_no_decode(built: Path, tmp_path: Path) -> None:
@@ -60,7 +65,7 @@ def test_a_loop_of_cheap_calls_costs_no_decode(built: Path, tmp_path: Path) -> N
     assert counts["llama_decode"] == (8, 0)
     assert counts["llama_n_ctx"][0] == 300_000
     assert counts["llama_n_ctx"][1] > 100_000
-    row = interface(report)
+    row = interface_row(report)
     assert row.verdict == "ok"
     assert any("300,008 crossings" in line for line in row.lines)
     assert any("counted without a record" in line for line in row.lines)

@@ -9,8 +9,8 @@ import pytest
 from boundary_support import PROGRAMS
 from test_boundary_started import engine, traced
 
-from llamactl.render.trace.mechanism import Mechanism
 from llamactl.render.trace.mechanisms import mechanisms
+from llamactl.render.trace.rows.row import Row
 from llamactl.trace.mechanisms.buffers.buffer_readers import How
 from llamactl.trace.mechanisms.buffers.buffers import Verdict
 from llamactl.trace.mechanisms.report import TraceReport, analyse
@@ -30,7 +30,7 @@ def report_of(
     return json.loads(capfd.readouterr().out), analyse(capture)
 
 
-def row_of(report: TraceReport) -> Mechanism:
+def row_of(report: TraceReport) -> Row:
     return next(row for row in mechanisms(report) if row.name == "Buffers")
 
 

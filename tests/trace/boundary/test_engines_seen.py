@@ -17,7 +17,7 @@ import pytest
 from support import Run
 
 from llamactl.errors import LlamactlError
-from llamactl.render.trace.uncaught import released_line, uncaught_line
+from llamactl.render.trace.rows.uncaught import released_line, uncaught_line
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.mechanisms.interface.binding import BindingKind, bindings

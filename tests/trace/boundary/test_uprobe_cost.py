@@ -96,7 +96,7 @@ def test_calls_that_arent_caught_may_have_been_made() -> None:
             metadata={"attached": True, "boundary": boundary},
             cost=SimpleNamespace(agent_records=records),
         )
-        return " ".join(interface(report).lines)
+        return " ".join(interface(report))
 
     def loaded(why: Why) -> Any:
         return SimpleNamespace(

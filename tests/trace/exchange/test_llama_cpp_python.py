@@ -42,7 +42,7 @@ def test_the_rows(pair: tuple[dict[str, Any], Traced]) -> None:
     assert facts["gil"]["verdict"] == "released"
     assert facts["gil"]["released_computing"] == COUNT
     assert facts["per_token"]["tokens"] == COUNT - 2, "the prompt's decode, and the last one has no end"
-    assert traced.mechanism("Interface")["facts"][0].startswith("ctypes: ")
+    assert traced.mechanism("Interface")["text"][0].startswith("ctypes: ")
     assert traced.mechanism("GIL")["verdict"] == "ok"
     assert f"1 prompt, {COUNT - 1} tokens" in traced.report
     assert max(map(len, traced.report.splitlines())) <= 80

@@ -60,7 +60,7 @@ def test_two_workers_of_a_real_run(model_file: str, tmp_path: Path) -> None:
     assert found["exchange"]["per_token"]["tokens"] == rows[first]["token"]["tokens"] == 4
     # One of them computes the last layer and sends a row of logits back.
     assert max(row["token"]["received_bytes"] for row in rows.values()) == 49152 * 4 + 8
-    (facts,) = [one["facts"] for one in found["mechanisms"] if one["name"] == "Workers"]
+    (facts,) = [one["text"] for one in found["mechanisms"] if one["name"] == "Workers"]
     assert "a token: " in "\n".join(facts)
 
 

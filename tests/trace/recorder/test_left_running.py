@@ -57,7 +57,7 @@ def test_the_service_is_named_while_it_is_waited_for_and_after(tmp_path: Path, e
     assert running.returncode == 0
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     threads = next(row for row in document["mechanisms"] if row["name"] == "Threads")
-    assert any(f"(process {service}) until" in fact for fact in threads["facts"])
+    assert any(f"(process {service}) until" in fact for fact in threads["text"])
     names = {row["pid"]: row["name"] for row in document["processes"]}
     assert names[service] == names[document["metadata"]["pid"]], "it runs its parent's program"
 

@@ -110,6 +110,11 @@ class CpuUse:
     throttled_share: float
     throttle: Throttle | None
 
+    @property
+    def stolen_notably(self) -> bool:
+        """Whether the hypervisor took so much that it is worth a word."""
+        return self.stolen_share is not None and self.stolen_share >= STOLEN_SHARE
+
 
 def cpu_use(
     rows: list[CpuRow],

@@ -27,8 +27,8 @@ def _gpu(report: TraceReport) -> Iterator[Finding]:
 
 
 def _copies(report: TraceReport) -> Iterator[Finding]:
-    if report.exchange is not None and len(report.exchange.copies) > 1:
-        yield Finding(FindingKind.ENGINE_COPIES, None, {"libraries": report.exchange.copies})
+    if report.exchange is not None and len(report.exchange.engine_copies) > 1:
+        yield Finding(FindingKind.ENGINE_COPIES, None, {"libraries": report.exchange.engine_copies})
 
 
 def _wrong_library(report: TraceReport) -> Iterator[Finding]:

@@ -212,7 +212,7 @@ class DeviceMemory:
     device: str
     device_type: str
     host: bool
-    kinds: tuple[tuple[str, int], ...]
+    kinds: dict[str, int]
     peak_bytes: int
     end_bytes: int
 
@@ -234,5 +234,5 @@ def _memory(key: tuple[int, str, str, bool], rows: list[DeviceBuffer]) -> Device
     most = max(held, key=lambda live: sum(row.bytes or 0 for row in live))
     kinds = {kind: sum(row.bytes or 0 for row in most if row.kind == kind) for kind in KINDS}
     left = sum(row.bytes or 0 for row in rows if row.freed_ns is None)
-    shown = tuple((kind, size) for kind, size in kinds.items() if size)
+    shown = {kind: size for kind, size in kinds.items() if size}
     return DeviceMemory(pid, device, device_type, host, shown, sum(kinds.values()), left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,12 +61,20 @@ class DeviceFacts:
         return any(buffer.on_device and not buffer.failed for buffer in self.buffers)
 
 
-def device_facts(exchange: Exchange) -> DeviceFacts | None:
-    """Return the facts; None where the agent saw no buffer being made."""
+def device_facts(exchange: Exchange, begin_ns: int) -> DeviceFacts | None:
+    """Return the facts, times since ``begin_ns``; None where the agent saw no buffer being made."""
     buffers = device_buffers(exchange)
     if not buffers:
         return None
-    return DeviceFacts(buffers, memory_by_device(buffers), _offloads(exchange, buffers))
+    since = [
+        replace(
+            one,
+            start_ns=one.start_ns - begin_ns,
+            freed_ns=None if one.freed_ns is None else one.freed_ns - begin_ns,
+        )
+        for one in buffers
+    ]
+    return DeviceFacts(since, memory_by_device(buffers), _offloads(exchange, buffers))
 
 
 def _offloads(exchange: Exchange, buffers: list[DeviceBuffer]) -> list[Offload]:

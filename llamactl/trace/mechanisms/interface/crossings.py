@@ -30,6 +30,8 @@ LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
 VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
 LEAST_SAMPLES, SURE_SHARE = 16, 0.5
 """The agent looks for the caller of a cheap call once in 64 times: fewer samples than this don't tell the busiest."""
+CALLED_BACK_SHARE = 0.05
+"""What llama.cpp calls back of Python is told apart from this share of Python on."""
 FLOAT_BYTES = 4
 TOKEN_BYTES = 4
 
@@ -64,6 +66,11 @@ class FunctionRow:
     callers: tuple[Place, ...]
     """Where that was called from outside of all installed packages, likewise; empty where it is the same, and where
     too few calls were looked at to tell the busiest."""
+
+    @property
+    def called_at(self) -> Place | None:
+        """The busiest place: the program's own line where the call went through an installed package."""
+        return next(iter((*self.callers, *self.places)), None)
 
 
 def function_rows(exchange: Exchange) -> list[FunctionRow]:
@@ -332,6 +339,13 @@ class PerToken:
     called_back_us: float | None
     gil_wait_us: float | None
     median_us: float | None
+
+    @property
+    def calls_back_notably(self) -> bool:
+        """Whether Python that llama.cpp calls is so much that it is worth a word."""
+        return bool(self.called_back_us) and (self.called_back_us or 0) >= CALLED_BACK_SHARE * (
+            self.python_us or 0
+        )
 
 
 def times_known(exchange: Exchange, rows: Tokens) -> bool:

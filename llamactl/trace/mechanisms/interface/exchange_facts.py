@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import RECORD, Kind
 from llamactl.trace.mechanisms.buffers.buffers import Buffer, watched_buffer
 from llamactl.trace.mechanisms.gil.gil import GilReport, gil_report
+from llamactl.trace.mechanisms.inner import INNER
 from llamactl.trace.mechanisms.interface.binding import Binding, bindings, engine_copies
 from llamactl.trace.mechanisms.interface.callbacks import CallbackRow, callback_rows
 from llamactl.trace.mechanisms.interface.crossings import (
@@ -38,10 +39,11 @@ class ExchangeFacts:
         functions: Per function of llama.cpp.
         gil: Held or released, waits, verdict.
         bindings: Who calls, and how that is known.
-        copies: The objects that define ``llama_*``; more than one means several copies in the process.
+        engine_copies: The objects that define ``llama_*``; more than one means several copies in the process.
         per_token: Averages.
         tokens: One row per generated token.
         requests: One row per prompt, with what it computed and took from the cache.
+        calls_lost: Records of calls that were lost.
         python: The Python's version as the agent saw it; None without Python.
         exchange: The records themselves.
         buffer: Who reads the logits; None where they weren't watched.
@@ -49,15 +51,16 @@ class ExchangeFacts:
         callbacks: Python that llama.cpp called in the middle of a call.
     """
 
-    functions: list[FunctionRow]
+    functions: list[FunctionRow] = field(metadata=INNER)
     gil: GilReport
     bindings: list[Binding]
-    copies: list[str]
+    engine_copies: list[str]
     per_token: PerToken
-    tokens: Tokens
-    requests: list[Request]
+    calls_lost: int
+    tokens: Tokens = field(metadata=INNER)
+    requests: list[Request] = field(metadata=INNER)
     python: str | None
-    exchange: Exchange
+    exchange: Exchange = field(metadata=INNER)
     buffer: Buffer | None = None
     other_buffers: tuple[Buffer, ...] = ()
     callbacks: tuple[CallbackRow, ...] = ()
@@ -92,8 +95,9 @@ def exchange_facts(capture: Capture) -> ExchangeFacts | None:
         functions=function_rows(exchange),
         gil=gil_report(exchange),
         bindings=bindings(exchange, capture.metadata.get("binding")),
-        copies=engine_copies(exchange),
+        engine_copies=engine_copies(exchange),
         per_token=per_token(rows, times_known(exchange, rows)),
+        calls_lost=exchange.lost,
         tokens=rows,
         requests=decodes.requests,
         python=agent.get("python") or None,

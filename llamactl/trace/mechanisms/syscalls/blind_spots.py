@@ -7,13 +7,14 @@ left out isn't there at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.decode.table import ARCH_NAMES, numbers
+from llamactl.trace.mechanisms.inner import INNER
 from llamactl.trace.mechanisms.mapping.mapping_rows import MappingRow
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.syscalls.transfers import FILE_READS, FILE_WRITES
@@ -49,7 +50,7 @@ class BlindSpots:
     """
 
     io_uring_calls: int = 0
-    io_uring_files: frozenset[bytes] = frozenset()
+    io_uring_files: frozenset[bytes] = field(default=frozenset(), metadata=INNER)
     vmsplice_calls: int = 0
     unnamed_read_bytes: int = 0
     unnamed_written_bytes: int = 0

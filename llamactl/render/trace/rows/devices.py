@@ -35,6 +35,6 @@ def _offload(row: Offload) -> str:
 def _memory(row: DeviceMemory, several: bool) -> str:
     name = safe_text(row.device) + (", the machine's memory" if row.host else "")
     who = f" of process {row.pid}" if several else ""
-    parts = ", ".join(f"{kind} {byte_text(size)}" for kind, size in row.kinds)
+    parts = ", ".join(f"{kind} {byte_text(size)}" for kind, size in row.kinds.items())
     end = f"; {byte_text(row.end_bytes)} at the end" if row.end_bytes != row.peak_bytes else ""
     return f"{name}{who}: {byte_text(row.peak_bytes)} ({parts}){end}"

@@ -6,24 +6,13 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.mechanism import NONE, OK
 from llamactl.render.trace.text import byte_text, count_text, time_text
 from llamactl.trace.mechanisms.buffers.buffer_readers import How, Reader
-from llamactl.trace.mechanisms.buffers.buffers import EMBEDDINGS, STATE, Buffer, Verdict
-from llamactl.trace.mechanisms.interface.callbacks import SAMPLER_PREFIX, CallbackRow
+from llamactl.trace.mechanisms.buffers.buffers import EMBEDDINGS, STATE, Buffer
+from llamactl.trace.mechanisms.buffers.judged import asked, is_copied, is_unclear, of_samplers
 from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 
-COPIED, STALE = "COPIED", "STALE"
-WORDS = {
-    Verdict.LIST_COPY: COPIED,
-    Verdict.NUMPY_COPY: COPIED,
-    Verdict.MEMORY_COPY: COPIED,
-    Verdict.VIEWED: OK,
-    Verdict.SAMPLER: OK,
-    Verdict.NOT_READ: OK,
-    Verdict.UNKNOWN: NONE,
-}
 SHOWN_READERS = 2
 EACH = {"logits": "a token", "embeddings": "a row", "state": "each time"}
 OTHERS = {"embeddings": EMBEDDINGS, "state": STATE}
@@ -31,12 +20,12 @@ OTHERS = {"embeddings": EMBEDDINGS, "state": STATE}
 
 def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
     """Return the row's lines."""
-    asked = _asked(facts, LOGITS)
+    rows = asked(facts, LOGITS)
     size = vocabulary_size(facts.exchange)
-    if asked:
+    if rows:
         row = "size unknown" if size is None else f"{byte_text(size * FLOAT_BYTES)} each"
         who = "the extension's own code" if facts.calls_inside else "Python"
-        yield f"{count_text(asked)} rows of logits handed to {who}, {row}"
+        yield f"{count_text(rows)} rows of logits handed to {who}, {row}"
         yield from _who(facts.buffer)
     elif facts.per_token.tokens:
         if facts.per_token.bytes is not None:
@@ -46,7 +35,7 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
             yield from _watched(facts.buffer)
     others = {buffer.name: buffer for buffer in facts.other_buffers}
     for name, functions in OTHERS.items():
-        count = _asked(facts, functions)
+        count = asked(facts, functions)
         if count:
             buffer = others.get(name)
             known = (
@@ -58,7 +47,7 @@ def buffer_lines(facts: ExchangeFacts) -> Iterator[str]:
 
 def _to_callbacks(facts: ExchangeFacts) -> Iterator[str]:
     """What a sampler hands to the Python that it calls: all logits."""
-    rows = _of_samplers(facts)
+    rows = of_samplers(facts)
     if not rows:
         yield "no logits handed out: llama.cpp's own sampler reads them"
         return
@@ -66,10 +55,6 @@ def _to_callbacks(facts: ExchangeFacts) -> Iterator[str]:
     yield f"logits handed to Python by a callback of the sampler {count_text(count)} times"
     if lists:
         yield f"copied: all of them became a Python list {count_text(lists)} times"
-
-
-def _of_samplers(facts: ExchangeFacts) -> list[CallbackRow]:
-    return [row for row in facts.callbacks if row.name.startswith(SAMPLER_PREFIX)]
 
 
 def _who(buffer: Buffer | None) -> Iterator[str]:
@@ -86,7 +71,7 @@ def _watched(buffer: Buffer) -> Iterator[str]:
     readers = [reader for reader in buffer.readers if reader.how is not How.WRITTEN]
     for reader in readers[:SHOWN_READERS]:
         yield _reader(reader, EACH.get(buffer.name, "each"))
-    if WORDS[buffer.verdict] == COPIED:
+    if is_copied(buffer):
         took = "" if buffer.copy_us_per_token is None else f", {time_text(buffer.copy_us_per_token * 1e3)}"
         yield f"copied: {byte_text(buffer.row_bytes)}{took} {EACH.get(buffer.name, 'each')}"
     if buffer.stale_reads:
@@ -96,36 +81,5 @@ def _watched(buffer: Buffer) -> Iterator[str]:
 def _reader(reader: Reader, unit: str) -> str:
     """Return who, how, how often; modules of Python without their platform's suffix."""
     name = PurePath(reader.caller or reader.library).name.split(".cpython-")[0]
-    how = "floats become Python objects, whether all isn't known" if _unclear(reader) else reader.how.value
+    how = "floats become Python objects, whether all isn't known" if is_unclear(reader) else reader.how.value
     return safe_text(f"{name}: {how}, {reader.per_token:.2g} times {unit}")
-
-
-def _unclear(reader: Reader) -> bool:
-    """Whether it could be a list as well: only its first float was watched."""
-    return reader.how is How.ELEMENTS and reader.whole_row is None
-
-
-def buffer_verdict(facts: ExchangeFacts) -> str:
-    """Return the row's verdict: a dash where nobody watched."""
-    others = {buffer.name: buffer for buffer in facts.other_buffers}
-    watched = [facts.buffer] if _asked(facts, LOGITS) else []
-    watched += [others.get("embeddings")] if _asked(facts, EMBEDDINGS) else []
-    if facts.buffer is not None and facts.buffer.address is not None and not watched:
-        watched = [facts.buffer]
-    verdicts = [_verdict(buffer) for buffer in watched]
-    called = _of_samplers(facts)
-    if called:
-        verdicts.append(COPIED if any(row.lists for row in called) else NONE)
-    return next((one for one in (STALE, COPIED, NONE) if one in verdicts), OK)
-
-
-def _verdict(buffer: Buffer | None) -> str:
-    if buffer is None:
-        return NONE
-    if buffer.stale_reads:
-        return STALE
-    return NONE if any(_unclear(reader) for reader in buffer.readers) else WORDS[buffer.verdict]
-
-
-def _asked(facts: ExchangeFacts, functions: tuple[str, ...]) -> int:
-    return sum(row.count for row in facts.functions if row.name in functions)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.mechanism import OK, Mechanism
 from llamactl.render.trace.text import byte_text, counted, name_text, time_text
 from llamactl.trace.mechanisms.report import TraceReport
 from llamactl.trace.mechanisms.threads.workers import WorkerRow
@@ -11,18 +12,12 @@ from llamactl.trace.mechanisms.threads.workers import WorkerRow
 _SHOWN = 4
 
 
-def workers(report: TraceReport) -> Mechanism | None:
-    """Return the row; None for a program without workers."""
-    if not report.workers:
-        return None
-    lines = [line for row in report.workers[:_SHOWN] for line in _lines(row)]
+def workers(report: TraceReport) -> Iterator[str]:
+    """What went to workers and came back."""
+    for row in report.workers[:_SHOWN]:
+        yield from _lines(row)
     if len(report.workers) > _SHOWN:
-        lines.append(f"+{len(report.workers) - _SHOWN} more: --show workers")
-    explanation = (
-        "A worker computes layers of the model on another machine. Each token goes there and back; each round"
-        " trip waits for the network and for the worker."
-    )
-    return Mechanism("Workers", tuple(lines), OK, explanation)
+        yield f"+{len(report.workers) - _SHOWN} more: --show workers"
 
 
 def _lines(row: WorkerRow) -> list[str]:
