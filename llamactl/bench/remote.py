@@ -23,6 +23,7 @@ from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Environment, Memory, ModelFacts, Sample
 from llamactl.engine.layout import accepting
 from llamactl.errors import LlamactlError, UsageError
+from llamactl.snapshot.gpu.account import DeviceAccount
 
 ANSWER_TIMEOUT_S = 3600
 SOURCE = Path(llamactl.__file__).resolve().parent.parent
@@ -152,7 +153,10 @@ class Remote:
     def memory(self) -> Memory | None:
         """Return the memory with the test in place."""
         answer = self._ask({"do": "memory"})
-        return Memory(**answer) if answer else None
+        if not answer:
+            return None
+        devices = tuple(DeviceAccount(**row) for row in answer.pop("devices", ()))
+        return Memory(**answer, devices=devices)
 
     def close(self) -> None:
         """End the process; a second time does nothing."""

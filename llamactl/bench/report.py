@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llamactl.bench.plan import BenchTest, Setup
+from llamactl.snapshot.gpu.account import DeviceAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Memory:
         kv_bytes: KV cache and outputs.
         compute_bytes: Work space of graphs.
         gpu_bytes: Of the engine's buffers, those on a GPU; ``None`` where the engine sees none.
+        devices: Per GPU, by kind of buffer, against what its driver counts for this process.
         shared: Of several processes: their PSS and RSS together.
     """
 
@@ -48,6 +50,7 @@ class Memory:
     kv_bytes: int | None
     compute_bytes: int | None
     gpu_bytes: int | None
+    devices: tuple[DeviceAccount, ...] = ()
     shared: dict[str, int] = field(default_factory=dict)
 
 

@@ -18,6 +18,7 @@ from llamactl.bench.plan import Case, Setup
 from llamactl.bench.report import Memory, ModelFacts, Sample
 from llamactl.engine import Model, ModelParameters, devices
 from llamactl.process import proc_pid
+from llamactl.run.device_memory import device_memory
 from llamactl.snapshot.gguf.splits import files_of
 
 Done = TypeVar("Done")
@@ -128,6 +129,7 @@ class Session:
             kv_bytes=sum(row.context_bytes for row in rows),
             compute_bytes=sum(row.compute_bytes for row in rows),
             gpu_bytes=gpu_bytes(self._body.context, gpus),
+            devices=device_memory(self._body.context) if gpus else (),
         )
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ class Device:
         backend: The backend that drives it.
         memory_total_bytes: As the backend reports it.
         memory_free_bytes: As the backend reports it, now.
+        pci: Its address on the bus, ``0000:01:00.0``; None where the backend doesn't tell.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Device:
     backend: str
     memory_total_bytes: int
     memory_free_bytes: int
+    pci: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def devices() -> tuple[Device, ...]:
 def _device(handle: object) -> Device:
     free, total = ffi.new("size_t *"), ffi.new("size_t *")
     lib.ggml_backend_dev_memory(handle, free, total)
+    properties = ffi.new("struct ggml_backend_dev_props *")
+    lib.ggml_backend_dev_get_props(handle, properties)
     return Device(
         name=text(lib.ggml_backend_dev_name(handle)),
         description=text(lib.ggml_backend_dev_description(handle)),
@@ -108,6 +112,7 @@ def _device(handle: object) -> Device:
         backend=text(lib.ggml_backend_reg_name(lib.ggml_backend_dev_backend_reg(handle))),
         memory_total_bytes=total[0],
         memory_free_bytes=free[0],
+        pci=text(properties.device_id) or None,
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from llamactl.engine import library
+from llamactl.engine import backends, library
 from llamactl.engine.callbacks import PROGRESS, Guarded
 from llamactl.engine.handle import Handle
 from llamactl.engine.log import captured, last_error
@@ -53,6 +53,8 @@ class Model:
         library.start()
         self.path = os.fspath(path)
         self.parameters = parameters or ModelParameters()
+        if self.parameters.n_gpu_layers:
+            backends.load()
         self._dependents: weakref.WeakSet[Any] = weakref.WeakSet()
         with captured() as lines:
             pointer = self._load(progress)

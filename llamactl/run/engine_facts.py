@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from llamactl.engine import library
+from llamactl.engine.backends import load
 from llamactl.snapshot.host.machine import EngineDevice, EngineFacts
 
 
 def engine_facts() -> EngineFacts:
     """Start the engine and ask it for its build, backends and devices."""
+    load()
     versions = library.versions()
     devices = (
         EngineDevice(each.name, each.description, each.type, each.backend, *_memory(each))

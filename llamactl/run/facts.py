@@ -10,6 +10,7 @@ import _cffi_backend
 from llamactl import __version__
 from llamactl.engine import Context, Model
 from llamactl.engine import versions as engine_versions
+from llamactl.run.device_memory import device_memory
 from llamactl.run.report import Memory, ModelFacts, ModelMemory, Versions
 from llamactl.snapshot.gguf.splits import files_of
 from llamactl.snapshot.memory import ProcessMemory
@@ -44,6 +45,7 @@ def memory_facts(path: Path, memory: ProcessMemory | None, context: Context) -> 
             files.locked_bytes if files else None,
         ),
         buffers=context.memory(),
+        devices=device_memory(context),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llamactl.engine import Context, Model, devices
+from llamactl.engine.backends import why_no_gpu
 from llamactl.engine.library import has_gpu
 from llamactl.run.report import Setting
 from llamactl.snapshot.memory import ProcessMemory
@@ -67,7 +68,7 @@ def gpu_layers(model: Model) -> Setting:
     wanted = model.parameters.n_gpu_layers
     asked: int | str = "all" if wanted < 0 else wanted
     if not has_gpu():
-        return Setting(asked, 0, "the engine sees no GPU" if wanted else None)
+        return Setting(asked, 0, f"the engine sees no GPU: {why_no_gpu()}" if wanted else None)
     if model.layers_offloaded is None:
         return Setting(asked, None, "the engine didn't say")
     offloaded, every = model.layers_offloaded

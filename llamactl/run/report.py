@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llamactl.engine import BufferMemory
 from llamactl.process.cpu_budget import CpuBudget
 from llamactl.process.cpu_wait import CpuWaits
+from llamactl.snapshot.gpu.account import DeviceAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Memory:
         file_mapped_bytes: Of that, pages of mapped files: the model, libraries.
         model: The model's file.
         buffers: What the engine holds, per kind of buffer and device.
+        devices: Per device, against what its driver counts for this process.
     """
 
     resident_bytes: int | None
@@ -119,6 +121,7 @@ class Memory:
     file_mapped_bytes: int | None
     model: ModelMemory
     buffers: tuple[BufferMemory, ...]
+    devices: tuple[DeviceAccount, ...]
 
 
 @dataclass(frozen=True, slots=True)

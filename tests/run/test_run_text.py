@@ -166,7 +166,7 @@ def test_verbose_shows_the_engines_log_on_stderr_only(llamactl: Run, text: Any) 
     [
         ("threads=2", "expected threads=2, in force is 1"),
         ("load-mode=none", "expected load-mode=none, in force is mmap"),
-        ("gpu-layers=all", "expected gpu-layers=all, in force is 0 (the engine sees no GPU)"),
+        ("gpu-layers=all", "expected gpu-layers=all, in force is 0 (the engine sees no GPU: "),
         ("cache-type-k=q8_0", "in force is f16"),
     ],
 )

@@ -71,7 +71,7 @@ def gpu_lines(gpu: GpuUse | None) -> list[str]:
     if gpu is None:
         return []
     if not gpu.devices and not gpu.driver_files:
-        lines = ["GPU: none"]
+        lines = [f"GPU: none, but in software by {', '.join(gpu.software)}" if gpu.software else "GPU: none"]
     else:
         rows = [
             (device.vendor, "device total only" if device.only_device_total else size(device.process_bytes),
@@ -87,6 +87,12 @@ def gpu_lines(gpu: GpuUse | None) -> list[str]:
     for file in gpu.driver_files:
         lines += wrapped(
             f"{file.path}: {len(file.descriptors)} descriptors, {size(file.mapped_bytes)} mapped"
+        )
+    if gpu.software:
+        lines += wrapped("memory of a device in software is this process's own; no driver counts it apart")
+    if gpu.software or any(device.process_bytes for device in gpu.devices):
+        lines += wrapped(
+            "what of it is weights, KV cache and work space isn't seen from outside: llamactl trace and run --json tell"
         )
     for reason in gpu.reasons:
         lines += wrapped(f"{reason.message}. {reason.remedy}")

@@ -15,6 +15,13 @@ _BACKENDS = {
     "libggml-sycl": "SYCL", "libggml-opencl": "OpenCL", "libggml-rpc": "RPC", "libggml-blas": "BLAS",
 }  # fmt: skip
 
+SOFTWARE = (
+    ("libvulkan_lvp.so", "lavapipe (Vulkan)"),
+    ("libpocl.so", "PoCL (OpenCL)"),
+    ("libvk_swiftshader.so", "SwiftShader (Vulkan)"),
+)
+"""Drivers whose device is the CPU: what their libraries are called, and what people call them."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceUse:
@@ -33,13 +40,14 @@ class GpuUse:
     """All devices, the driver's files that the process has open or mapped, and why a GPU isn't used.
 
     ``backends`` are those whose libraries are mapped; None where the engine is inside of a program or
-    extension and doesn't show them.
+    extension and doesn't show them. ``software`` are drivers that compute on the CPU, in the process's own memory.
     """
 
     devices: tuple[DeviceUse, ...]
     driver_files: tuple[DriverFile, ...]
     backends: tuple[str, ...] | None
     reasons: tuple[Reason, ...]
+    software: tuple[str, ...] = ()
 
 
 def find_gpu_use(
@@ -67,7 +75,10 @@ def find_gpu_use(
         total = sum(own) if own else None
         sizes = (total, device.used_bytes, device.total_bytes)
         devices.append(DeviceUse(device.vendor, device.name, *sizes, device.only_device_total))
-    return GpuUse(tuple(devices), _driver_files(files, mapped), backends, report.reasons)
+    mapped = list(mapped)
+    names_mapped = {path.rpartition("/")[2].removesuffix(" (deleted)") for path, _ in mapped}
+    software = tuple(name for base, name in SOFTWARE if any(one.startswith(base) for one in names_mapped))
+    return GpuUse(tuple(devices), _driver_files(files, mapped), backends, report.reasons, software)
 
 
 def _driver_files(
