@@ -24,6 +24,7 @@ NATIVE = HERE.parent.parent / "llamactl" / "native"
 NATIVE_TARGETS = {
     "gguf-c": ("native_gguf.c", "snapshot/gguf.c"),
     "smaps-c": ("native_smaps.c", "snapshot/proc.c"),
+    "ring-c": ("native_ring.c", "agent/ring.c"),
 }
 """A file here with LLVMFuzzerTestOneInput, and the file of ours that it calls."""
 NATIVE_SEEDS = {"smaps-c": "smaps"}
@@ -102,7 +103,7 @@ def _arguments(options: argparse.Namespace, folder: Path) -> list[str]:
 def _compiled(name: str, corpus: Path) -> Path:
     harness, source = NATIVE_TARGETS[name]
     program = corpus / f"{name}.fuzzer"
-    command = ["clang", "-g", "-O1", SANITIZERS, "-fno-sanitize-recover=undefined", f"-I{NATIVE}"]
+    command = ["clang", "-g", "-O1", "-D_GNU_SOURCE", SANITIZERS, "-fno-sanitize-recover=undefined", f"-I{NATIVE}"]
     subprocess.run([*command, str(HERE / harness), str(NATIVE / source), "-o", str(program)], check=True)
     return program
 

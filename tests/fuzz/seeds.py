@@ -74,6 +74,7 @@ def seeds() -> dict[str, list[bytes]]:
         "smaps": [Path("/proc/self/smaps").read_bytes()[:20_000]],
         "capture": [path.read_bytes() for path in sorted(CAPTURES.glob("*.capture"))],
         "ring": ring_seeds(),
+        "ring-c": [bytes(80) + bytes(range(200)) * 3, bytes(80) + bytes(range(255, 0, -1)) * 4],
         "call": call_seeds(),
         "expressions": expressions,
         "conditions": [b"tg128 < 0.97", b"tg128.minor_faults > 1.10", b"crossings > 1"],
