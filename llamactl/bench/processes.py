@@ -14,6 +14,7 @@ from llamactl.bench.remote import Remote, Side
 from llamactl.bench.report import Memory, Result, Sample
 from llamactl.bench.session import absolute
 from llamactl.process import proc_pid
+from llamactl.process.proc_text import proc_lines
 
 ROLLUP = {
     "Rss": "rss_bytes",
@@ -90,7 +91,7 @@ def _memory(remotes: list[Remote]) -> Memory | None:
 def rollup(file: Path) -> dict[str, int]:
     """Return the sums of a process in bytes (proc_pid_smaps_rollup(5)); empty where it can't be read."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = proc_lines(file.read_bytes())
     except OSError:
         return {}
     pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)

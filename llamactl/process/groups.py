@@ -10,6 +10,7 @@ from pathlib import Path
 
 from llamactl.process.cgroup import ROOT, hierarchy
 from llamactl.process.cpu_quota import parse_cpu_stat, quota_of
+from llamactl.process.proc_text import proc_lines
 
 _NO_LIMIT_V1 = 1 << 60  # v1 writes a number near 2**63 for "no limit"
 
@@ -98,7 +99,7 @@ def _number(path: Path) -> int | None:
 
 def _table(path: Path) -> dict[str, int]:
     try:
-        pairs = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+        pairs = (line.split() for line in proc_lines(path.read_bytes()))
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
     except (OSError, ValueError):
         return {}

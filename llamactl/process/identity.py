@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llamactl.process.arguments import without_prompts
 from llamactl.process.proc import ProcessDir
-from llamactl.process.proc_text import stat_fields, status_fields
+from llamactl.process.proc_text import proc_lines, stat_fields, status_fields
 
 _STATES = {
     "R": "running", "S": "sleeping", "D": "waiting for a device", "T": "stopped", "t": "stopped by a tracer",
@@ -93,7 +93,7 @@ def _user(uid: int) -> str:
 
 def _started(ticks: int) -> float | None:
     try:
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        lines = proc_lines(Path("/proc/stat").read_bytes())
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
     except (OSError, StopIteration, ValueError):
         return None

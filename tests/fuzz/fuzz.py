@@ -103,7 +103,15 @@ def _arguments(options: argparse.Namespace, folder: Path) -> list[str]:
 def _compiled(name: str, corpus: Path) -> Path:
     harness, source = NATIVE_TARGETS[name]
     program = corpus / f"{name}.fuzzer"
-    command = ["clang", "-g", "-O1", "-D_GNU_SOURCE", SANITIZERS, "-fno-sanitize-recover=undefined", f"-I{NATIVE}"]
+    command = [
+        "clang",
+        "-g",
+        "-O1",
+        "-D_GNU_SOURCE",
+        SANITIZERS,
+        "-fno-sanitize-recover=undefined",
+        f"-I{NATIVE}",
+    ]
     subprocess.run([*command, str(HERE / harness), str(NATIVE / source), "-o", str(program)], check=True)
     return program
 

@@ -135,7 +135,7 @@ def standing_doubts(machine: dict[str, str | int | float | None]) -> tuple[str, 
 
 
 def _cpu_model(root: Path) -> str | None:
-    for line in _text(root / "proc/cpuinfo").splitlines():
+    for line in _text(root / "proc/cpuinfo").split("\n"):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return None

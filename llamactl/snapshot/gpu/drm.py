@@ -101,7 +101,7 @@ def _gpu_descriptors(folder: Path) -> list[str]:
 
 def parse_fdinfo(text: str, pid: int) -> _Client | None:
     """Read ``/proc/PID/fdinfo/N`` of a DRM device, None if it is of something else."""
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    fields = dict(line.split(":", 1) for line in text.split("\n") if ":" in line)
     pci = fields.get("drm-pdev", "").strip()
     if not pci:
         return None
@@ -139,7 +139,7 @@ def _kfd_addresses(system: System) -> dict[str, str]:
     found = {}
     for node in system.listing("sys/class/kfd/kfd/topology/nodes"):
         gpu_id = read_text(node / "gpu_id")
-        lines = (read_text(node / "properties") or "").splitlines()
+        lines = (read_text(node / "properties") or "").split("\n")
         properties = dict(line.split(maxsplit=1) for line in lines if " " in line)
         if gpu_id and gpu_id != "0" and properties.get("location_id", "").isdigit():
             place, domain = int(properties["location_id"]), int(properties.get("domain", "0"))

@@ -133,7 +133,7 @@ def feature_use(flags: frozenset[str], engine: dict[str, str] | None) -> tuple[F
 def _cpuinfo(root: Path) -> dict[str, str]:
     """Return the fields of the first CPU."""
     first = (read_text(root / "proc/cpuinfo") or "").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
+    pairs = (line.partition(":") for line in first.split("\n"))
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -146,7 +146,7 @@ def _numa(root: Path) -> list[NumaNode]:
     folder = root / "sys/devices/system/node"
     found = []
     for node in sorted(parse_cpu_list(read_text(folder / "online") or "")):
-        lines = (read_text(folder / f"node{node}/meminfo") or "").splitlines()
+        lines = (read_text(folder / f"node{node}/meminfo") or "").split("\n")
         rows = [line.split() for line in lines]
         sizes = {row[2].rstrip(":"): int(row[3]) * _KIB for row in rows if len(row) > 3}
         cpus = parse_cpu_list(read_text(folder / f"node{node}/cpulist") or "")

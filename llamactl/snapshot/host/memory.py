@@ -112,7 +112,7 @@ def memory(root: Path = Path("/")) -> Memory:
 def _meminfo(root: Path) -> dict[str, int]:
     """Return bytes, but counts for the lines without a unit (proc_meminfo(5))."""
     found = {}
-    for line in (read_text(root / "proc/meminfo") or "").splitlines():
+    for line in (read_text(root / "proc/meminfo") or "").split("\n"):
         key, _, value = line.partition(":")
         number, _, unit = value.strip().partition(" ")
         if number.isdigit():
@@ -150,7 +150,7 @@ def _group(root: Path) -> GroupLimit | None:
 
 
 def _stat(folder: Path, key: str) -> int | None:
-    for line in (read_text(folder / "memory.stat") or "").splitlines():
+    for line in (read_text(folder / "memory.stat") or "").split("\n"):
         name, _, value = line.partition(" ")
         if name == key:
             return int(value)

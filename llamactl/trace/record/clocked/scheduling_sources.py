@@ -131,14 +131,14 @@ def machine_row(pid: int, cpus: frozenset[int]) -> Row | None:
     """Return a row of what CPUs did since the machine started (``/proc/stat``, proc_stat(5))."""
     begin = time.monotonic_ns()
     try:
-        lines = Path("/proc/stat").read_bytes().splitlines()
+        lines = Path("/proc/stat").read_bytes().split(b"\n")
     except OSError:
         return None
     busy = idle = stolen = 0
     for line in lines[1:]:
-        name, *words = line.split()
-        if not name.startswith(b"cpu"):
+        if not line.startswith(b"cpu"):
             break
+        name, *words = line.split()
         if int(name[3:]) in cpus:
             # user, nice, system, idle, iowait, irq, softirq, steal; the guests' time is in the first two.
             ticks = [int(word) for word in words[:8]]
