@@ -42,7 +42,8 @@ if(LLAMACTL_ENGINE)
   include(common.cmake)
   llamactl_cffi_module(engine engine engine
     engine/guard.cpp engine/grammar.cpp engine/memory.cpp engine/step.c engine/rpc.c engine/layout.c
-    engine/common_answer.cpp engine/common_defaults.cpp engine/common_log.cpp)
+    engine/common_answer.cpp engine/common_defaults.cpp engine/common_log.cpp
+    engine/common_fit.cpp engine/threadpool.c)
   target_include_directories(_engine PRIVATE ${engine_SOURCE_DIR}/src)
   target_link_libraries(_engine PRIVATE llamactl_common llama ggml)
   target_link_options(_engine PRIVATE -Wl,--gc-sections)

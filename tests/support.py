@@ -20,6 +20,13 @@ SOURCES = Path(package.__file__).resolve().parents[1]
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+LIMITS = {
+    "cpu": ("cpu.max", "cpu.cfs_quota_us"),
+    "memory": ("memory.max", "memory.limit_in_bytes"),
+}
+"""Files of versions 2 and 1 that set them."""
+
+
 def clean_environment(**changes: str | None) -> dict[str, str]:
     """Return the environment without what steers llamactl or the engine; ``None`` takes a variable away."""
     kept = {
@@ -48,17 +55,17 @@ def python_with_llama_cpp() -> str:
 
 
 @contextlib.contextmanager
-def control_group() -> Iterator[Path]:
-    """A control group of our own that can be given a quota."""
-    found = hierarchy("cpu")
+def control_group(controller: str = "cpu") -> Iterator[Path]:
+    """A control group of our own that can be given a quota, or a limit of memory."""
+    found = hierarchy(controller)
     group = (found.mount if found else Path("/none")) / f"llamactl-test-{os.getpid()}"
     try:
         group.mkdir()
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
     try:
-        if not any((group / name).exists() for name in ("cpu.max", "cpu.cfs_quota_us")):
-            pytest.skip(f"{group} has no CPU quota: the controller isn't given to this level")
+        if not any((group / name).exists() for name in LIMITS[controller]):
+            pytest.skip(f"{group} has no limit of {controller}: the controller isn't given to this level")
         yield group
     finally:
         group.rmdir()

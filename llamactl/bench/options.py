@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from llamactl.errors import LlamactlError
-
-NICE = {-1: 5, 0: 0, 1: -5, 2: -10, 3: -20}
-"""llama.cpp's priorities as nice values (``set_process_priority``)."""
+from llamactl.run.extras import set_priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +15,7 @@ class Options:
         repetitions: Of each test; of pairs when two engines take turns.
         warm_up: Do the work once before measuring.
         delay_s: Pause before each test.
-        priority: llama.cpp's ``--prio``, a key of :data:`NICE`.
+        priority: llama.cpp's ``--prio``, a key of :data:`llamactl.run.extras.NICE`.
         numa: llama.cpp's ``--numa``, or ``None``.
         rpc: Addresses of workers with commas between them, or ``None``.
     """
@@ -43,13 +39,7 @@ def apply_to_process(options: Options) -> None:
     Raises:
         LlamactlError: The kernel refuses the priority, or a worker can't be used.
     """
-    if options.priority:
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, NICE[options.priority])
-        except PermissionError:
-            raise LlamactlError(
-                f"--prio {options.priority} isn't allowed", "Use CAP_SYS_NICE, or 0 or -1."
-            ) from None
+    set_priority(options.priority)
     if options.numa:
         from llamactl.engine.library import set_numa
 

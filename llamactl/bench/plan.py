@@ -133,7 +133,7 @@ def setups(choices: dict[str, Sequence[object]]) -> Iterator[Setup]:
     names = [field.name for field in fields(Setup) if field.name in choices]
     for values in product(*(choices[name] for name in names)):
         setup = Setup(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
-        yield replace(setup, n_ubatch=min(setup.n_ubatch, setup.n_batch))
+        yield replace(setup, n_ubatch=min(setup.n_ubatch or setup.n_batch, setup.n_batch))
 
 
 def cases(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from llamactl.cli.strict import StrictCommand
 from llamactl.errors import EXIT_USAGE
 
 COMMANDS = {
@@ -48,7 +49,7 @@ def command(name: str) -> Any:
         return typer.main.get_command(module.GROUP)
     alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
     settings = {"help_option_names": ["-h", "--help"], **getattr(module, "CONTEXT", {})}
-    alone.command(name, context_settings=settings)(getattr(module, name))
+    alone.command(name, cls=StrictCommand, context_settings=settings)(getattr(module, name))
     return typer.main.get_command(alone)
 
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from llamactl.cli.app import COMMANDS
+from llamactl.cli.llama_options import instead
 
 OTHER_NAMES = {
     "-n": "--max-tokens --max-new-tokens --max-length --num-predict --num-tokens --tokens --n-gen --max-output-tokens",
@@ -31,7 +32,7 @@ OTHER_NAMES = {
     "--duration": "--time --seconds --timeout",
     "--children": "--follow --recursive",
     "--json": "--output-json --as-json",
-    "-lm": "--mmap --no-mmap --mlock --use-mmap --use-mlock",
+    "-lm": "--use-mmap --use-mlock",
 }
 """How other tools call an option: llama.cpp's programs, Ollama, vLLM, Transformers, llama-cpp-python, strace."""
 
@@ -40,10 +41,7 @@ SENTENCES = {
         ("--prompt", "-p", "--text", "--query", "--message"),
         'The prompt is an argument: llamactl run "TEXT".',
     )
-    | {
-        "-i": "One prompt is one run; for several call it several times.",
-        "-cnv": "A chat template is used anyway.",
-    },
+    | {},
     "inspect": dict.fromkeys(
         ("--pid", "-p", "--process"), "The process is an argument: llamactl inspect PID."
     )
@@ -83,10 +81,14 @@ def complaint(error: Any) -> str:
 def _meant(option: str, context: Any) -> str:
     """Return which option was meant, of those that the command has; empty when none comes near."""
     name = option.replace("_", "-")
-    sentence = SENTENCES.get(str(context.info_name), {}).get(name)
-    if sentence:
-        return sentence
+    command = str(context.info_name)
     options = {one: parameter for parameter in context.command.params for one in _names(parameter)}
+    sentence = SENTENCES.get(command, {}).get(name) or instead(command, name)
+    if sentence and name not in options:
+        return sentence
+    head, equals, value = option.partition("=")
+    if equals and head in options:
+        return f"Write {head} {value}."
     found = name if name in options else next((one for one in OTHER_NAMES if _fits(one, name, options)), None)
     if found is None and len(name) > 2:
         found = next(iter(get_close_matches(name, options, 1, 0.7)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ from llamactl.engine.kv_cache import KVCache
 from llamactl.engine.log import captured, last_error
 from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
-from llamactl.engine.parameters import ContextParameters
+from llamactl.engine.parameters import POOLING, ContextParameters
 from llamactl.engine.views import Epoch, FloatView
 from llamactl.errors import LlamactlError, UsageError
 
@@ -101,7 +102,8 @@ class Context:
             )
         self.in_force = _in_force([line for _, line in lines])
         self._epoch = Epoch()
-        self._handle = Handle(self, "context", pointer, lib.llama_free, (model,))
+        self._pools: list[Any] = []
+        self._handle = Handle(self, "context", pointer, partial(_free, pools=self._pools), (model,))
         self._abort: Guarded | None = None
         self._single: Any = ffi.new("llama_token[1]")
         self._single_batch: Any = lib.llama_batch_get_one(self._single, 1)
@@ -156,9 +158,30 @@ class Context:
         """Threads in force for single tokens and for prompts."""
         return int(lib.llama_n_threads(self.pointer)), int(lib.llama_n_threads_batch(self.pointer))
 
+    def attach_threads(self, single: Any, batch: Any) -> None:
+        """Compute with thread pools of ours from now on; this context frees them after itself.
+
+        Args:
+            single: ``ggml_threadpool_t``, of as many threads as for single tokens.
+            batch: The same for prompts; ``None`` where it is the same pool.
+        """
+        self._pools.extend(pool for pool in (single, batch) if pool is not None)
+        lib.llama_attach_threadpool(self.pointer, single, ffi.NULL if batch is None else batch)
+
     def set_threads(self, single: int, batch: int) -> None:
         """Change the threads for single tokens and for prompts."""
         lib.llama_set_n_threads(self.pointer, single, batch)
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token sees those before it only, as it must be to generate."""
+        return bool(lib.llama_get_causal_attn(self.pointer))
+
+    @property
+    def pooling(self) -> str:
+        """How embeddings are pooled, a key of :data:`llamactl.engine.parameters.POOLING`."""
+        found = lib.llama_pooling_type(self.pointer)
+        return next((name for name, value in POOLING.items() if value == found), "unspecified")
 
     def set_abort(self, callback: Callable[[], object] | None) -> None:
         """Ask ``callback`` while computing (CPU only) whether to stop.
@@ -316,6 +339,13 @@ class Context:
             )
             for row in (rows[i] for i in range(n))
         )
+
+
+def _free(pointer: Any, pools: list[Any]) -> None:
+    """Free a context, then the threads that it computed with."""
+    lib.llama_free(pointer)
+    while pools:
+        lib.llamactl_threadpool_free(pools.pop())
 
 
 def _in_force(lines: list[str]) -> InForce:

@@ -66,7 +66,7 @@ class Model:
         self.vocabulary = Vocabulary(self._handle)
 
     def _load(self, progress: Progress | None) -> Any:
-        params = self.parameters.native()
+        self._native = params = self.parameters.native()
         with ExitStack() as stack:
             if progress is not None:
                 guarded = stack.enter_context(Guarded(progress))
@@ -130,6 +130,11 @@ class Model:
         return int(lib.llama_model_n_layer(self.pointer))
 
     @property
+    def n_head(self) -> int:
+        """Attention heads of the first layer; others may have more or fewer."""
+        return int(lib.llama_model_n_head(self.pointer))
+
+    @property
     def kv_lengths(self) -> tuple[int, int]:
         """Values that one layer keeps per token, of keys and of values; zeros without attention."""
         heads, kv_heads = lib.llama_model_n_head(self.pointer), lib.llama_model_n_head_kv(self.pointer)
@@ -164,9 +169,31 @@ class Model:
         return bool(lib.llama_model_has_decoder(self.pointer))
 
     @property
+    def is_diffusion(self) -> bool:
+        """Whether it makes text by denoising all of it, not one token after the other."""
+        return bool(lib.llama_model_is_diffusion(self.pointer))
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether its tokens see those before them only, by the file; a context can be told otherwise."""
+        said = self.meta(f"{self.meta('general.architecture')}.attention.causal")
+        return said != "false"
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """What a model that ranks or classifies says its outputs are; empty where it doesn't say."""
+        count = int(lib.llama_model_n_cls_out(self.pointer))
+        labels = [lib.llama_model_cls_label(self.pointer, index) for index in range(count)]
+        return tuple(text(label) for label in labels if label != ffi.NULL)
+
+    @property
     def chat_template(self) -> str | None:
         """The model's own Jinja template, if it has one."""
         return text(lib.llama_model_chat_template(self.pointer, ffi.NULL)) or None
+
+    def named_template(self, name: str) -> str | None:
+        """Return one of the model's further templates, such as ``rerank``; ``None`` if it has none of the name."""
+        return text(lib.llama_model_chat_template(self.pointer, name.encode())) or None
 
     @property
     def metadata(self) -> Mapping[str, str]:

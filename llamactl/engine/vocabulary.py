@@ -64,6 +64,21 @@ class Vocabulary:
         return self._special(lib.llama_vocab_eot)
 
     @property
+    def sep(self) -> int | None:
+        """The token between two texts."""
+        return self._special(lib.llama_vocab_sep)
+
+    @property
+    def adds_eos(self) -> bool:
+        """Whether ``tokenize`` puts :attr:`eos` last when asked for special tokens."""
+        return bool(lib.llama_vocab_get_add_eos(self.pointer))
+
+    @property
+    def adds_sep(self) -> bool:
+        """Whether texts that belong together get :attr:`sep` between them."""
+        return bool(lib.llama_vocab_get_add_sep(self.pointer))
+
+    @property
     def adds_bos(self) -> bool:
         """Whether ``tokenize`` puts :attr:`bos` first when asked for special tokens."""
         return bool(lib.llama_vocab_get_add_bos(self.pointer))
@@ -87,8 +102,12 @@ class Vocabulary:
             parse_special: Read ``<|…|>`` in the text as the token of that name, not as letters.
 
         Raises:
-            UsageError: The text has more than 2**31 tokens.
+            UsageError: The text has more than 2**31 tokens, or the model has no tokenizer.
         """
+        if lib.llama_vocab_type(self.pointer) == lib.LLAMA_VOCAB_TYPE_NONE:
+            raise UsageError(
+                "the model has no tokenizer: it can't read text", "Convert it with its tokenizer."
+            )
         data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
         # BPE never makes more tokens than bytes; two more for BOS and EOS.
         room = len(data) + 2

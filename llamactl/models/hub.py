@@ -61,11 +61,18 @@ def parts_of(name: str, files: Collection[str]) -> list[str]:
     return sorted(one for one in files if of_same.fullmatch(one))
 
 
-def hub_model(reference: str, *, offline: bool = False, environment: Mapping[str, str] = os.environ) -> Path:
+def hub_model(
+    reference: str,
+    file: str | None = None,
+    *,
+    offline: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Path:
     """Return the path of a model from Hugging Face, fetching it first if it isn't in the cache.
 
     Args:
         reference: ``user/repo[:quant]``.
+        file: The one to take; without it the quantisation decides.
         offline: Take only what the cache holds.
         environment: Where the cache is looked up.
 
@@ -77,7 +84,7 @@ def hub_model(reference: str, *, offline: bool = False, environment: Mapping[str
     hub = _library()
     cache = hub_cache(environment)
     files = _cached_files(cache, repository) if offline else _remote_files(hub, repository)
-    name = choose_file(files, quant)
+    name = choose_file(files, quant) if file is None else file if file in files else None
     if name is None:
         where = "in the cache" if offline else "in the repository"
         kinds = ", ".join(sorted(files)) or "nothing"

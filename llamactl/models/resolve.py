@@ -9,13 +9,19 @@ from llamactl.errors import UsageError
 
 
 def resolve_model(
-    model: str | None, reference: str | None, *, offline: bool = False, quiet: bool = False
+    model: str | None,
+    reference: str | None,
+    file: str | None = None,
+    *,
+    offline: bool = False,
+    quiet: bool = False,
 ) -> Path:
     """Return the model file to load.
 
     Args:
         model: A path (``-m``).
         reference: ``user/repo[:quant]`` (``-hf``).
+        file: Of that repository (``-hff``).
         offline: Don't connect.
         quiet: Show no progress.
 
@@ -33,7 +39,9 @@ def resolve_model(
     if reference:
         from llamactl.models.hub import hub_model
 
-        return hub_model(reference, offline=offline)
+        return hub_model(reference, file, offline=offline)
+    if file:
+        raise UsageError(f"-hff {file!r} needs the repository it is in", "Give -hf USER/REPO.")
     from llamactl.models.default import default_model
 
     return default_model(offline=offline, quiet=quiet)

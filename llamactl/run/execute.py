@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from llamactl.engine import Context, Generated, Model, Sampler, generate, guard
+from llamactl.engine import Context, ContextParameters, Generated, Model, Sampler, generate, guard
 from llamactl.engine.generation import check_prompt
-from llamactl.engine.library import has_gpu
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.process.cpu_budget import CpuBudget, cpu_budget
 from llamactl.process.cpu_wait import CpuWaits, cpu_moment, waits_between
-from llamactl.run import expect, in_force, prompt
+from llamactl.run import expect, generates, in_force, prompt
+from llamactl.run.generates import at_once
 from llamactl.run.report import RunReport, Setting
 from llamactl.run.request import Request
-from llamactl.run.room import check_room
+from llamactl.run.room import check_room, fitted
 from llamactl.run.template import Renderer
 from llamactl.snapshot.memory import ProcessMemory, process_memory
 
@@ -67,6 +67,7 @@ def execute(request: Request, listener: Listener) -> RunReport:
         start = perf_counter_ns()
         with ExitStack() as stack:
             renderer = None if request.raw else stack.enter_context(Renderer())
+            request = fitted(request)
             with guard.advising(DAMAGED):
                 model = stack.enter_context(_load(request, listener))
             report, closing = _generate(model, request, listener, budget, warnings, renderer, start)
@@ -115,9 +116,11 @@ def _generate(
     for line in model.warnings:
         warnings.add(line)
     _warn_about_context(model, request, warnings)
-    if not has_gpu():
-        check_room(model, request.context_parameters)
-    with Context(model, request.context_parameters) as context, Sampler(model, request.sampling) as sampler:
+    generates.check_model(model)
+    parameters = _context_parameters(model, request, renderer, warnings)
+    with Context(model, parameters) as context, Sampler(model, request.sampling) as sampler:
+        generates.check_context(context)
+        request.extras.apply(context)
         context.abort_on_interrupt()
         context_made = perf_counter_ns()
         settings = _settings(model, context, request)
@@ -144,6 +147,22 @@ def _generate(
         mark_phases(steps, done)
         report = _report(model, context, sampler, request, budget, waits, warnings, steps, done, written)
         return report, perf_counter_ns()
+
+
+def _context_parameters(
+    model: Model, request: Request, renderer: Renderer | None, warnings: _Warnings
+) -> ContextParameters:
+    """Return the request's sizes, changed where the model or the memory demands it, which is said."""
+    parameters = check_room(model, request.context_parameters, request.extras.fitting)
+    if parameters.n_ctx != request.context_parameters.n_ctx:
+        warnings.add(
+            f"the context has {parameters.n_ctx} tokens, as many as fit into memory, where the model has "
+            f"{model.n_ctx_train}: ask for a size (-c), or --fit off to have it refused."
+        )
+    if model.has_encoder:
+        text = prompt.prompt_text(model, request, renderer)
+        parameters = at_once(parameters, len(prompt.tokenize(model, text, request.raw)))
+    return parameters
 
 
 def _run(

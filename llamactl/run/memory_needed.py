@@ -7,14 +7,17 @@ No weights are read, so it takes as long for 100 GB as for 100 MB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llamactl.engine import library
 from llamactl.engine.context import BufferMemory, Context
 from llamactl.engine.model import Model
 from llamactl.engine.parameters import ContextParameters, ModelParameters
 from llamactl.snapshot.gguf.check import check_model
-from llamactl.snapshot.memory import available_bytes
+from llamactl.snapshot.host.memory import headroom
+
+MAPPABLE = "CPU"
+"""The engine's buffer type for weights as they are in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class MemoryNeeded:
         layers_offloaded: Layers on GPUs and of the model; None where the engine sees no GPU.
         devices: Each with its share.
         buffers: The engine's own list.
+        held_bytes: Of the machine's memory, what must be in it: all but weights that stay in the file.
+        held_weights_bytes: Of that, weights.
+        limited_by: The file of the control group that sets the limit; None for the machine.
+        fits: Whether that can be taken now; None if unknown.
     """
 
     n_ctx: int
@@ -64,41 +71,65 @@ class MemoryNeeded:
     layers_offloaded: tuple[int, int] | None
     devices: tuple[DeviceNeed, ...]
     buffers: tuple[BufferMemory, ...]
+    held_bytes: int
+    held_weights_bytes: int
+    limited_by: str | None
+    fits: bool | None
 
 
-def memory_needed(path: str, context: ContextParameters, n_gpu_layers: int = -1) -> MemoryNeeded:
+def memory_needed(
+    path: str, context: ContextParameters, loading: ModelParameters | None = None
+) -> MemoryNeeded:
     """Ask the engine what a model with a context will need.
 
     Args:
         path: A GGUF file; of a split model the first part.
         context: Sizes and types; ``n_ctx`` 0 takes the model's.
-        n_gpu_layers: Layers to offload; negative for all.
+        loading: How it would be loaded.
 
     Raises:
         UsageError: The file isn't sound.
         LlamactlError: The engine can't load it, or can't make such a context.
     """
     check_model(path)
+    asked = loading or ModelParameters()
     # With mmap in force the engine would map the weights, which it refuses to simulate.
-    parameters = ModelParameters(load_mode="none", n_gpu_layers=n_gpu_layers, no_alloc=True)
-    with Model(path, parameters) as model, Context(model, context) as made:
-        buffers = made.memory()
+    with (
+        Model(path, replace(asked, load_mode="none", no_alloc=True)) as model,
+        Context(model, context) as made,
+    ):
+        buffers, left = made.memory(), headroom()
+        weights = _held_weights(buffers, asked.load_mode)
+        held = weights + sum(row.context_bytes + row.compute_bytes for row in buffers if _is_host(row))
         return MemoryNeeded(
             made.n_ctx, made.n_batch, made.n_ubatch, context.type_k, context.type_v,
-            model.layers_offloaded if library.has_gpu() else None, _by_device(buffers), buffers,
+            model.layers_offloaded if library.has_gpu() else None, _by_device(buffers, left.bytes), buffers,
+            held, weights, left.source, None if left.bytes is None else held <= left.bytes,
         )  # fmt: skip
 
 
-def _by_device(buffers: tuple[BufferMemory, ...]) -> tuple[DeviceNeed, ...]:
+def _held_weights(buffers: tuple[BufferMemory, ...], load_mode: str) -> int:
+    """Mapped weights are pages of the file, which the kernel drops and reads again; those repacked are not."""
+    mapped = load_mode in {"auto", "mmap"}
+    return sum(
+        row.model_bytes for row in buffers if _is_host(row) and not (mapped and row.buffer_type == MAPPABLE)
+    )
+
+
+def _is_host(buffer: BufferMemory) -> bool:
+    return buffer.is_host or not buffer.device
+
+
+def _by_device(buffers: tuple[BufferMemory, ...], available: int | None) -> tuple[DeviceNeed, ...]:
     free = {device.name: device.memory_free_bytes for device in library.devices()}
     shares: dict[str, list[int]] = {}
     for buffer in buffers:
-        device = "CPU" if buffer.is_host or not buffer.device else buffer.device
+        device = "CPU" if _is_host(buffer) else buffer.device
         share = shares.setdefault(device, [0, 0, 0])
         share[0] += buffer.model_bytes
         share[1] += buffer.context_bytes
         share[2] += buffer.compute_bytes
     return tuple(
-        DeviceNeed(name, weights, kv, compute, available_bytes() if name == "CPU" else free.get(name))
+        DeviceNeed(name, weights, kv, compute, available if name == "CPU" else free.get(name))
         for name, (weights, kv, compute) in sorted(shares.items(), key=lambda item: item[0] != "CPU")
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.engine import ContextParameters, ModelParameters, SamplingParameters
+from llamactl.run.extras import Extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Request:
         stops: Strings that end the text.
         ignore_eos: Go on after the model's end token.
         expectations: Pairs of setting and value that must be in force.
+        extras: Adapters, control vectors, places of threads, fitting.
     """
 
     model: Path
@@ -37,3 +39,4 @@ class Request:
     stops: tuple[str, ...] = ()
     ignore_eos: bool = False
     expectations: tuple[tuple[str, str], ...] = ()
+    extras: Extras = field(default_factory=Extras)

@@ -6,8 +6,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llamactl.bench.plan import Setup
+from llamactl.bench.plan import BenchTest, Setup
 from llamactl.engine import Context, ContextParameters, Model
+from llamactl.run.generates import check_at_once
+from llamactl.run.room import check_room
 
 SEED = 1
 
@@ -51,6 +53,25 @@ def context_parameters(setup: Setup, n_ctx: int, n_seq: int = 1) -> ContextParam
         embeddings=setup.embeddings,
         offload_kqv=not setup.no_kv_offload,
     )
+
+
+def test_context(model: Model, parameters: ContextParameters, test: BenchTest, at_once: int) -> Context:
+    """Return the context of a test, if it fits into memory and the model can compute it so.
+
+    Args:
+        model: The model.
+        parameters: Of the context.
+        test: For messages.
+        at_once: Tokens that an encoder would have to compute together.
+
+    Raises:
+        UsageError: The batch is too small for an encoder.
+        LlamactlError: It doesn't fit.
+    """
+    check_at_once(model, parameters, at_once, test.name)
+    context = Context(model, check_room(model, parameters))
+    context.abort_on_interrupt()
+    return context
 
 
 def random_tokens(model: Model, count: int) -> list[int]:

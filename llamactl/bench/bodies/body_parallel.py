@@ -5,9 +5,9 @@ from __future__ import annotations
 from statistics import median
 from time import perf_counter_ns
 
-from llamactl.bench.bodies.body import Work, context_parameters, random_tokens
+from llamactl.bench.bodies.body import Work, context_parameters, random_tokens, test_context
 from llamactl.bench.plan import BenchTest, Setup
-from llamactl.engine import Batch, Context, Model
+from llamactl.engine import Batch, Model
 
 
 class Parallel:
@@ -16,8 +16,8 @@ class Parallel:
     def __init__(self, model: Model, setup: Setup, test: BenchTest) -> None:
         self._test = test
         n_ctx = (test.n_gen + test.n_depth) * test.n_seq
-        self.context = Context(model, context_parameters(setup, n_ctx, test.n_seq))
-        self.context.abort_on_interrupt()
+        parameters = context_parameters(setup, n_ctx, test.n_seq)
+        self.context = test_context(model, parameters, test, test.n_depth)
         self._tokens = random_tokens(model, max(test.n_gen, test.n_depth))
         self._batch = Batch(max(test.n_seq, self.context.n_batch))
 

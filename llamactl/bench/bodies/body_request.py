@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from time import perf_counter_ns
 
-from llamactl.bench.bodies.body import Work, context_parameters, random_tokens
+from llamactl.bench.bodies.body import Work, context_parameters, random_tokens, test_context
 from llamactl.bench.plan import BenchTest, Setup
 from llamactl.engine import GREEDY, Batch, Context, ContextParameters, Model, Sampler, generate
 from llamactl.run import prompt
@@ -22,8 +22,8 @@ class FirstToken:
         self._model = model
         self._renderer = None if model.chat_template is None else Renderer()
         self._request = _request_of(model, test.n_prompt, self._renderer)
-        self.context = Context(model, context_parameters(setup, test.n_prompt + 64))
-        self.context.abort_on_interrupt()
+        parameters = context_parameters(setup, test.n_prompt + 64)
+        self.context = test_context(model, parameters, test, test.n_prompt)
         self._sampler = Sampler(model, GREEDY)
 
     def warm_up(self) -> int:
@@ -90,6 +90,7 @@ class Embed:
         """See :class:`Body`."""
         self._batch.clear()
         self._batch.add_sequence(self._tokens, output="all")
-        self.context.decode(self._batch)
+        compute = self.context.encode if self.context.model.has_encoder else self.context.decode
+        compute(self._batch)
         self.context.sequence_embedding(0)[0]
         return Work(len(self._tokens))

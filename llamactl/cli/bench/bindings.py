@@ -43,7 +43,7 @@ def compare_bindings(
         raise UsageError("--binding takes one model, one -n and one -t", "Call it once for each.")
     request = BindingRequest(
         bindings=names,
-        model=resolve_model(next(iter(models), None), tests.hf_repo, offline=tests.offline),
+        model=resolve_model(next(iter(models), None), tests.hf_repo, tests.hf_file, offline=tests.offline),
         n_gen=generations[0],
         n_threads=int(str(threads[0])),
         repetitions=measuring_options(conditions).repetitions,

@@ -16,9 +16,15 @@ from llamactl.cli.bench.options import (
     TestOptions,
 )
 from llamactl.cli.groups import expanded
+from llamactl.cli.strict import StrictCommand, StrictGroup
 
 GROUP = typer.Typer(
-    invoke_without_command=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
+    name="bench",
+    cls=StrictGroup,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 EXAMPLES = """Measure as llama-bench does, with what it leaves out, and compare.
@@ -82,7 +88,7 @@ def bench(
 bench.__doc__ = EXAMPLES
 
 
-@GROUP.command("compare", no_args_is_help=True)
+@GROUP.command("compare", cls=StrictCommand, no_args_is_help=True)
 def compare(
     base: Annotated[str, Argument(metavar="BASE", help="A file of --save, or FILE.sqlite#RUN.")],
     new: Annotated[

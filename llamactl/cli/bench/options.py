@@ -20,8 +20,13 @@ class TestOptions:
     ] = field(default_factory=list)
     hf_repo: Annotated[
         str | None,
-        Option("-hf", "--hf-repo", metavar="USER/REPO[:QUANT]", envvar="LLAMA_ARG_HF_REPO",
+        Option("-hf", "-hfr", "--hf-repo", metavar="USER/REPO[:QUANT]", envvar="LLAMA_ARG_HF_REPO",
                help="From Hugging Face."),
+    ] = None  # fmt: skip
+    hf_file: Annotated[
+        str | None,
+        Option("-hff", "--hf-file", metavar="FILE", envvar="LLAMA_ARG_HF_FILE",
+               help="Of that repository, instead of choosing."),
     ] = None  # fmt: skip
     offline: Annotated[
         bool, Option("--offline", envvar="LLAMA_ARG_OFFLINE", help="Take only what is cached.")

@@ -6,20 +6,20 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamactl.bench.options import NICE, Options
+from llamactl.bench.options import Options
 from llamactl.bench.plan import BenchTest, Case, cases, numbers
 from llamactl.cli.bench.options import ConditionOptions, SettingOptions, TestOptions
 from llamactl.engine.library import NUMA
-from llamactl.engine.parameters import FLASH_ATTENTION, KV_TYPES, LOAD_MODES, SPLIT_MODES, choose
+from llamactl.engine.parameters import FLASH_ATTENTION, KV_TYPES, LOAD_MODES, SPLIT_MODES, choose, switch
 from llamactl.errors import UsageError
 from llamactl.models.resolve import resolve_model
 from llamactl.process.cpu_budget import cpu_budget
+from llamactl.run.extras import NICE
 from llamactl.snapshot.gguf.check import check_model
 
 REPETITIONS, PAIRS = 5, 60
 CACHES = ("cold", "warm")
 MOST_SEQUENCES = 256
-FLASH_NUMBERS = {"1": "on", "0": "off", "-1": "auto"}
 
 
 def plan(tests: TestOptions, settings: SettingOptions) -> tuple[Case, ...]:
@@ -32,8 +32,9 @@ def plan(tests: TestOptions, settings: SettingOptions) -> tuple[Case, ...]:
     choices = setting_choices(settings)
     depths = _numbers(tests.n_depth, "-d", "0")
     # Everything that can be refused without a model was.
-    models = [str(resolve_model(one, None)) for one in model_paths(tests.model)] or [
-        str(resolve_model(None, tests.hf_repo, offline=tests.offline))
+    models = [
+        str(resolve_model(one, tests.hf_repo, tests.hf_file, offline=tests.offline))
+        for one in (model_paths(tests.model) or (None,))
     ]
     for path in models:
         # The engine aborts on some damaged headers; here the fault and its byte are named.
@@ -51,12 +52,7 @@ def check_workers(cases: Sequence[Case], options: Options) -> None:
 
 
 def model_paths(given: Sequence[str]) -> list[str]:
-    """Return the files of ``-m``: a comma separates them unless it belongs to a file's name.
-
-    Without ``-m`` the environment's ``LLAMA_ARG_MODEL`` counts, as one file.
-    """
-    if not given:
-        return [path] if (path := os.environ.get("LLAMA_ARG_MODEL")) else []
+    """Return the files of ``-m``: a comma separates them unless it belongs to a file's name."""
     return [path for one in given for path in ([one] if Path(one).exists() else _words([one]))]
 
 
@@ -93,11 +89,13 @@ def _prompt_gen(text: str) -> BenchTest | None:
 
 def setting_choices(options: SettingOptions) -> dict[str, Sequence[object]]:
     """Return the values of each setting."""
-    modes = [FLASH_NUMBERS.get(word, word) for word in _words(options.flash_attn, "auto")]
+    modes = [switch(word) for word in _words(options.flash_attn, "auto")]
     return {
-        "n_threads": _numbers(options.threads, "-t", str(cpu_budget().threads), least=1),
+        "n_threads": [
+            max(n, 0) or cpu_budget().threads for n in _numbers(options.threads, "-t", "0", least=-1)
+        ],
         "n_batch": _numbers(options.batch_size, "-b", "2048", least=1),
-        "n_ubatch": _numbers(options.ubatch_size, "-ub", "512", least=1),
+        "n_ubatch": _numbers(options.ubatch_size, "-ub", "512"),
         "type_k": _known("KV type", _words(options.cache_type_k, "f16"), KV_TYPES),
         "type_v": _known("KV type", _words(options.cache_type_v, "f16"), KV_TYPES),
         "flash_attn": _known("flash attention", modes, FLASH_ATTENTION),

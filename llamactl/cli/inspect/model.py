@@ -116,7 +116,8 @@ class ModelSubject(Subject):
         kinds = (options.cache_type_k, options.cache_type_v, options.flash_attn, options.gpu_layers)
         if all(value is None for value in (*sizes, *kinds)) and "memory" not in self.only:
             return None
-        from llamactl.engine import ContextParameters
+        from llamactl.engine import ContextParameters, ModelParameters
+        from llamactl.engine.parameters import switch
         from llamactl.run.memory_needed import memory_needed
 
         parameters = ContextParameters(
@@ -125,9 +126,9 @@ class ModelSubject(Subject):
             n_ubatch=_or(options.ubatch_size, 512),
             type_k=options.cache_type_k or "f16",
             type_v=options.cache_type_v or "f16",
-            flash_attention=options.flash_attn or "auto",
+            flash_attention=switch(options.flash_attn or "auto"),
         )
-        return memory_needed(self.path, parameters, _layers(options.gpu_layers))
+        return memory_needed(self.path, parameters, ModelParameters(n_gpu_layers=_layers(options.gpu_layers)))
 
 
 def _context(value: int | None) -> int:

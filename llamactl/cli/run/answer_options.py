@@ -18,9 +18,11 @@ class PromptOptions:
     system: Annotated[
         str, Option("-sys", "--system", "--system-prompt", metavar="TEXT", help="System message of the chat.")
     ] = ""
-    raw: Annotated[bool, Option("--raw", help="Continue the prompt as it is, without the chat template.")] = (
-        False
-    )
+    raw: Annotated[
+        bool,
+        Option("--raw/--conversation", "-no-cnv/-cnv", "--no-conversation",
+               help="Continue the prompt as it is, without the chat template."),
+    ] = False  # fmt: skip
     n_predict: Annotated[
         int,
         Option("-n", "--predict", "--n-predict", metavar="N", envvar="LLAMA_ARG_N_PREDICT",
@@ -30,6 +32,16 @@ class PromptOptions:
         list[str],
         Option("-r", "--stop", "--reverse-prompt", metavar="TEXT", help="End before this text. Repeatable."),
     ] = field(default_factory=list)
+    embed: Annotated[
+        bool,
+        Option("--embed", help="Embeddings instead of text: a row of JSON for each line of the prompt. A model "
+                               "that ranks gives scores for QUERY<tab>DOCUMENT."),
+    ] = False  # fmt: skip
+    pooling: Annotated[
+        str | None,
+        Option("--pooling", metavar="none|mean|cls|last|rank", envvar="LLAMA_ARG_POOLING",
+               help="With --embed. Default: the model's, else mean."),
+    ] = None  # fmt: skip
     ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the model's end token.")] = False
 
 
@@ -47,4 +59,21 @@ class OutputOptions:
         bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
     ] = False
     quiet: Annotated[bool, Option("-q", "--quiet", help="No figures, no progress on stderr.")] = False
-    verbose: Annotated[bool, Option("-v", "--verbose", help="The engine's log on stderr.")] = False
+    verbose: Annotated[
+        bool, Option("-v", "--verbose", "--log-verbose", help="The engine's log on stderr.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedOptions:
+    """Options of llama.cpp's programs that ask for what is so anyway: scripts have them."""
+
+    single_turn: Annotated[bool, Option("-st", "--single-turn", hidden=True)] = False
+    simple_io: Annotated[bool, Option("--simple-io", hidden=True)] = False
+    no_display_prompt: Annotated[bool, Option("--no-display-prompt", hidden=True)] = False
+    no_warmup: Annotated[bool, Option("--no-warmup", hidden=True)] = False
+    no_context_shift: Annotated[bool, Option("--no-context-shift", hidden=True)] = False
+    perf: Annotated[bool, Option("--perf/--no-perf", hidden=True)] = False
+    log_disable: Annotated[bool, Option("--log-disable", hidden=True)] = False
+    jinja: Annotated[bool, Option("--jinja", hidden=True)] = False
+    no_mmproj: Annotated[bool, Option("--no-mmproj", "--no-mmproj-auto", hidden=True)] = False

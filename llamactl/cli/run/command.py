@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from llamactl.cli.groups import expanded
-from llamactl.cli.run.answer_options import OutputOptions, PromptOptions
+from llamactl.cli.run.answer_options import AcceptedOptions, OutputOptions, PromptOptions
+from llamactl.cli.run.engine_options import (
+    AdapterOptions,
+    EngineOptions,
+    PlacementOptions,
+    PlaceOptions,
+    RopeOptions,
+)
 from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
 
 if TYPE_CHECKING:
@@ -36,7 +43,12 @@ def run(
     model: ModelOptions = ModelOptions(),
     context: ContextOptions = ContextOptions(),
     sampling: SamplingOptions = SamplingOptions(),
+    placing: PlacementOptions = PlacementOptions(),
+    rope: RopeOptions = RopeOptions(),
+    adapters: AdapterOptions = AdapterOptions(),
+    places: PlaceOptions = PlaceOptions(),
     output: OutputOptions = OutputOptions(),
+    accepted: AcceptedOptions = AcceptedOptions(),  # noqa: ARG001 - it changes nothing
 ) -> int:
     """Generate text once."""
     from llamactl.cli.run.output import writer
@@ -51,7 +63,12 @@ def run(
     guard.install("llamactl", EXIT_FAILED)
     if output.verbose:
         _show_engine_log()
-    request = _request(prompt, prompts, model, context, sampling, output)
+    engine = EngineOptions(placing, rope, adapters, places)
+    request = _request(prompt, prompts, model, context, sampling, engine, output)
+    if prompts.embed:
+        from llamactl.cli.run.embed import write_embeddings
+
+        return write_embeddings(request, prompts.pooling)
     face = writer(output)
     report = execute(request, face.listener)
     face.finish(report)
@@ -78,8 +95,10 @@ def _request(
     model: ModelOptions,
     context: ContextOptions,
     sampling: SamplingOptions,
+    engine: EngineOptions,
     output: OutputOptions,
 ) -> Request:
+    from llamactl.cli.run import engine_request
     from llamactl.cli.run.prompt_source import read_prompt
     from llamactl.cli.run.request import context_parameters, model_parameters, sampling_parameters
     from llamactl.models.resolve import resolve_model
@@ -88,12 +107,18 @@ def _request(
     from llamactl.snapshot.gguf.check import check_model
 
     # Everything that can be refused cheaply comes before reading, fetching or loading anything.
-    parts = model_parameters(model), context_parameters(context), sampling_parameters(sampling)
+    extras = engine_request.extras(engine.adapters, engine.places, engine.placing)
+    parts = (
+        model_parameters(model, **engine_request.placement(engine.placing)),
+        context_parameters(context, **engine_request.rope(engine.rope)),
+        sampling_parameters(sampling),
+    )
     expectations = expect.parse(output.expect)
     text = read_prompt(prompt, prompts.file)
-    path = resolve_model(model.model, model.hf_repo, offline=model.offline, quiet=output.quiet)
+    path = resolve_model(model.model, model.hf_repo, model.hf_file, offline=model.offline, quiet=output.quiet)
     # The engine aborts on some damaged headers; here the fault and its byte are named.
     check_model(str(path))
+    _apply_to_process(engine.places)
     if model.rpc:
         from llamactl.engine import rpc
 
@@ -110,7 +135,19 @@ def _request(
         stops=tuple(prompts.stop),
         ignore_eos=prompts.ignore_eos,
         expectations=expectations,
+        extras=extras,
     )
+
+
+def _apply_to_process(places: PlaceOptions) -> None:
+    """Set what can be set for the process alone, before the engine loads."""
+    from llamactl.run.extras import set_priority
+
+    set_priority(places.prio)
+    if places.numa is not None:
+        from llamactl.engine.library import set_numa
+
+        set_numa(places.numa or "distribute")
 
 
 def _show_engine_log() -> None:

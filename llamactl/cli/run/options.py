@@ -21,12 +21,18 @@ class ModelOptions:
         str | None,
         Option(
             "-hf",
+            "-hfr",
             "--hf-repo",
             metavar="USER/REPO[:QUANT]",
             envvar="LLAMA_ARG_HF_REPO",
             help="From Hugging Face.",
         ),
     ] = None
+    hf_file: Annotated[
+        str | None,
+        Option("-hff", "--hf-file", metavar="FILE", envvar="LLAMA_ARG_HF_FILE",
+               help="Of the repository of -hf, instead of choosing."),
+    ] = None  # fmt: skip
     offline: Annotated[
         bool, Option("--offline", envvar="LLAMA_ARG_OFFLINE", help="Take only what is cached.")
     ] = False
@@ -51,7 +57,7 @@ class ModelOptions:
     split_mode: Annotated[
         str,
         Option("-sm", "--split-mode", metavar="MODE", envvar="LLAMA_ARG_SPLIT_MODE",
-               help="Over several GPUs: none, layer, row."),
+               help="Over several GPUs: none, layer, row, tensor."),
     ] = "layer"  # fmt: skip
     rpc: Annotated[
         str | None,

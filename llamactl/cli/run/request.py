@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
 from llamactl.engine import ContextParameters, ModelParameters, SamplingParameters
-from llamactl.engine.parameters import MAX_THREADS
+from llamactl.engine.parameters import MAX_THREADS, switch
 from llamactl.errors import UsageError
 from llamactl.process.cpu_budget import cpu_budget
 
 BIAS = re.compile(r"(\d+)([+-](?:\d+(?:\.\d*)?|\.\d+|inf))", re.IGNORECASE)
 
 
-def model_parameters(options: ModelOptions) -> ModelParameters:
-    """Return how to load, from options."""
+def model_parameters(options: ModelOptions, **more: Any) -> ModelParameters:
+    """Return how to load, from options.
+
+    Args:
+        options: The usual ones.
+        more: Further fields, as :func:`llamactl.cli.run.engine_request.placement` makes them.
+    """
     parameters = ModelParameters(
         load_mode=options.load_mode,
         n_gpu_layers=_gpu_layers(options.gpu_layers),
         split_mode=options.split_mode,
         main_gpu=options.main_gpu,
         check_tensors=options.check_tensors,
+        **more,
     )
     parameters.native()
     return parameters
@@ -36,14 +43,21 @@ def _gpu_layers(text: str) -> int:
         raise UsageError(f"--gpu-layers {text!r} is neither a number nor auto nor all") from None
 
 
-def context_parameters(options: ContextOptions) -> ContextParameters:
-    """Return sizes, threads and types, from options; threads without a value come from the CPU budget."""
+def context_parameters(options: ContextOptions, **more: Any) -> ContextParameters:
+    """Return sizes, threads and types, from options.
+
+    Threads without a value, or below 1 as llama.cpp's programs take it, come from the CPU budget.
+
+    Args:
+        options: The usual ones.
+        more: Further fields, as :func:`llamactl.cli.run.engine_request.rope` makes them.
+    """
     for name, least in (
         ("ctx_size", 0),
         ("batch_size", 1),
-        ("ubatch_size", 1),
-        ("threads", 1),
-        ("threads_batch", 1),
+        ("ubatch_size", 0),
+        ("threads", -1),
+        ("threads_batch", -1),
     ):
         value = getattr(options, name)
         if value is not None and not least <= value < 2**31:
@@ -52,17 +66,18 @@ def context_parameters(options: ContextOptions) -> ContextParameters:
             raise UsageError(
                 f"--{name.replace('_', '-')} {value} is out of range", f"Use {MAX_THREADS} at most."
             )
-    threads = options.threads or cpu_budget().threads
+    threads = max(options.threads or 0, 0) or cpu_budget().threads
     parameters = ContextParameters(
         n_ctx=options.ctx_size,
         n_batch=options.batch_size,
-        n_ubatch=min(options.ubatch_size, options.batch_size),
+        n_ubatch=min(options.ubatch_size or options.batch_size, options.batch_size),
         n_threads=threads,
-        n_threads_batch=options.threads_batch or threads,
+        n_threads_batch=max(options.threads_batch or 0, 0) or threads,
         type_k=options.cache_type_k,
         type_v=options.cache_type_v,
-        flash_attention=options.flash_attn,
+        flash_attention=switch(options.flash_attn),
         offload_kqv=options.kv_offload,
+        **more,
     )
     parameters.native()
     return parameters

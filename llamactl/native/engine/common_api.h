@@ -34,6 +34,19 @@ void llamactl_answer_free(struct llamactl_answer * answer);
 struct llama_model_params llamactl_common_model_params(void);
 struct llama_context_params llamactl_common_context_params(void);
 
+// Changes what is at its default so that it fits the devices' memory (common_fit_params). 0: it
+// fits, 1: nothing fits, 2: it can't be told. `tensor_split` and `overrides` are the caller's, for
+// llama_max_devices() and llama_max_tensor_buft_overrides() of them.
+int llamactl_fit(const char * path, struct llama_model_params * model,
+                 struct llama_context_params * context, float * tensor_split,
+                 struct llama_model_tensor_buft_override * overrides, size_t * margins,
+                 uint32_t n_ctx_min);
+
+// Adds control vectors up (common_control_vector_load). Part 0 is floats, a layer after the other;
+// part 1 the length of one layer as text.
+struct llamactl_answer * llamactl_control_vector(const struct llamactl_span * files,
+                                                 const float * scales, size_t count);
+
 // \n, \t, \x41 and so on become what they name (string_process_escapes). Part 0 is the text.
 struct llamactl_answer * llamactl_escapes(struct llamactl_span text);
 // Part 0 is a grammar in GBNF for a JSON schema (json_schema_to_grammar).

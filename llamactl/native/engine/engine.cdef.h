@@ -11,6 +11,9 @@ struct llama_sampler;
 typedef struct llama_memory_i * llama_memory_t;
 typedef struct ggml_backend_device * ggml_backend_dev_t;
 typedef struct ggml_backend_reg * ggml_backend_reg_t;
+typedef struct ggml_backend_buffer_type * ggml_backend_buffer_type_t;
+struct llama_adapter_lora;
+typedef struct ggml_threadpool * ggml_threadpool_t;
 
 #define LLAMA_DEFAULT_SEED ...
 #define LLAMA_TOKEN_NULL ...
@@ -44,6 +47,20 @@ enum ggml_backend_dev_type {
 enum ggml_log_level { GGML_LOG_LEVEL_NONE, GGML_LOG_LEVEL_DEBUG, GGML_LOG_LEVEL_INFO,
     GGML_LOG_LEVEL_WARN, GGML_LOG_LEVEL_ERROR, GGML_LOG_LEVEL_CONT, ... };
 enum llama_ftype { LLAMA_FTYPE_GUESSED, ... };
+enum llama_lazy_mode { LLAMA_LAZY_MODE_AUTO, LLAMA_LAZY_MODE_ON, LLAMA_LAZY_MODE_OFF, ... };
+enum llama_context_type { LLAMA_CONTEXT_TYPE_DEFAULT, ... };
+enum llama_rope_scaling_type {
+    LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED, LLAMA_ROPE_SCALING_TYPE_NONE, LLAMA_ROPE_SCALING_TYPE_LINEAR,
+    LLAMA_ROPE_SCALING_TYPE_YARN, ...
+};
+enum llama_attention_type {
+    LLAMA_ATTENTION_TYPE_UNSPECIFIED, LLAMA_ATTENTION_TYPE_CAUSAL, LLAMA_ATTENTION_TYPE_NON_CAUSAL, ...
+};
+enum llama_vocab_type { LLAMA_VOCAB_TYPE_NONE, ... };
+enum ggml_sched_priority {
+    GGML_SCHED_PRIO_LOW, GGML_SCHED_PRIO_NORMAL, GGML_SCHED_PRIO_MEDIUM, GGML_SCHED_PRIO_HIGH,
+    GGML_SCHED_PRIO_REALTIME, ...
+};
 
 typedef bool (*llama_progress_callback)(float progress, void * user_data);
 typedef bool (*ggml_abort_callback)(void * data);
@@ -59,18 +76,38 @@ typedef struct llama_batch {
     int8_t * logits;
 } llama_batch;
 
+enum llama_model_kv_override_type {
+    LLAMA_KV_OVERRIDE_TYPE_INT, LLAMA_KV_OVERRIDE_TYPE_FLOAT, LLAMA_KV_OVERRIDE_TYPE_BOOL,
+    LLAMA_KV_OVERRIDE_TYPE_STR, ...
+};
+struct llama_model_kv_override {
+    enum llama_model_kv_override_type tag;
+    char key[128];
+    union { int64_t val_i64; double val_f64; bool val_bool; char val_str[128]; };
+};
+struct llama_model_tensor_buft_override {
+    const char * pattern;
+    ggml_backend_buffer_type_t buft;
+};
+
 struct llama_model_params {
     ggml_backend_dev_t * devices;
+    const struct llama_model_tensor_buft_override * tensor_buft_overrides;
     int32_t n_gpu_layers;
     enum llama_split_mode split_mode;
     enum llama_load_mode load_mode;
+    enum llama_lazy_mode lazy_mode;
     int32_t main_gpu;
     const float * tensor_split;
     llama_progress_callback progress_callback;
     void * progress_callback_user_data;
+    const struct llama_model_kv_override * kv_overrides;
     bool vocab_only;
     bool check_tensors;
+    bool use_extra_bufts;
+    bool no_host;
     bool no_alloc;
+    bool load_mtp;
     ...;
 };
 
@@ -79,12 +116,24 @@ struct llama_context_params {
     uint32_t n_batch;
     uint32_t n_ubatch;
     uint32_t n_seq_max;
+    uint32_t n_rs_seq;
+    uint32_t n_outputs_max;
+    uint32_t n_outputs_max_per_seq;
     int32_t n_threads;
     int32_t n_threads_batch;
+    enum llama_context_type ctx_type;
+    enum llama_rope_scaling_type rope_scaling_type;
     enum llama_pooling_type pooling_type;
+    enum llama_attention_type attention_type;
     enum llama_flash_attn_type flash_attn_type;
     float rope_freq_base;
     float rope_freq_scale;
+    float yarn_ext_factor;
+    float yarn_attn_factor;
+    float yarn_beta_fast;
+    float yarn_beta_slow;
+    uint32_t yarn_orig_ctx;
+    float defrag_thold;
     enum ggml_type type_k;
     enum ggml_type type_v;
     ggml_abort_callback abort_callback;
@@ -92,8 +141,10 @@ struct llama_context_params {
     bool embeddings;
     bool offload_kqv;
     bool no_perf;
+    bool op_offload;
     bool swa_full;
     bool kv_unified;
+    size_t n_samplers;
     ...;
 };
 
@@ -135,6 +186,35 @@ int32_t llama_n_threads_batch(struct llama_context * ctx);
 void llama_set_n_threads(struct llama_context * ctx, int32_t n_threads, int32_t n_threads_batch);
 void llama_set_embeddings(struct llama_context * ctx, bool embeddings);
 void llama_set_causal_attn(struct llama_context * ctx, bool causal_attn);
+bool llama_get_causal_attn(const struct llama_context * ctx);
+enum llama_vocab_type llama_vocab_type(const struct llama_vocab * vocab);
+bool llama_model_is_diffusion(const struct llama_model * model);
+uint32_t llama_model_n_cls_out(const struct llama_model * model);
+const char * llama_model_cls_label(const struct llama_model * model, uint32_t i);
+
+struct llama_adapter_lora * llama_adapter_lora_init(struct llama_model * model, const char * path_lora);
+int32_t llama_set_adapters_lora(struct llama_context * ctx, struct llama_adapter_lora ** adapters,
+                                size_t n_adapters, float * scales);
+int32_t llama_set_adapter_cvec(struct llama_context * ctx, const float * data, size_t len,
+                               int32_t n_embd, int32_t il_start, int32_t il_end);
+
+#define GGML_MAX_N_THREADS ...
+struct ggml_threadpool_params {
+    bool cpumask[512];
+    int n_threads;
+    enum ggml_sched_priority prio;
+    uint32_t poll;
+    bool strict_cpu;
+    bool paused;
+};
+struct ggml_threadpool_params ggml_threadpool_params_default(int n_threads);
+bool ggml_threadpool_params_match(const struct ggml_threadpool_params * p0,
+                                  const struct ggml_threadpool_params * p1);
+ggml_threadpool_t llamactl_threadpool_new(struct ggml_threadpool_params * params);
+void llamactl_threadpool_free(ggml_threadpool_t threadpool);
+void llama_attach_threadpool(struct llama_context * ctx, ggml_threadpool_t threadpool,
+                             ggml_threadpool_t threadpool_batch);
+void llama_detach_threadpool(struct llama_context * ctx);
 void llama_set_abort_callback(struct llama_context * ctx, ggml_abort_callback callback, void * data);
 void llama_synchronize(struct llama_context * ctx);
 enum llama_pooling_type llama_pooling_type(const struct llama_context * ctx);
@@ -200,6 +280,8 @@ llama_token llama_vocab_eos(const struct llama_vocab * vocab);
 llama_token llama_vocab_eot(const struct llama_vocab * vocab);
 llama_token llama_vocab_nl(const struct llama_vocab * vocab);
 bool llama_vocab_get_add_bos(const struct llama_vocab * vocab);
+bool llama_vocab_get_add_sep(const struct llama_vocab * vocab);
+llama_token llama_vocab_sep(const struct llama_vocab * vocab);
 bool llama_vocab_get_add_eos(const struct llama_vocab * vocab);
 int32_t llama_tokenize(const struct llama_vocab * vocab, const char * text, int32_t text_len,
                        llama_token * tokens, int32_t n_tokens_max, bool add_special,
@@ -248,6 +330,10 @@ const char * ggml_type_name(enum ggml_type type);
 size_t ggml_backend_dev_count(void);
 ggml_backend_dev_t ggml_backend_dev_get(size_t index);
 const char * ggml_backend_dev_name(ggml_backend_dev_t device);
+ggml_backend_dev_t ggml_backend_dev_by_name(const char * name);
+ggml_backend_buffer_type_t ggml_backend_dev_buffer_type(ggml_backend_dev_t device);
+ggml_backend_buffer_type_t ggml_backend_cpu_buffer_type(void);
+const char * ggml_backend_buft_name(ggml_backend_buffer_type_t buft);
 const char * ggml_backend_dev_description(ggml_backend_dev_t device);
 void ggml_backend_dev_memory(ggml_backend_dev_t device, size_t * free, size_t * total);
 enum ggml_backend_dev_type ggml_backend_dev_type(ggml_backend_dev_t device);
@@ -320,6 +406,12 @@ struct llamactl_span llamactl_answer_part(const struct llamactl_answer * answer,
 void llamactl_answer_free(struct llamactl_answer * answer);
 struct llama_model_params llamactl_common_model_params(void);
 struct llama_context_params llamactl_common_context_params(void);
+int llamactl_fit(const char * path, struct llama_model_params * model, struct llama_context_params * context,
+                 float * tensor_split, struct llama_model_tensor_buft_override * overrides, size_t * margins,
+                 uint32_t n_ctx_min);
+size_t llama_max_tensor_buft_overrides(void);
+struct llamactl_answer * llamactl_control_vector(const struct llamactl_span * files, const float * scales,
+                                                 size_t count);
 struct llamactl_answer * llamactl_escapes(struct llamactl_span text);
 struct llamactl_answer * llamactl_schema_grammar(struct llamactl_span schema);
 void llamactl_log_forward(int min_level);

@@ -77,6 +77,11 @@ bool llamactl_returned_bytes(int which, unsigned char * out);
 struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
                                         const char * root, char * said, size_t size);
 
+// As ggml_threadpool_new and ggml_threadpool_free, of the CPU backend that is in use; NULL where
+// there is none.
+ggml_threadpool_t llamactl_threadpool_new(struct ggml_threadpool_params * params);
+void llamactl_threadpool_free(ggml_threadpool_t threadpool);
+
 // Log lines at or above `min_level` go to llamactl_py_log; the rest never touch Python.
 void llamactl_log_forward(int min_level);
 void llamactl_log_discard(void);

@@ -217,9 +217,14 @@ def _memory(needed: MemoryNeeded | None) -> list[str]:
         ("device", "weights", "context", "compute", "together", "free now"), rows, right=" rrrrr"
     )
     for device in needed.devices:
-        if device.free_bytes is not None and device.total_bytes > device.free_bytes:
+        if device.device == "CPU":
+            short = needed.fits is False
+        else:
+            short = device.free_bytes is not None and device.total_bytes > device.free_bytes
+        if short:
+            limit = f" ({needed.limited_by})" if device.device == "CPU" and needed.limited_by else ""
             lines += wrapped(
-                f"{device.device} hasn't enough free: a smaller context (-c) or KV type", first="  ! "
+                f"{device.device} hasn't enough free{limit}: a smaller context (-c) or KV type", first="  ! "
             )
     if needed.layers_offloaded:
         lines.append("  {} of {} layers on GPUs".format(*needed.layers_offloaded))

@@ -149,6 +149,53 @@ def _group(root: Path) -> GroupLimit | None:
     return min(limits, key=lambda each: each.limit_bytes, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Memory that this process can take before the kernel swaps or kills.
+
+    Attributes:
+        bytes: None where the kernel doesn't say.
+        source: The file of the control group that sets the limit; None for the machine.
+    """
+
+    bytes: int | None
+    source: str | None
+
+
+def headroom(root: Path = Path("/")) -> Headroom:
+    """Return what the machine and every control group up the tree leave, the least of them.
+
+    Of a group, the page cache counts as free: the kernel drops it before it kills.
+    """
+    found = [Headroom(_meminfo(root).get("MemAvailable"), None)]
+    for folder, limit in _limits(root):
+        used = read_int(folder / limit.replace("max", "current").replace("limit", "usage"))
+        if used is not None and (most := read_int(folder / limit)) is not None:
+            prefix = "" if limit == "memory.max" else "total_"
+            cache = sum(_stat(folder, f"{prefix}{kind}_file") or 0 for kind in ("inactive", "active"))
+            found.append(Headroom(max(most - used + min(cache, used), 0), str(folder / limit)))
+    known = [one for one in found if one.bytes is not None]
+    return min(known, key=lambda one: one.bytes or 0, default=found[0])
+
+
+def total_bytes(root: Path = Path("/")) -> int | None:
+    """Return the machine's memory."""
+    return _meminfo(root).get("MemTotal")
+
+
+def _limits(root: Path) -> list[tuple[Path, str]]:
+    """Return each directory with a limit, and the name of its file."""
+    found = hierarchy("memory", root=root)
+    if found is None:
+        return []
+    name = "memory.max" if found.version == 2 else "memory.limit_in_bytes"
+    return [
+        (folder, name)
+        for folder in found.upwards()
+        if (limit := read_int(folder / name)) is not None and limit < _NO_LIMIT_V1
+    ]
+
+
 def _stat(folder: Path, key: str) -> int | None:
     for line in (read_text(folder / "memory.stat") or "").split("\n"):
         name, _, value = line.partition(" ")
