@@ -9,7 +9,7 @@ SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -
 NATIVE  := $(filter-out %.cdef.h,$(wildcard $(addprefix llamactl/native/*/*,.c .h .cpp)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
+.PHONY: help demo quick test soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -38,13 +38,30 @@ hour: $(VENV)/.installed-test  ## Record servers that generate for an hour (SECO
 test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
 	$(BIN)/python tests/other_pythons.py
 
+# $(1): the folder of the tools.
+define checks
+	$(1)/ruff check .
+	$(1)/ruff format --check .
+	$(1)/mypy
+	$(1)/lint-imports
+	$(1)/python docs/generate.py --check
+	$(1)/clang-format --dry-run -Werror $(NATIVE)
+endef
+
 check: $(VENV)/.installed-dev  ## Lint, types, import contracts, C style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python docs/generate.py --check
-	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+	$(call checks,$(BIN))
+
+# Our own C alone, beside the source tree: changed Python needs no second installation.
+QUICK := build/quick
+$(QUICK)/.installed: pyproject.toml ffi_build.py $(shell find llamactl/native llama.cpp -type f)
+	$(PYTHON) -m venv $(QUICK)/venv
+	$(QUICK)/venv/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev]' \
+	    -C cmake.define.LLAMACTL_ENGINE=OFF -C build-dir=$(QUICK)/cmake
+	@touch $@
+
+quick: $(QUICK)/.installed  ## Lint, types, contracts and the pure tests, without compiling llama.cpp
+	$(call checks,$(QUICK)/venv/bin)
+	$(QUICK)/venv/bin/python tests/quick.py
 
 format: $(VENV)/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff check --fix-only .

@@ -1,9 +1,9 @@
 // What the agent and llamactl share: memory without a name (a sealed memfd), mapped by both, no
 // locks.
 //
-// llamactl creates it (llamactl/trace/record/agent/ring.py writes this header and must agree with it) and
-// reads; every traced process, with its children, writes. Offsets are from its beginning. Neither
-// side believes the other: see docs/threat-model.md.
+// llamactl creates it (llamactl/trace/record/agent/ring.py writes this header and must agree with
+// it) and reads; every traced process, with its children, writes. Offsets are from its beginning.
+// Neither side believes the other: see docs/threat-model.md.
 #ifndef LLAMACTL_AGENT_RING_H
 #define LLAMACTL_AGENT_RING_H
 

@@ -47,8 +47,8 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 #endif
 
 // The agent's own system calls bear a mark where the kernel reads nothing, by which llamactl tells
-// them from the program's (llamactl/trace/record/agent/own_calls.py): in the sixth argument, or, of mmap,
-// which has six, in the upper half of the descriptor.
+// them from the program's (llamactl/trace/record/agent/own_calls.py): in the sixth argument, or, of
+// mmap, which has six, in the upper half of the descriptor.
 #define OWN_CALL 0x6c6c616d61676e74l
 #define OWN_DESCRIPTOR(fd) ((OWN_CALL >> 32) << 32 | (uint32_t) (fd))
 

@@ -20,7 +20,8 @@
 #include "common/sink.h"
 #include "common/tasks.h"
 
-#define TRACE_MARK 0x6c63  /* the data of our own filter; see llamactl/trace/record/syscalls/seccomp.py */
+#define TRACE_MARK                                                                                 \
+    0x6c63 /* the data of our own filter; see llamactl/trace/record/syscalls/seccomp.py */
 #define REFUSED_STRICT 1u  /* strict seccomp, which can't follow a filter */
 #define REFUSED_TRACEME 2u /* a program can have one tracer only */
 #define WATCHES 4          /* the first and the last float of two buffers */
