@@ -94,6 +94,17 @@ def build(place: Path) -> tuple[str, str]:
     return str(library), str(loop)
 
 
+def build_device(place: Path) -> str:
+    """Compile a runtime with CUDA's symbols and a loop that launches; return the loop's path."""
+    library, loop = place / "libcudart.so.13", place / "device_program"
+    define = "-DRUNTIME=cuda"
+    make: list[str | Path] = ["cc", "-O2", define, PROGRAMS / "device_runtime.c", "-shared", "-fPIC"]
+    subprocess.run([*make, "-Wl,-soname,libcudart.so.13", "-o", library], check=True)
+    link = [str(library), f"-Wl,-rpath,{place}", "-Wl,-z,lazy", "-pthread"]
+    subprocess.run(["cc", "-O2", define, PROGRAMS / "device_program.c", "-o", loop, *link], check=True)
+    return str(loop)
+
+
 def measured(
     name: str, unit: str, goal: str, pairs: int, command: Sequence[str], figure: Callable[[Done], float]
 ) -> None:
@@ -119,6 +130,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         library, loop = build(Path(place))
         measured("call from C", "ns", "added ≤ 100", pairs, [loop, str(CALLS)], printed)
+        device = build_device(Path(place))
+        measured(
+            "call of CUDA's runtime", "ns", "added ≤ 100", pairs, [device, "loop", "1", str(CALLS)], printed
+        )
         for kind in ("PyDLL", "CDLL"):
             crossing = [sys.executable, "-c", CROSSING, kind, library]
             measured(f"crossing from ctypes.{kind}", "ns", "-", pairs, crossing, printed)

@@ -6,5 +6,6 @@ int cudaLaunchKernel(const void *, dim3, dim3, void **, unsigned long, void *);
 int cublasGemmEx(void * handle);
 int cublasGemmEx(void * handle) {
     const dim3 one = {1, 1, 1};
-    return cudaLaunchKernel(handle, one, one, 0, 0, 0) | cudaLaunchKernel(handle, one, one, 0, 0, 0);
+    return cudaLaunchKernel(handle, one, one, 0, 0, 0) |
+           cudaLaunchKernel(handle, one, one, 0, 0, 0);
 }

@@ -1,8 +1,10 @@
-// Works with a device as ggml's backends do, on each of N threads. Which runtime: -DRUNTIME=cuda or hip.
+// Works with a device as ggml's backends do, on each of N threads. Which runtime: -DRUNTIME=cuda or
+// hip.
 //
 //   device_program MODE THREADS TOKENS
 //
-// MODE: "plain", "errors", "lookup" (the driver's functions by cuGetProcAddress), "loop" (nanoseconds a call).
+// MODE: "plain", "errors", "lookup" (the driver's functions by cuGetProcAddress), "loop"
+// (nanoseconds a call).
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +42,7 @@ int NAME(Memcpy2DAsync)(void *, size_t, const void *, size_t, size_t, size_t, in
 int NAME(MemcpyPeerAsync)(void *, int, const void *, int, size_t, void *);
 int NAME(MemsetAsync)(void *, int, size_t, void *);
 int NAME(LaunchKernel)(const void *, dim3, dim3, void **, size_t, void *);
+int JOIN(__, NAME(LaunchKernel))(void *, dim3, dim3, void **, size_t, void *);
 int NAME(LaunchKernelExC)(const launch_config *, const void *, void **);
 int NAME(StreamBeginCapture)(void *, int);
 int NAME(StreamEndCapture)(void *, void **);
@@ -58,7 +61,9 @@ static void launches(int count, void * stream) {
     const dim3 one = {1, 1, 1};
     const launch_config config = {one, one, 0, stream, NULL, 0};
     for (int i = 0; i < count; i++) {
-        if (i % 2) {
+        if (i % 3 == 2) {
+            JOIN(__, NAME(LaunchKernel))((void *) kernel, one, one, NULL, 0, stream);
+        } else if (i % 2) {
             NAME(LaunchKernelExC)(&config, (const void *) kernel, NULL);
         } else {
             NAME(LaunchKernel)((const void *) kernel, one, one, NULL, 0, stream);
@@ -67,7 +72,7 @@ static void launches(int count, void * stream) {
 }
 
 static void * work(void * number) {
-    void * stream = (char *) number + 1, *weights, *logits, *managed, *graph, *executable;
+    void *stream = (char *) number + 1, *weights, *logits, *managed, *graph, *executable;
     char * pageable = calloc(1, WEIGHTS);
     NAME(SetDevice)(0);
     NAME(Malloc)(&weights, WEIGHTS);
@@ -111,13 +116,14 @@ static int errors(void) {
 
 static int lookup(void) {
     int (*copy)(unsigned long long, const void *, size_t) = NULL;
-    int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **,
-                  void **) = NULL;
+    int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                  void *, void **, void **) = NULL;
     void * none = (void *) 1;
     char to[64] = {0}, from[64] = "what was copied";
     cuGetProcAddress_v2("cuMemcpyHtoD", (void **) &copy, 13000, 0, NULL);
     cuGetProcAddress_v2("cuLaunchKernel", (void **) &launch, 13000, 0, NULL);
-    if (cuGetProcAddress_v2("cuNoSuchThing", &none, 13000, 0, NULL) == 0 || none || !copy || !launch) {
+    if (cuGetProcAddress_v2("cuNoSuchThing", &none, 13000, 0, NULL) == 0 || none || !copy ||
+        !launch) {
         return 1;
     }
     copy((unsigned long long) to, from, sizeof(from));

@@ -1,6 +1,7 @@
-// CUDA's or HIP's runtime as far as the tests need it: the same symbols, on memory of this machine. With -DRUNTIME=cuda
-// it is libcudart's, with -DRUNTIME=hip libamdhip64's. When the program ends it writes what was asked of it into the
-// file that DEVICE_SCRIPT names: one line for each function, "name calls bytes".
+// CUDA's or HIP's runtime as far as the tests need it: the same symbols, on memory of this machine.
+// With -DRUNTIME=cuda it is libcudart's, with -DRUNTIME=hip libamdhip64's. When the program ends it
+// writes what was asked of it into the file that DEVICE_SCRIPT names: one line for each function,
+// "name calls bytes".
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -91,11 +92,11 @@ int NAME(MallocManaged)(void ** out, size_t bytes, unsigned flags) {
     NOTE(MallocManaged, bytes);
     return allocate(out, bytes);
 }
-#define HOST(name)                                                                                                     \
-    int NAME(name)(void ** out, size_t bytes, unsigned flags) {                                                        \
-        (void) flags;                                                                                                  \
-        NOTE(name, bytes);                                                                                             \
-        return allocate(out, bytes);                                                                                   \
+#define HOST(name)                                                                                 \
+    int NAME(name)(void ** out, size_t bytes, unsigned flags) {                                    \
+        (void) flags;                                                                              \
+        NOTE(name, bytes);                                                                         \
+        return allocate(out, bytes);                                                               \
     }
 HOST(MallocHost)
 HOST(HostMalloc)
@@ -105,13 +106,13 @@ int NAME(HostRegister)(void * memory, size_t bytes, unsigned flags) {
     NOTE(HostRegister, bytes);
     return DONE;
 }
-#define RELEASE(name, frees)                                                                                           \
-    int NAME(name)(void * memory) {                                                                                    \
-        NOTE(name, 0);                                                                                                 \
-        if (frees) {                                                                                                   \
-            free(memory);                                                                                              \
-        }                                                                                                              \
-        return DONE;                                                                                                   \
+#define RELEASE(name, frees)                                                                       \
+    int NAME(name)(void * memory) {                                                                \
+        NOTE(name, 0);                                                                             \
+        if (frees) {                                                                               \
+            free(memory);                                                                          \
+        }                                                                                          \
+        return DONE;                                                                               \
     }
 RELEASE(Free, 1)
 RELEASE(FreeHost, 1)
@@ -130,8 +131,8 @@ int NAME(MemcpyAsync)(void * to, const void * from, size_t bytes, int kind, void
     memcpy(to, from, bytes);
     return DONE;
 }
-int NAME(Memcpy2DAsync)(void * to, size_t to_pitch, const void * from, size_t from_pitch, size_t width, size_t height,
-                        int kind, void * stream) {
+int NAME(Memcpy2DAsync)(void * to, size_t to_pitch, const void * from, size_t from_pitch,
+                        size_t width, size_t height, int kind, void * stream) {
     (void) kind;
     (void) stream;
     for (size_t row = 0; row < height; row++) {
@@ -140,7 +141,8 @@ int NAME(Memcpy2DAsync)(void * to, size_t to_pitch, const void * from, size_t fr
     NOTE(Memcpy2DAsync, width * height);
     return DONE;
 }
-int NAME(MemcpyPeerAsync)(void * to, int to_device, const void * from, int from_device, size_t bytes, void * stream) {
+int NAME(MemcpyPeerAsync)(void * to, int to_device, const void * from, int from_device,
+                          size_t bytes, void * stream) {
     (void) to_device;
     (void) from_device;
     (void) stream;
@@ -154,9 +156,16 @@ int NAME(MemsetAsync)(void * to, int value, size_t bytes, void * stream) {
     NOTE(MemsetAsync, bytes);
     return DONE;
 }
-int NAME(LaunchKernel)(const void * function, dim3 grid, dim3 block, void ** args, size_t shared, void * stream) {
+int NAME(LaunchKernel)(const void * function, dim3 grid, dim3 block, void ** args, size_t shared,
+                       void * stream) {
     (void) function, (void) grid, (void) block, (void) args, (void) shared, (void) stream;
     NOTE(LaunchKernel, 0);
+    return DONE;
+}
+int JOIN(__, NAME(LaunchKernel))(void * kernel, dim3 grid, dim3 block, void ** args, size_t shared,
+                                 void * stream) {
+    (void) kernel, (void) grid, (void) block, (void) args, (void) shared, (void) stream;
+    note("__" TEXT(RUNTIME) "LaunchKernel", 0);
     return DONE;
 }
 int NAME(LaunchKernelExC)(const launch_config * config, const void * function, void ** args) {
@@ -203,14 +212,16 @@ static int to_device(unsigned long long to, const void * from, size_t bytes) {
     memcpy((void *) to, from, bytes);
     return DONE;
 }
-static int launch(void * function, unsigned a, unsigned b, unsigned c, unsigned d, unsigned e, unsigned f,
-                  unsigned shared, void * stream, void ** args, void ** extra) {
-    (void) function, (void) a, (void) b, (void) c, (void) d, (void) e, (void) f, (void) shared, (void) stream;
+static int launch(void * function, unsigned a, unsigned b, unsigned c, unsigned d, unsigned e,
+                  unsigned f, unsigned shared, void * stream, void ** args, void ** extra) {
+    (void) function, (void) a, (void) b, (void) c, (void) d, (void) e, (void) f, (void) shared,
+        (void) stream;
     (void) args, (void) extra;
     note("cuLaunchKernel", 0);
     return DONE;
 }
-int cuGetProcAddress_v2(const char * name, void ** found, int version, unsigned long long flags, void * status) {
+int cuGetProcAddress_v2(const char * name, void ** found, int version, unsigned long long flags,
+                        void * status) {
     (void) version, (void) flags, (void) status;
     *found = strcmp(name, "cuMemcpyHtoD") == 0     ? (void *) to_device
              : strcmp(name, "cuLaunchKernel") == 0 ? (void *) launch

@@ -34,7 +34,7 @@ static int keeps_own_calls(struct object * object) {
 const struct device_row * device_asked(const char * name, struct object * caller,
                                        const struct object * library) {
     // Nearly all names end here: the first letters tell.
-    if (name[0] != 'c' && name[0] != 'h' && name[0] != 'v' && name[0] != 'r') {
+    if (name[0] != 'c' && name[0] != 'h' && name[0] != 'v' && name[0] != 'r' && name[0] != '_') {
         return NULL;
     }
     const struct device_row * row = device_row(name);

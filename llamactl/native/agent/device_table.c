@@ -172,24 +172,25 @@ static const struct device_row rows[] = {
     {"SetDevice", RUNTIME, "device", 'i', {A_NUMBER("device", 0)}},
     {"MemGetInfo", BOTH, "memory", 'i', {OUT_SIZE("free", 0), OUT_SIZE("total", 1)}},
 
-    {"Init", BOTH, "set up", 'i', NONE},
-    {"GetDeviceCount", RUNTIME, "set up", 'i', NONE},
-    {"GetDeviceProperties", RUNTIME, "set up", 'i', NONE},
-    {"GetDeviceFlags", RUNTIME, "set up", 'i', NONE},
-    {"SetDeviceFlags", RUNTIME, "set up", 'i', NONE},
-    {"DeviceReset", RUNTIME, "set up", 'i', NONE},
-    {"DriverGetVersion", BOTH, "set up", 'i', NONE},
-    {"StreamCreate", BOTH, "set up", 'i', NONE},
-    {"StreamCreateWithFlags", RUNTIME, "set up", 'i', NONE},
-    {"StreamCreateWithPriority", BOTH, "set up", 'i', NONE},
-    {"EventCreate", BOTH, "set up", 'i', NONE},
-    {"EventCreateWithFlags", RUNTIME, "set up", 'i', NONE},
-    {"DeviceEnablePeerAccess", RUNTIME, "set up", 'i', NONE},
-    {"FuncSetAttribute", BOTH, "set up", 'i', NONE},
-    {"FuncGetAttributes", RUNTIME, "set up", 'i', NONE},
-    {"OccupancyMaxActiveBlocksPerMultiprocessor", BOTH, "set up", 'i', NONE},
-    {"CtxCreate", DRIVER, "set up", 'i', NONE},
-    {"DevicePrimaryCtxRetain", DRIVER, "set up", 'i', NONE},
+    {"Init", BOTH, "start", 'i', NONE},
+    {"GetDeviceCount", RUNTIME, "start", 'i', NONE},
+    {"GetDeviceProperties", RUNTIME, "start", 'i', NONE},
+    {"GetDeviceFlags", RUNTIME, "start", 'i', NONE},
+    {"SetDeviceFlags", RUNTIME, "start", 'i', NONE},
+    {"DeviceReset", RUNTIME, "start", 'i', NONE},
+    {"DriverGetVersion", BOTH, "start", 'i', NONE},
+    {"StreamCreate", BOTH, "start", 'i', NONE},
+    {"StreamCreateWithFlags", RUNTIME, "start", 'i', NONE},
+    {"StreamCreateWithPriority", BOTH, "start", 'i', NONE},
+    {"EventCreate", BOTH, "start", 'i', NONE},
+    {"EventCreateWithFlags", RUNTIME, "start", 'i', NONE},
+    {"DeviceEnablePeerAccess", RUNTIME, "start", 'i', NONE},
+    {"FuncSetAttribute", BOTH, "start", 'i', NONE},
+    {"FuncGetAttributes", RUNTIME, "start", 'i', NONE},
+    {"OccupancyMaxActiveBlocksPerMultiprocessor", BOTH, "start", 'i', NONE},
+    {"CtxCreate", DRIVER, "start", 'i', NONE},
+    {"DevicePrimaryCtxRetain", DRIVER, "start", 'i', NONE},
+    {"RegisterFatBinary", RUNTIME, "module", 'p', NONE},
     {"ModuleLoad", BOTH, "module", 'i', NONE},
     {"ModuleLoadData", BOTH, "module", 'i', NONE},
     {"ModuleLoadDataEx", BOTH, "module", 'i', NONE},
@@ -210,9 +211,9 @@ static const struct device_row rows[] = {
 
     {"GetInstanceProcAddr", VULKAN, "lookup", 'p', {AN_ADDRESS("name", 1)}},
     {"GetDeviceProcAddr", VULKAN, "lookup", 'p', {AN_ADDRESS("name", 1)}},
-    {"CreateInstance", VULKAN, "set up", 'i', NONE},
-    {"EnumeratePhysicalDevices", VULKAN, "set up", 'i', NONE},
-    {"CreateDevice", VULKAN, "set up", 'i', NONE},
+    {"CreateInstance", VULKAN, "start", 'i', NONE},
+    {"EnumeratePhysicalDevices", VULKAN, "start", 'i', NONE},
+    {"CreateDevice", VULKAN, "start", 'i', NONE},
     {"CreateComputePipelines", VULKAN, "module", 'i', NONE},
     // VkMemoryAllocateInfo
     {"AllocateMemory",
@@ -273,6 +274,10 @@ static int is_function(const char * name, const char * wanted, int versions) {
 
 const struct device_row * device_row(const char * name) {
     unsigned family = 0;
+    // What nvcc makes of `kernel<<<…>>>` since CUDA 13: __cudaLaunchKernel.
+    if (begins_with(name, "__")) {
+        name += 2;
+    }
     if (begins_with(name, "cuda")) {
         family = RUNTIME;
         name += 4;

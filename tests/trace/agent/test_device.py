@@ -100,7 +100,7 @@ def test_the_stream_of_a_launch_is_kept(traced: Trace, place: Path) -> None:
     """It is the eighth word of one function's arguments and lies in a structure of the other."""
     result, _ = run(traced, place, "hip", "plain", "1", "1")
     (copied,) = set(calls_of(result, "hipStreamBeginCapture")["args"][:, 0].tolist())
-    for name in ("hipLaunchKernel", "hipLaunchKernelExC"):
+    for name in ("hipLaunchKernel", "hipLaunchKernelExC", "__hipLaunchKernel"):
         assert set(calls_of(result, name)["args"][:, 1].tolist()) == {copied}, name
 
 

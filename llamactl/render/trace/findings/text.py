@@ -10,6 +10,7 @@ from llamactl.render.trace.findings import (
     buffers,
     callbacks,
     cpu,
+    device_calls,
     disk,
     engine,
     files,
@@ -41,6 +42,7 @@ SENTENCES: dict[FindingKind, Sentence] = {
     **memory.SENTENCES,
     **buffers.SENTENCES,
     **engine.SENTENCES,
+    **device_calls.SENTENCES,
     **processes.SENTENCES,
 }
 

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 
 from llamactl.render.safe import safe_text
+from llamactl.render.trace.rows.device_calls import device_call_lines
 from llamactl.render.trace.rows.devices import device_lines
 from llamactl.render.trace.text import count_text, counted, shortened, time_text
 from llamactl.trace.mechanisms.end.left_running import LeftRunning
@@ -85,10 +86,12 @@ def gpu(report: TraceReport) -> Iterator[str]:
     on_device = devices is not None and devices.used
     if devices is not None and on_device:
         yield from device_lines(devices)
+    if report.device_calls is not None:
+        yield from device_call_lines(report, report.device_calls)
     names = ", ".join(safe_text(name) for name in use.nodes[:_NAMED])
     if use.state is GpuState.OPENED:
         yield f"{names}: {count_text(use.calls)} calls"
-    elif on_device:
+    elif on_device or report.device_calls is not None:
         return
     elif use.state is GpuState.HELD:
         yield f"{names}: open when recording began; {counted(use.calls, 'call')}"

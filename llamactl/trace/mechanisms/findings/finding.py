@@ -47,6 +47,10 @@ class FindingKind(Enum):
     OPENMP_RUNTIMES = "openmp-runtimes"
     MEMORY_GROWS = "memory-grows"
     CHILDREN_NOT_RECORDED = "children-not-recorded"
+    DEVICE_ERRORS = "device-errors"
+    DEVICE_IDLE = "device-idle"
+    DEVICE_WAITS = "device-waits"
+    DEVICE_PAGEABLE = "device-pageable"
     TEMPORARY_FILES = "temporary-files"
 
 

@@ -1,4 +1,4 @@
-"""GPU: which device nodes were opened, and how much was asked of their driver."""
+"""GPU: what lies on devices, what was asked of them, and which device nodes were opened."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 from llamactl.process.files.device_nodes import GPU_NODES_BYTES
 from llamactl.trace.mechanisms.files.mechanism import FileFacts
+from llamactl.trace.mechanisms.findings import device_calls
+from llamactl.trace.mechanisms.gpu.device_facts import (
+    DeviceCallFacts,
+    DeviceFunctionRow,
+    DevicePhaseRow,
+    device_call_report,
+)
+from llamactl.trace.mechanisms.gpu.device_memory import DeviceTakenRow
 from llamactl.trace.mechanisms.gpu.offload import DeviceFacts, device_facts
-from llamactl.trace.mechanisms.mechanism import OK, UNKNOWN, UNUSED, Drawn, Mechanism, Verdict
+from llamactl.trace.mechanisms.mechanism import OK, UNKNOWN, UNUSED, Drawn, Mechanism, Verdict, attention
+from llamactl.trace.mechanisms.table import ERRORS, UNFINISHED, Column, Table
 
 if TYPE_CHECKING:
     from llamactl.trace.mechanisms.report import TraceReport
@@ -46,6 +55,11 @@ class GpuFacts:
     gpu: GpuUse
     devices: DeviceFacts | None
     """What lies on devices by the engine's own buffers; None where the agent saw none being made."""
+    device_calls: DeviceCallFacts | None
+    """What the program asked of its device; None where it asked nothing, or its calls weren't recorded."""
+    device_functions: list[DeviceFunctionRow]
+    device_phases: list[DevicePhaseRow]
+    device_memory: list[DeviceTakenRow]
 
 
 class Gpu(Mechanism[GpuFacts]):
@@ -54,21 +68,53 @@ class Gpu(Mechanism[GpuFacts]):
     name = "gpu"
     title = "GPU"
     explanation = (
-        "What lies on a device is told by the engine's buffers. CUDA and ROCm talk to the kernel's driver through"
-        " device nodes, ioctl and mmap."
+        "What lies on a device is told by the engine's buffers, what crosses by the calls of CUDA, HIP and Vulkan."
+        " A token's work is launched by the program, and waited for."
     )
     facts = GpuFacts
+    tables = (
+        Table("device_functions", "By function of the device's library", DeviceFunctionRow, (
+            Column("name", "function", width=28), Column("count"), ERRORS, UNFINISHED, Column("total_ns", "total"),
+            Column("mean_ns", "mean"), Column("max_ns", "max"), Column("bytes", "bytes", blank=True),
+        )),
+        Table("device_phases", "What was asked of the device, by phase", DevicePhaseRow, (
+            Column("name", "phase", width=10), Column("launches", blank=True),
+            Column("graph_launches", "graphs", blank=True), Column("library_calls", "library", blank=True),
+            Column("kernels", blank=True), Column("in_bytes", "in", blank=True), Column("out_bytes", "out", blank=True),
+            Column("pageable_bytes", "not pinned", blank=True), Column("waits", blank=True),
+            Column("waited_ns", "waiting"),
+        )),
+        Table("device_memory", "Memory that was asked for on and for the device", DeviceTakenRow, (
+            Column("name", "kind", width=10), Column("count", "pieces"), Column("bytes", "size", blank=True),
+            Column("largest_bytes", "largest", blank=True), Column("left_bytes", "left", blank=True),
+            Column("within", "in", width=26), Column("caller", "by", width=20),
+        )),
+    )  # fmt: skip
+    looks = device_calls.LOOKS
 
     def draw(self, drawn: Drawn) -> GpuFacts:
-        """Return the device nodes that were used, and what lies on devices."""
+        """Return the device nodes that were used, what lies on devices, and what was asked of them."""
         calls = self.scene.calls
         devices = None if calls is None else device_facts(calls, self.scene.begin_ns)
-        return GpuFacts(_use(drawn.of(FileFacts)), devices)
+        found = self.scene.exchange
+        asked = device_call_report(
+            self.scene.capture, self.scene.phases, calls, found.tokens if found is not None else None
+        )
+        return GpuFacts(
+            gpu=_use(drawn.of(FileFacts)),
+            devices=devices,
+            device_calls=asked.facts,
+            device_functions=asked.functions,
+            device_phases=asked.phases,
+            device_memory=asked.memory,
+        )
 
     @classmethod
     def verdict(cls, report: TraceReport) -> Verdict:
         """Whether a device was used; unknown is never none."""
         use = report.gpu
+        if report.device_calls is not None:
+            return attention("FAILS") if report.device_calls.errors else OK
         if report.devices is not None and report.devices.used:
             return OK
         if use.state is GpuState.OPENED or (use.state is GpuState.HELD and use.calls):
