@@ -74,9 +74,9 @@ fuzz: $(VENV)/.installed-test  ## Fuzz the readers of foreign input with coverag
 
 # Our own C alone, without llama.cpp, as a second copy of the package that the tests are pointed to.
 SANITIZED := build/sanitized
-sanitize: $(VENV)/.installed-test  ## Run the tests of our C under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(VENV)/.installed-test  ## Run the tests of our C under AddressSanitizer and UndefinedBehaviorSanitizer (SHORT=1: a minute of them)
 	$(PIP) install --quiet 'cmake>=3.28' ninja 'cffi>=2.1'
-	PYTHON=$(BIN)/python tests/sanitize.sh $(SANITIZED)
+	LLAMACTL_SANITIZE_SHORT=$(SHORT) PYTHON=$(BIN)/python tests/sanitize.sh $(SANITIZED)
 
 analyze:  ## Look for faults in our C with gcc's static analyzer
 	tests/analyze.sh

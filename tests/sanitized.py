@@ -18,11 +18,18 @@ TESTS = (
     "tests/fuzz",
 )
 """What runs our C in pytest's own process; other tests start llamactl as a program."""
+SHORT = (
+    "tests/snapshot/kernel",
+    "tests/snapshot/process/test_address_ranges.py",
+    "tests/snapshot/gguf/test_gguf_hostile.py",
+    "tests/snapshot/gguf/test_gguf_check.py",
+    "tests/trace/recorder/test_counts.py",
+)
+"""For each change: a minute."""
 
 if __name__ == "__main__":
     os.environ.pop("LD_PRELOAD", None)
-    sys.exit(
-        pytest.main(
-            [*sys.argv[1:], *([] if any(not word.startswith("-") for word in sys.argv[1:]) else TESTS)]
-        )
-    )
+    words = sys.argv[1:]
+    chosen = any(not word.startswith("-") for word in words)
+    tests = () if chosen else SHORT if os.environ.get("LLAMACTL_SANITIZE_SHORT") else TESTS
+    sys.exit(pytest.main([*words, *tests]))

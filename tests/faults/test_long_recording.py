@@ -17,7 +17,7 @@ from support import python_with_llama_cpp
 
 from llamactl.trace.record.agent.library import find_agent
 
-SHORT_S = 8.0
+SHORT_S = 5.0
 SECONDS = float(os.environ.get("LLAMACTL_HOUR_SECONDS", SHORT_S))
 LOG = os.environ.get("LLAMACTL_HOUR_LOG")
 SAMPLE_EVERY_S = min(10.0, SECONDS / 12)

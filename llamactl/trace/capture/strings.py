@@ -14,6 +14,8 @@ ARENA_LIMIT = 2**32 - 2
 """References are 32 bits: strings beyond 4 GiB are dropped, and their records say so by having none."""
 
 KNOWN_LIMIT = 65536
+KNOWN_BYTES = 8 << 20
+"""Strings are remembered up to so many, and so long together: a recording may go on for weeks."""
 
 
 def encode(data: bytes) -> bytes:
@@ -32,6 +34,7 @@ class StringTable:
         self.length = 0
         self._pending = bytearray()
         self._known: dict[bytes, int] = {}
+        self._known_bytes = 0
 
     def add(self, data: bytes) -> int:
         """Return the reference to ``data``; the same bytes usually get the same reference."""
@@ -40,12 +43,14 @@ class StringTable:
             return known
         if self.length + LENGTH.size + len(data) > ARENA_LIMIT:
             return 0
-        if len(self._known) >= KNOWN_LIMIT:
+        if len(self._known) >= KNOWN_LIMIT or self._known_bytes + len(data) > KNOWN_BYTES:
             self._known.clear()
+            self._known_bytes = 0
         reference = self.length + 1
         self._pending += encode(data)
         self.length += LENGTH.size + len(data)
         self._known[data] = reference
+        self._known_bytes += len(data)
         return reference
 
     def append(self, arena: bytes | memoryview) -> int:
