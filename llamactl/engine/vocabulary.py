@@ -59,11 +59,6 @@ class Vocabulary:
         return self._special(lib.llama_vocab_eos)
 
     @property
-    def eot(self) -> int | None:
-        """The token that ends a turn of a chat."""
-        return self._special(lib.llama_vocab_eot)
-
-    @property
     def sep(self) -> int | None:
         """The token between two texts."""
         return self._special(lib.llama_vocab_sep)

@@ -12,6 +12,8 @@ from llamactl.process.cgroup import ROOT, hierarchy
 from llamactl.process.cpu_quota import parse_cpu_stat, quota_of
 from llamactl.process.proc_text import proc_lines
 
+MACHINE = ""
+"""In place of a group: the whole machine."""
 _NO_LIMIT_V1 = 1 << 60  # v1 writes a number near 2**63 for "no limit"
 
 
@@ -108,6 +110,11 @@ def _table(path: Path) -> dict[str, int]:
 def oom_kills(place: Path, version: int) -> int | None:
     """Return how many processes of a group the kernel has killed for memory; of those below it, too, with version 2."""
     return _table(place / ("memory.events" if version == 2 else "memory.oom_control")).get("oom_kill")
+
+
+def oom_kills_of_machine(root: Path = ROOT) -> int | None:
+    """Return how many processes the kernel has killed for memory since it started (``/proc/vmstat``)."""
+    return _table(root / "proc/vmstat").get("oom_kill")
 
 
 def _memory(place: Path, version: int) -> MemoryGroup:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from llamactl.errors import LlamactlError, UsageError
+from llamactl.errors import UsageError
 from llamactl.process.answering import NOWHERE, answers
 from llamactl.process.proc_pid import place
 from llamactl.process.reach import mapped_file, within_root
@@ -20,10 +20,6 @@ class Note:
 
     section: str
     message: str
-
-
-class ProcessEndedError(LlamactlError):
-    """The process ended while it was being read."""
 
 
 @dataclass(slots=True)

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from typer import Option
 
-TESTS, SETTINGS, CONDITIONS, OUTPUT, CHECK = "Tests", "Settings", "Conditions", "Output", "Check"
-
 
 @dataclass(frozen=True, slots=True)
 class TestOptions:

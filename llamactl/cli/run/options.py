@@ -7,8 +7,6 @@ from typing import Annotated
 
 from typer import Option
 
-MODEL, CONTEXT, SAMPLING, MACHINE = "Model", "Context", "Sampling", "Threads and devices"
-
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:

@@ -22,8 +22,6 @@ _PREFIXES = (
     ("libgomp", "openmp"), ("libomp", "openmp"), ("libiomp", "openmp"),
 )  # fmt: skip
 
-GPU_ROLES = frozenset({"cuda", "rocm", "vulkan", "opencl", "level-zero", "sycl"})
-
 # A library of the engine by its name; wheels put a hash behind it.
 _ENGINE = re.compile(r"(lib(?:llama|mtmd|whisper|ggml(?:-[a-z0-9_]+)*?))(?:-[0-9a-f]{8})?\.so")
 

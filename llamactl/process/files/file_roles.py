@@ -13,7 +13,8 @@ from llamactl.process.files.device_nodes import GPU_NODES
 if TYPE_CHECKING:
     from llamactl.process.files.sockets import Socket
 
-_TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
+TEMPORARY = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
+TEMPORARY_BYTES = tuple(map(str.encode, TEMPORARY))
 _PYTHON_ENDINGS = (".py", ".pyc", ".zip", ".pth")
 _GGUF_MAGIC = b"GGUF"
 # Below this, a file without the ending .gguf isn't opened to see whether it is a model.
@@ -27,7 +28,7 @@ class RoleFinder:
     """Finds roles, and remembers which files are models: ``magic`` reads a file's first four bytes."""
 
     magic: Callable[[int], bytes]
-    temporary: tuple[str, ...] = _TEMPORARY
+    temporary: tuple[str, ...] = TEMPORARY
     rpc_ports: frozenset[str] = frozenset()
     _models: dict[tuple[int, int], bool] = field(default_factory=dict)
 
@@ -78,7 +79,7 @@ def _device_role(path: str) -> str:
 def temporary_places(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the directories, each with a slash at its end, where the process keeps temporary files."""
     own = environment.get("TMPDIR", "").rstrip("/")
-    return (*_TEMPORARY, own + "/") if own.startswith("/") else _TEMPORARY
+    return (*TEMPORARY, own + "/") if own.startswith("/") else TEMPORARY
 
 
 def rpc_ports(command: Sequence[str], environment: Mapping[str, str]) -> frozenset[str]:

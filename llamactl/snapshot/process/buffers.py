@@ -34,7 +34,6 @@ class ModelSize:
     tensor_bytes: int
     tensor_count: int
     cache_elements: int | None
-    context_trained: int | None
 
 
 @dataclass(frozen=True, slots=True)

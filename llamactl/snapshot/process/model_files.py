@@ -78,8 +78,7 @@ def read_model(shown: str, readable: str) -> ModelHeader | None:
     begins = ((base + tensor.offset, tensor) for tensor in file.tensors)
     tensors = [(begin, begin + (tensor.nbytes or 0), tensor.name) for begin, tensor in begins]
     total = sum(end - begin for begin, end, _ in tensors)
-    context = _number(file, "context_length")
-    size = ModelSize(shown, total, len(tensors), _cache_elements(file), context)
+    size = ModelSize(shown, total, len(tensors), _cache_elements(file))
     return ModelHeader(size, tuple(sorted(tensors)))
 
 

@@ -13,8 +13,6 @@ from llamactl.trace.capture.record import Flag
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from llamactl.trace.capture.writer import CaptureWriter
-
 
 class Span:
     """The time of one recording, on CLOCK_MONOTONIC."""
@@ -57,24 +55,7 @@ class Span:
         kept["duration"][late], kept["ret"][late] = 0, 0
         return kept
 
-    def cutting(self, writer: CaptureWriter) -> Any:
-        """Return the writer, with records cut as :meth:`cut` does once the recording has ended."""
-        return writer if self.end_ns is None else _CuttingWriter(writer, self)
-
     def metadata(self) -> dict[str, Any]:
         """Return what the capture says of it."""
         moments = {"begin_ns": self.begin_ns, "looked_ns": self.looked_ns, "end_ns": self.end_ns}
         return {"recorded": moments}
-
-
-class _CuttingWriter:
-    """A writer for sources that bring what they still have after the end."""
-
-    def __init__(self, writer: CaptureWriter, span: Span) -> None:
-        self._writer, self._span = writer, span
-
-    def records(self, records: NDArray[np.void]) -> None:
-        self._writer.records(self._span.cut(records))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._writer, name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from llamactl.trace.decode.families import Family
+from llamactl.trace.decode.ptrace_library import ARCHITECTURES, PROTOTYPES
 from llamactl.trace.decode.row import Row
 from llamactl.trace.decode.rows_descriptor import STATE, TRANSFER, WAITING
 from llamactl.trace.decode.rows_file import NAMING
@@ -13,7 +14,6 @@ from llamactl.trace.decode.rows_memory import IPC, MEMORY
 from llamactl.trace.decode.rows_network import NETWORK
 from llamactl.trace.decode.rows_other import CLOCKS, OTHER, SIGNALS
 from llamactl.trace.decode.rows_process import CREDENTIALS, PROCESS, THREAD
-from llamactl.trace.record.syscalls.ptrace_library import ARCHITECTURES, PROTOTYPES
 
 ROWS: tuple[Row, ...] = (
     *NAMING, *TRANSFER, *STATE, *WAITING, *MEMORY, *IPC, *NETWORK, *PROCESS, *THREAD, *CREDENTIALS, *SIGNALS,

@@ -17,7 +17,7 @@ from llamactl.trace.decode.values import Decoded
 from llamactl.trace.mechanisms.files.fds import FdTable
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.order import Timeline
-from llamactl.trace.mechanisms.phases import OUTSIDE, Phases, find_phases
+from llamactl.trace.mechanisms.phases import Phases, find_phases
 from llamactl.trace.mechanisms.sched_events import sched_event
 from llamactl.trace.mechanisms.select import PostFilter
 from llamactl.trace.mechanisms.threads.threads import find_threads
@@ -198,11 +198,6 @@ def read_events(capture: Capture, selection: Selection | None = None) -> Iterato
 def derived_phases(capture: Capture) -> Phases:
     """Return the phases of a capture; for exports that show them as events of their own."""
     return find_phases(Timeline(capture), capture.metadata)
-
-
-def phase_name(phases: Phases, number: int) -> str:
-    """Return a phase's name, also of the number that means none."""
-    return phases.names[number] if number < len(phases.names) else OUTSIDE
 
 
 def _strings(metadata: Mapping[str, object], key: str) -> list[str]:

@@ -78,5 +78,5 @@ def test_what_no_model_has_is_unknown(
 
 @pytest.mark.parametrize("elements", [1, 2, (1 << 20) ** 3])
 def test_a_cache_of_an_absurd_size_fits_no_buffer(elements: int) -> None:
-    size = ModelSize("m.gguf", 1, 1, elements, None)
+    size = ModelSize("m.gguf", 1, 1, elements)
     assert _role(5 << 20, [size])[0] == "unknown"

@@ -75,7 +75,7 @@ def maps_of(size: int) -> Smaps:
 
 
 def test_merged_buffers_are_parted_and_a_cache_is_told_by_its_size() -> None:
-    model = ModelSize("m.gguf", 50_000_000, 10, cache_elements=11520, context_trained=8192)
+    model = ModelSize("m.gguf", 50_000_000, 10, cache_elements=11520)
     cache = 11520 * 2 * 4096 + 4096
     weights = -(-(50_000_000 + 200) // 4096) * 4096
     other = 5 << 20

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
 from llamactl.trace.capture.writer import CaptureWriter
+from llamactl.trace.decode.ptrace_library import ARCHITECTURES
 from llamactl.trace.record.session import record
 from llamactl.trace.record.session_types import SessionOptions, SessionResult
 from llamactl.trace.record.syscalls.base import Command
-from llamactl.trace.record.syscalls.ptrace_library import ARCHITECTURES
 from llamactl.trace.record.syscalls.refusal import CAP_PERFMON, CAP_SYS_ADMIN, read_rights
 
 NAMES = ARCHITECTURES["x86_64"] | {

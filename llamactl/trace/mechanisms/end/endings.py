@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from llamactl.process.elf import read_elf
+from llamactl.process.groups import MACHINE
 from llamactl.trace.decode.signals import signal_name
 from llamactl.trace.mechanisms.end.processes import End
 from llamactl.trace.mechanisms.end.sent_signals import Received, SignalTable
 from llamactl.trace.mechanisms.interface.exchange import Exchange, Place, finished, outermost, starts, timed
 from llamactl.trace.mechanisms.mapping.mapping_index import MappingIndex
 from llamactl.trace.mechanisms.names import Names
-from llamactl.trace.record.ending.oom_kills import MACHINE
 
 KILL = 9
 SHOWN_LEVELS = 64

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llamactl.process.files.file_roles import TEMPORARY_BYTES
 from llamactl.trace.mechanisms.files.files import FileRow
-from llamactl.trace.record.ending.files_left import TEMPORARY
 
 _LOCKS = (b".lock", b".lck", b".pid")
 """Names of files that are there to be there."""
@@ -43,7 +43,12 @@ def left_files(files: list[FileRow], metadata: dict[str, Any]) -> list[LeftFile]
 
 
 def _made_here(row: FileRow) -> bool:
-    return row.created and row.name.startswith(TEMPORARY) and not row.locked and not row.name.endswith(_LOCKS)
+    return (
+        row.created
+        and row.name.startswith(TEMPORARY_BYTES)
+        and not row.locked
+        and not row.name.endswith(_LOCKS)
+    )
 
 
 def _left(row: FileRow, state: dict[str, Any] | None) -> bool:

@@ -33,8 +33,6 @@ COMPUTE = (
 AMONG_ENGINE = "engine"
 """How a function is bound that the engine's libraries call among themselves."""
 
-UNKNOWN_NS = np.uint64(2**64 - 1)
-
 
 @dataclass(frozen=True)
 class Exchange:

@@ -48,14 +48,3 @@ def agent_environment(environment: Mapping[str, str], agent: Path, ring: str) ->
         raise LlamactlError(f"the agent can't be loaded from {agent}: the path has a colon in it")
     others = [item for item in environment.get(AUDIT, "").split(":") if item]
     return {**environment, AUDIT: ":".join([*others, str(agent)]), ENVIRONMENT: ring}
-
-
-def without_agent(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a copy of ``environment`` in which a program isn't traced by the agent."""
-    others = [
-        item for item in environment.get(AUDIT, "").split(":") if item and not item.endswith("/" + NAME)
-    ]
-    result = {key: value for key, value in environment.items() if key not in (AUDIT, ENVIRONMENT)}
-    if others:
-        result[AUDIT] = ":".join(others)
-    return result

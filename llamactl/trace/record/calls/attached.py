@@ -95,11 +95,6 @@ class _Late:
         self._next = 0.0
 
     @property
-    def caught(self) -> bool:
-        """Whether calls are caught by now."""
-        return self._source is not None
-
-    @property
     def notes(self) -> tuple[str, ...]:
         return (LATE, *self._source.notes) if self._source is not None else (self._reason,)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.process.answering import answered_stat, ask
+from llamactl.process.files.file_roles import TEMPORARY_BYTES
 from llamactl.process.files.holders import find_holders
 from llamactl.process.files.sharers import mapped_by
 from llamactl.process.kernel import birth_ns
@@ -21,7 +22,6 @@ from llamactl.trace.decode.table import ARCH_NAMES, numbers
 if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
 
-TEMPORARY = (b"/tmp/", b"/var/tmp/", b"/dev/shm/")
 MOST_FILES = 1000
 """So many are looked up; a program that leaves more is told of these."""
 COARSE_NS = 20_000_000
@@ -59,7 +59,7 @@ def _made(capture: Capture) -> dict[bytes, int]:
         )
         for row in _creating(chunk, rows).tolist():
             path = capture.text(int(chunk["text"][row]))
-            if path.startswith(TEMPORARY):
+            if path.startswith(TEMPORARY_BYTES):
                 begun = int(chunk["start"][row])
                 made[path] = min(begun, made.get(path, begun))
     return made

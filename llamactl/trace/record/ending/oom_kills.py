@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llamactl.process.cgroup import ROOT, hierarchy
-from llamactl.process.groups import oom_kills
-from llamactl.process.proc_text import proc_lines
-
-MACHINE = ""
-"""In place of a group: the whole machine, from ``/proc/vmstat``."""
+from llamactl.process.groups import MACHINE, oom_kills, oom_kills_of_machine
 
 
 class OomKills:
@@ -33,13 +29,5 @@ class OomKills:
 
     def _read(self) -> dict[str, int]:
         counts = {str(place): oom_kills(place, version) for place, version in self._places}
-        counts[MACHINE] = _of_machine(self._root)
+        counts[MACHINE] = oom_kills_of_machine(self._root)
         return {group: count for group, count in counts.items() if count is not None}
-
-
-def _of_machine(root: Path) -> int | None:
-    try:
-        lines = proc_lines((root / "proc/vmstat").read_bytes())
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)

@@ -8,10 +8,10 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llamactl.trace.decode.ptrace_library import PtraceError
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.base import Batch, Command, Engine, Options, State
 from llamactl.trace.record.syscalls.native import STAGES, Arguments, ffi, find_program, lib
-from llamactl.trace.record.syscalls.ptrace_library import PtraceError
 from llamactl.trace.record.syscalls.python_buffer import RecordBuffer
 from llamactl.trace.record.syscalls.python_loop import DebuggerLoop
 from llamactl.trace.record.syscalls.seccomp import build_filter, encode

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.process import proc_pid
 from llamactl.trace.capture.record import Kind, Task
-from llamactl.trace.record.session_parts import Parts
-from llamactl.trace.record.syscalls.ptrace_library import (
+from llamactl.trace.decode.ptrace_library import (
     PtraceDebugger,
     PtraceError,
     PtraceProcess,
@@ -29,6 +28,7 @@ from llamactl.trace.record.syscalls.ptrace_library import (
     ptrace_seize,
     ptrace_syscall,
 )
+from llamactl.trace.record.session_parts import Parts
 from llamactl.trace.record.syscalls.python_buffer import RecordBuffer, Row
 from llamactl.trace.record.syscalls.python_thread import NATIVE, Thread
 from llamactl.trace.record.syscalls.seccomp import TRACE_MARK

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llamactl.trace.capture.record import Flag, Kind
-from llamactl.trace.record.syscalls.ptrace_library import RETURN_VALUE_REGISTER, SYSCALL_REGISTER, PtraceError
+from llamactl.trace.decode.ptrace_library import RETURN_VALUE_REGISTER, SYSCALL_REGISTER, PtraceError
 from llamactl.trace.record.syscalls.python_buffer import RecordBuffer, Row
 from llamactl.trace.record.syscalls.texts import Part, TextKind, rule_of
 from llamactl.trace.record.syscalls.world_calls import ALWAYS, asks_for
