@@ -98,7 +98,9 @@ def test_what_the_file_system_says_wins(build: Build) -> None:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that counts as one for temporary files, on a file system that knows births."""
-    monkeypatch.setattr("llamactl.trace.record.ending.files_left.TEMPORARY_BYTES", (os.fsencode(tmp_path) + b"/",))
+    monkeypatch.setattr(
+        "llamactl.trace.record.ending.files_left.TEMPORARY_BYTES", (os.fsencode(tmp_path) + b"/",)
+    )
     if birth_ns(os.fsencode(tmp_path)) is None:
         pytest.skip("the file system doesn't keep when files were made (statx, STATX_BTIME)")
     return tmp_path
