@@ -9,7 +9,7 @@ SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -
 NATIVE  := $(filter-out %.cdef.h,$(wildcard $(addprefix llamactl/native/*/*,.c .h .cpp)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
+.PHONY: help demo quick test test-vulkan soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,16 @@ demo: $(VENV)/.installed-base  ## Set everything up and generate a text
 
 test: $(VENV)/.installed-test  ## Set everything up and run the tests
 	$(BIN)/pytest $(ARGS)
+
+# ggml's Vulkan backend compiles once (3 minutes on 2 cores); a device in software needs no hardware.
+test-vulkan: $(VENV)/.installed-test  ## Run the tests of devices on Mesa's lavapipe, a device in software
+	$(PIP) install --quiet 'cmake>=3.28' ninja
+	@PATH="$(abspath $(BIN)):$$PATH" PYTHON=$(BIN)/python tests/vulkan/build.sh build/vulkan >build/vulkan.library; \
+	case $$? in \
+	    0) LLAMACTL_TEST_VULKAN="$$(tail -n 1 build/vulkan.library)" $(BIN)/pytest tests/vulkan $(ARGS);; \
+	    77) echo "tests/vulkan skipped: see the line above";; \
+	    *) exit 1;; \
+	esac
 
 soak: $(VENV)/.installed-test  ## Kill, starve and feed llamactl for long: make soak MOMENTS=500 SECONDS=3600
 	LLAMACTL_SOAK_FIRST=$(or $(FIRST),0) LLAMACTL_SOAK_MOMENTS=$(or $(MOMENTS),500) LLAMACTL_SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults $(ARGS)

@@ -11,9 +11,13 @@ import jsonschema
 import pytest
 from device_capture import CONTEXT, SCHEDULER, call, metadata
 
+from llamactl.render.trace.findings.text import finding_text
 from llamactl.render.trace.json import report_json
 from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.trace.capture.reader import Capture
+from llamactl.trace.mechanisms.findings.find import find
+from llamactl.trace.mechanisms.findings.finding import FindingKind
+from llamactl.trace.mechanisms.gpu.left import Why
 from llamactl.trace.mechanisms.gpu.offload import DeviceFacts
 from llamactl.trace.mechanisms.report import TraceReport, analyse
 
@@ -160,6 +164,48 @@ def test_a_text_that_the_agent_did_not_write_is_left_out(build: Build) -> None:
     assert [(row.device, row.bytes, row.device_type, row.layers) for row in facts.buffers][:1] == [
         ("b", 7, "", ())
     ]
+
+
+def left_of(build: Build, fill: Callable[[Any], None]) -> list[tuple[str, int]]:
+    report = report_of(build, fill)
+    found = [one for one in find(report) if one.kind is FindingKind.DEVICE_MEMORY_LEFT]
+    for one in found:
+        assert one.figures["device"] in finding_text(one)
+    return [(one.figures["why"], one.figures["bytes"]) for one in found]
+
+
+def test_a_model_that_is_replaced_and_not_freed_is_found(build: Build) -> None:
+    def fill(out: Any) -> None:
+        load(out, ALL, ALL_KV)
+        call(out, "llama_decode", 20_000, 100, CONTEXT, 1, 0)
+        call(out, "llama_model_load_from_file", 30_000, 5000, 99, 1, 1, text=b"/m/tiny.gguf", ret=0x4E)
+        call(out, TENSOR_CALL, 31_000, 50, TENSORS, TYPE, text=ALL[0], ret=0x101)
+        call(out, "llama_init_from_model", 36_000, 4000, 512, 512, 2, ret=0xC1)
+        call(out, "llama_decode", 50_000, 100, 0xC1, 1, 0)
+
+    assert left_of(build, fill) == [(Why.REPLACED.value, 145 * MIB)]
+
+
+def test_two_models_that_are_both_used_are_meant(build: Build) -> None:
+    def fill(out: Any) -> None:
+        load(out, ALL, ALL_KV)
+        call(out, "llama_model_load_from_file", 30_000, 5000, 99, 1, 1, text=b"/m/tiny.gguf", ret=0x4E)
+        call(out, TENSOR_CALL, 31_000, 50, TENSORS, TYPE, text=ALL[0], ret=0x101)
+        call(out, "llama_init_from_model", 36_000, 4000, 512, 512, 2, ret=0xC1)
+        call(out, "llama_decode", 50_000, 100, 0xC1, 1, 0)
+        call(out, "llama_decode", 60_000, 100, CONTEXT, 1, 0)
+
+    assert left_of(build, fill) == []
+
+
+def test_a_context_that_outlives_its_model_is_found_and_a_program_that_just_ends_is_not(build: Build) -> None:
+    def fill(out: Any) -> None:
+        load(out, ALL, ALL_KV)
+        call(out, "llama_model_free", 20_000, 100, MODEL)
+        call(out, "ggml_backend_buffer_free", 20_010, 10, 0x100)
+
+    assert left_of(build, fill) == [(Why.FREED.value, 55 * MIB)]
+    assert left_of(build, lambda out: load(out, ALL, ALL_KV)) == []
 
 
 def test_json_follows_its_schema(build: Build) -> None:

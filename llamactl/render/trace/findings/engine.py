@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace.findings.sentence import Figures, Sentence
+from llamactl.render.trace.text import byte_text
 from llamactl.trace.mechanisms.findings.finding import FindingKind
 from llamactl.trace.mechanisms.gpu.gpu_calls import GpuReason
+from llamactl.trace.mechanisms.gpu.left import Why
 
 GPU_REASONS = {
     GpuReason.REFUSED: "opening a device was refused (is the user in the groups video and render?)",
@@ -25,6 +27,21 @@ def _gpu(f: Figures) -> str:
     )
 
 
+LEFT = {
+    Why.REPLACED: "when another model was loaded, and isn't used since",
+    Why.FREED: "when the model was freed",
+}
+
+
+def _left(f: Figures) -> str:
+    kinds = ", ".join(f["kinds"])
+    return (
+        f"{byte_text(f['bytes'])} on {safe_text(f['device'])} ({kinds}) stayed {LEFT[Why(f['why'])]}: something still"
+        " refers to it. Free it before: close the object (llama-cpp-python: llm.close()), or delete every reference"
+        " and call gc.collect()."
+    )
+
+
 def _wrong_library(f: Figures) -> str:
     return (
         f"The binding has {safe_text(f['own'])}, loaded is {safe_text(f['loaded'])}. If that wasn't meant, look at"
@@ -41,6 +58,7 @@ def _copies(f: Figures) -> str:
 
 SENTENCES: dict[FindingKind, Sentence] = {
     FindingKind.GPU_UNUSED: _gpu,
+    FindingKind.DEVICE_MEMORY_LEFT: _left,
     FindingKind.WRONG_LIBRARY: _wrong_library,
     FindingKind.ENGINE_COPIES: _copies,
 }

@@ -36,8 +36,17 @@ def _wrong_library(report: TraceReport) -> Iterator[Finding]:
         yield Finding(FindingKind.WRONG_LIBRARY, None, {"loaded": loaded, "own": own}, place)
 
 
+def _left(report: TraceReport) -> Iterator[Finding]:
+    for row in report.devices.left if report.devices is not None else ():
+        figures = {"pid": row.pid, "device": row.device, "bytes": row.bytes, "kinds": list(row.kinds)}
+        yield Finding(
+            FindingKind.DEVICE_MEMORY_LEFT, None, {**figures, "why": row.why.value}, row.place, row.caller
+        )
+
+
 LOOKS: tuple[Look, ...] = (
     _gpu,
+    _left,
     _copies,
     _wrong_library,
 )

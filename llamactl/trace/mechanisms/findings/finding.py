@@ -36,6 +36,7 @@ class FindingKind(Enum):
     LOGITS_COPIED = "logits-copied"
     LOGITS_STALE = "logits-stale"
     GPU_UNUSED = "gpu-unused"
+    DEVICE_MEMORY_LEFT = "device-memory-left"
     ENGINE_COPIES = "engine-copies"
     WRONG_LIBRARY = "wrong-library"
     CPU_STARVED = "cpu-starved"

@@ -15,9 +15,8 @@ from llamactl.trace.mechanisms.gpu.device_buffers import (
     device_buffers,
     memory_by_device,
 )
+from llamactl.trace.mechanisms.gpu.left import MODEL_LOADS, LeftMemory, left_memory
 from llamactl.trace.mechanisms.interface.exchange import Exchange, finished, starts
-
-LOADS = ("llama_model_load_from_file", "llama_load_model_from_file", "llama_model_load_from_splits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,13 @@ class DeviceFacts:
         buffers: All buffers.
         memory: By process and device.
         offloads: One row for each model that was loaded.
+        left: What stayed on devices although what it was for is over.
     """
 
     buffers: list[DeviceBuffer]
     memory: list[DeviceMemory]
     offloads: list[Offload]
+    left: list[LeftMemory]
 
     @property
     def used(self) -> bool:
@@ -74,11 +75,13 @@ def device_facts(exchange: Exchange, begin_ns: int) -> DeviceFacts | None:
         )
         for one in buffers
     ]
-    return DeviceFacts(since, memory_by_device(buffers), _offloads(exchange, buffers))
+    return DeviceFacts(
+        since, memory_by_device(buffers), _offloads(exchange, buffers), left_memory(exchange, buffers)
+    )
 
 
 def _offloads(exchange: Exchange, buffers: list[DeviceBuffer]) -> list[Offload]:
-    loads = exchange.calls[exchange.named(*LOADS) & finished(exchange.calls)]
+    loads = exchange.calls[exchange.named(*MODEL_LOADS) & finished(exchange.calls)]
     loads = loads[loads["ret"] != 0]
     found = []
     for row, begin in enumerate(starts(loads).tolist()):
