@@ -1,11 +1,12 @@
 """Declare the CFFI modules: what C llamactl sees. CMake generates, compiles and links (native.cmake).
 
-Each function below returns the builder of one module; its name is the name of the module without
-the underscore and of its declarations in a room of ``llamactl/native``.
+Each function below returns the builder of one module; its name is the name of the module without the underscore.
+Declarations are cut from our headers.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cffi import FFI
@@ -13,8 +14,6 @@ from cffi import FFI
 NATIVE = Path(__file__).resolve().parent / "llamactl" / "native"
 
 ENGINE_PRELUDE = """
-#include "engine/engine.h"
-#include "engine/common_api.h"
 #include "ggml-cpu.h"
 #include "ggml-rpc.h"
 
@@ -43,39 +42,51 @@ static const char * llamactl_engine_commit(void) { return ENGINE_COMMIT; }
 """
 
 
-def _module(declarations: str, package: str, prelude: str) -> FFI:
-    path = NATIVE / declarations
+def declarations(header: str) -> str:
+    """Return what CFFI is to know of a header in ``llamactl/native``: all of it but the preprocessor's part.
+
+    A ``.cdef.h`` holds what we use of other people's headers, in CFFI's own words.
+    """
+    text = (NATIVE / header).read_text(encoding="utf-8")
+    text = re.sub(r"^#ifdef __cplusplus$.*?^#endif$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^#(?!define \w+ (?:\d+|\.\.\.)$).*\n", "", text, flags=re.MULTILINE)
+
+
+def _module(name: str, *headers: str, prelude: str = "") -> FFI:
     ffi = FFI()
-    ffi.cdef(path.read_text(encoding="utf-8"))
-    ffi.set_source(f"llamactl.{package}._{path.name.removesuffix('.cdef.h')}", prelude)
+    ffi.cdef("\n".join(map(declarations, headers)))
+    ours = "".join(f'#include "{header}"\n' for header in headers if not header.endswith(".cdef.h"))
+    ffi.set_source(name, ours + prelude)
     return ffi
 
 
 def engine() -> FFI:
     """Return the builder of ``llamactl.engine._engine``, which links llama.cpp."""
-    return _module("engine/engine.cdef.h", "engine", ENGINE_PRELUDE)
+    headers = ("engine/llama.cdef.h", "engine/engine.h", "engine/common_api.h")
+    return _module("llamactl.engine._engine", *headers, prelude=ENGINE_PRELUDE)
 
 
 def gguf() -> FFI:
     """Return the builder of ``llamactl.snapshot._gguf``: walking the strings of a GGUF header."""
-    return _module("snapshot/gguf.cdef.h", "snapshot", '#include "snapshot/gguf.h"\n')
+    return _module("llamactl.snapshot._gguf", "snapshot/gguf.h")
 
 
 def kernel() -> FFI:
     """Return the builder of ``llamactl.process._kernel``: pages of files and of mappings."""
-    return _module("snapshot/kernel.cdef.h", "process", '#include "snapshot/kernel.h"\n')
+    return _module("llamactl.process._kernel", "snapshot/kernel.h")
 
 
 def tracer() -> FFI:
     """Return the builder of ``llamactl.trace._tracer``: the recorders, our C and libc alone."""
-    return _module("ptrace/tracer.cdef.h", "trace", '#include "ptrace/api.h"\n')
+    rooms = ("common", "calls", "perf", "breakpoint", "ptrace")
+    return _module("llamactl.trace._tracer", *(f"{room}/api.h" for room in rooms))
 
 
 def proc() -> FFI:
     """Return the builder of ``llamactl.process._proc``: mappings and descriptors of a process."""
-    return _module("snapshot/proc.cdef.h", "process", '#include "snapshot/proc.h"\n')
+    return _module("llamactl.process._proc", "snapshot/proc.h")
 
 
 def bench() -> FFI:
     """Return the builder of ``llamactl.bench._bench``: counters and the page cache; libc only."""
-    return _module("bench/bench.cdef.h", "bench", '#include "bench/bench.h"\n')
+    return _module("llamactl.bench._bench", "bench/bench.cdef.h", "bench/bench.h")

@@ -17,7 +17,7 @@ CROSS = "aarch64-linux-gnu-"
 MODULES = ("gguf", "kernel", "proc", "tracer", "bench")
 """All but ``engine``, which needs llama.cpp's own headers, and has nothing of a processor in it."""
 
-WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
 
 pytestmark = pytest.mark.skipif(
     not shutil.which(f"{CROSS}gcc"), reason=f"{CROSS}gcc isn't installed (Debian: gcc-aarch64-linux-gnu)"
@@ -72,7 +72,7 @@ def test_the_agent_links_with_nothing_missing(tmp_path: Path) -> None:
     assert names and options and special and link
     library = tmp_path / "agent.so"
     said = complaints(
-        "-shared", "-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Werror", *options[1].split(),
+        "-shared", "-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", *WARNINGS, *options[1].split(),
         f"-I{NATIVE}", *special[1].split(), *link[1].split(), *(str(NATIVE / name) for name in names[1].split()),
         str(NATIVE / "agent/aarch64.S"), "-o", str(library), cwd=tmp_path,
     )  # fmt: skip

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from llamactl.engine.native import ffi, lib
+
+if TYPE_CHECKING:
+    from llamactl.engine._engine import CData
 
 
 class Guarded:
@@ -48,14 +52,14 @@ class Guarded:
         self.raise_failure()
 
 
-@ffi.def_extern(name="llamactl_py_progress")  # type: ignore[untyped-decorator]
-def _on_progress(progress: float, user_data: object) -> bool:
+@ffi.def_extern(name="llamactl_py_progress")
+def _on_progress(progress: float, user_data: CData) -> bool:
     guarded: Guarded = ffi.from_handle(user_data)
     return guarded.call(progress) is not False and guarded.failure is None
 
 
-@ffi.def_extern(name="llamactl_py_abort")  # type: ignore[untyped-decorator]
-def _on_abort(user_data: object) -> bool:
+@ffi.def_extern(name="llamactl_py_abort")
+def _on_abort(user_data: CData) -> bool:
     guarded: Guarded = ffi.from_handle(user_data)
     return bool(guarded.call()) or guarded.failure is not None
 

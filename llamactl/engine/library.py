@@ -6,9 +6,13 @@ import atexit
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import llamactl.engine.log  # noqa: F401 - defines where the engine's log goes
 from llamactl.engine.native import ffi, lib, text
+
+if TYPE_CHECKING:
+    from llamactl.engine._engine import ggml_backend_device
 
 DEVICE_TYPES = {
     lib.GGML_BACKEND_DEVICE_TYPE_CPU: "cpu",
@@ -100,7 +104,7 @@ def devices() -> tuple[Device, ...]:
     return tuple(_device(lib.ggml_backend_dev_get(i)) for i in range(lib.ggml_backend_dev_count()))
 
 
-def _device(handle: object) -> Device:
+def _device(handle: ggml_backend_device) -> Device:
     free, total = ffi.new("size_t *"), ffi.new("size_t *")
     lib.ggml_backend_dev_memory(handle, free, total)
     properties = ffi.new("struct ggml_backend_dev_props *")

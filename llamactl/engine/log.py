@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from llamactl.engine.native import ffi, lib, text
+
+if TYPE_CHECKING:
+    from llamactl.engine._engine import CData
 
 LOGGER = logging.getLogger("llamactl.engine")
 LOGGER.addHandler(logging.NullHandler())
@@ -45,8 +49,8 @@ class _Lines:
 _LINES = _Lines()
 
 
-@ffi.def_extern(name="llamactl_py_log")  # type: ignore[untyped-decorator]
-def _on_log(level: int, piece: object) -> None:
+@ffi.def_extern(name="llamactl_py_log")
+def _on_log(level: int, piece: CData) -> None:
     _LINES.add(level, text(piece))
 
 

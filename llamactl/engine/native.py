@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from llamactl import __version__
 from llamactl.errors import LlamactlError
+
+if TYPE_CHECKING:
+    from llamactl.engine._engine import CData
 
 ACCEPTED = "LLAMACTL_ENGINE_COMMIT"
 """The variable that names another commit whose engine was found to fit: ``bench --against`` sets it."""
@@ -23,7 +27,7 @@ ffi = _engine.ffi
 lib = _engine.lib
 
 
-def text(pointer: object) -> str:
+def text(pointer: CData) -> str:
     """Return a C string as ``str``; bytes that aren't UTF-8 become U+FFFD. NULL gives ``""``."""
     if pointer == ffi.NULL:
         return ""

@@ -14,9 +14,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamactl.process._proc import ffi, lib
 from llamactl.process.files.mounts import Mount, mount_of, mounts_on_way, read_mounts
+
+if TYPE_CHECKING:
+    from llamactl.process._proc import llamactl_answer
 
 LIMIT_S = 1.0
 """A file that isn't there after this is said not to answer."""
@@ -150,7 +154,7 @@ class Asker:
         except OSError:
             return None
 
-    def _asked(self, request: bytes, answer: object) -> int:
+    def _asked(self, request: bytes, answer: llamactl_answer) -> int:
         for _ in range(2):  # The child may have been ended by somebody.
             if self._owner != os.getpid() or self._socket < 0:
                 self._start()

@@ -47,7 +47,7 @@ static void use_it(unsigned what, uint32_t number) {
     const char * text;
     switch (what) {
     case 0:
-        ring_put(&record, KIND_CALL, (enum weight)(number % 3));
+        ring_put(&record, RECORD_CALL, (enum weight)(number % 3));
         break;
     case 1:
         ring_count(number, number, (enum weight)(number % 3));

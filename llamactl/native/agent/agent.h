@@ -7,48 +7,8 @@
 #include "agent/ring.h"
 #include "agent/sys.h"
 #include "calls/handed_out.h"
-
-// --- calls/table.c: what is kept of each function's arguments
-// ---------------------------------------
-enum { KEEP_MAX = 4 };
-enum source {
-    NOTHING,
-    REGISTER,
-    REGISTER_32,
-    STACK_64,
-    STACK_32,
-    FLOAT_REGISTER,
-    STRING,
-    STACK_EITHER, // a pointer or, when it is NULL, the next one with the topmost bit set
-    TOLD,         // no argument: buffers_told writes it when the call returns
-};
-#define OTHER_POINTER (1ull << 63)
-struct keep {
-    const char * label; // "name:type"
-    uint8_t source;
-    uint8_t index;   // register number, or bytes from the beginning of the structure
-    uint8_t pointer; // aarch64 passes the structure's address instead: the register it is in
-};
-struct row {
-    const char * name;
-    const char * needs; // another symbol that the library must export for this row to hold, or NULL
-    char returns;
-    uint8_t heavy; // also keep faults, context switches and CPU time of the call
-    struct keep keeps[KEEP_MAX];
-};
-hidden const struct row * table_find(const char * name, const struct link_map * library);
-// enum role: what the result says of a buffer.
-hidden int table_role(const char * name);
-// What the engine's libraries tell each other.
-enum tells {
-    TELLS_NOTHING,
-    TELLS_WAIT,    // for what was computed
-    TELLS_TENSORS, // the result is a buffer for the tensors of the first argument
-    TELLS_BUFFER,  // the result is a buffer
-    TELLS_COMPUTE, // the first argument is a scheduler, which may have other buffers now
-    TELLS_FREED,
-};
-hidden enum tells table_tells(const char * name);
+#include "calls/table.h"
+#include "common/words.h"
 
 // --- elf.c: symbols of a loaded object, found without the base namespace's help
 // ----------------
@@ -81,7 +41,6 @@ hidden void ring_hand_on(void);
 enum weight { CHEAP, LIGHT, WORK };
 // What takes longer is no cheap call, whatever it is a call of.
 enum { SHORT_NS = 20000 };
-enum { TEXT_LIMIT = 4096 };
 hidden void ring_populate(void);
 hidden int ring_put(const struct record * record, uint64_t head, enum weight weight);
 hidden void ring_count(unsigned site, uint64_t ns, enum weight weight);
@@ -96,7 +55,7 @@ hidden uint64_t now_ns(void);
 hidden unsigned cpu_now(void);
 static inline uint64_t record_head(unsigned kind, unsigned flags, unsigned nr, unsigned cpu) {
     return kind | flags << 8 | (uint64_t) nr << 16 | (uint64_t) cpu << 32 |
-           (uint64_t) AGENT_ARCH << 48;
+           (uint64_t) ARCH_NATIVE << 48;
 }
 
 // --- thread.c: one traced thread
@@ -189,6 +148,18 @@ struct hook {
 };
 extern hidden struct hook hooks[MAX_SITES];
 extern hidden unsigned depth_limit;
+
+// --- names.c
+// ------------------------------------------------------------------
+hidden enum gil_kind gil_kind(const char * name, const struct object * caller);
+hidden int makes_or_frees(const char * name);
+hidden uint8_t weight_of(const struct row * row, int role, const char * name);
+// What programs call; the rest is called by the engine itself for the most part.
+hidden int is_face(const char * name);
+hidden int is_engine_name(const char * name);
+// One of the engine's own libraries; anything else that exports the engine's functions has it
+// inside.
+hidden int is_engine_library(const struct link_map * map);
 // An entry for a function of a device that was asked for by name; NULL when it isn't to be
 // recorded.
 hidden void * device_entry(const char * name, void * target, const struct hook * asked);

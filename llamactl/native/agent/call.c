@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "calls/result.h"
 
 enum { RUSAGE_OF_THREAD = 1, ENTERED_ON = 48 };
 // struct rusage of the kernel, as 64-bit words.
@@ -38,7 +39,7 @@ static const unsigned char * structure(const struct keep * keep,
 // The register of an argument; on x86-64 the address of a returned structure comes before all of
 // them.
 static uint64_t integer(const struct row * row, unsigned index, const struct saved_registers * in) {
-    return in->integers[AGENT_ARCH == 0 && row->returns == 's' ? index + 1 : index];
+    return in->integers[ARCH_NATIVE == ARCH_X86_64 && row->returns == 's' ? index + 1 : index];
 }
 
 static uint64_t keep_one(const struct row * row, const struct keep * keep,
@@ -73,29 +74,10 @@ static void keep_arguments(const struct row * row, const struct saved_registers 
             frame->text = 0;
         } else if (keep->source == STRING) {
             const char * text = (const char *) integer(row, keep->index, in);
-            frame->text = text ? ring_text(text, text_length(text, 4096)) : 0;
+            frame->text = text ? ring_text(text, text_length(text, TEXT_LIMIT)) : 0;
         } else {
             frame->args[at++] = keep_one(row, keep, in);
         }
-    }
-}
-
-static int64_t result_of(char type, const struct saved_results * out) {
-    const uint64_t value = out->integers[RESULT];
-    switch (type) {
-    case 'i':
-        return (int32_t) value;
-    case 'u':
-        return (uint32_t) value;
-    case 'b':
-        return (uint8_t) value;
-    case 'l':
-    case 'p':
-        return (int64_t) value;
-    case 'f':
-        return *(const uint32_t *) out->vectors[0];
-    default:
-        return 0;
     }
 }
 
@@ -186,7 +168,7 @@ static void begin(struct thread * t, unsigned d, const struct hook * hook,
         }
     }
     frame->start = now_ns();
-    frame->head = record_head(KIND_CALL, flags, hook->site, CPU_UNKNOWN);
+    frame->head = record_head(RECORD_CALL, flags, hook->site, RECORD_CPU_UNKNOWN);
 }
 
 // Functions that aren't recorded, but tell something.
@@ -262,7 +244,8 @@ static void end(struct thread * t, unsigned d, struct saved_results * out, uint6
         return;
     }
     if (row) {
-        frame->ret = result_of(row->returns, out);
+        frame->ret =
+            result_of(row->returns, out->integers[RESULT], *(const uint32_t *) out->vectors[0]);
         if (row->heavy) {
             uint64_t usage[3];
             usage_now(usage);

@@ -67,7 +67,7 @@ void callback_end(struct thread * t, const struct hook * hook) {
     record.args[2] = callback->list;
     record.text2 = callback->place;
     const enum weight weight = record.duration < SHORT_NS ? CHEAP : WORK;
-    if (!ring_put(&record, record_head(KIND_GIL, 0, GIL_CALLED_BACK, cpu_now()), weight)) {
+    if (!ring_put(&record, record_head(RECORD_GIL, 0, GIL_CALLED_BACK, cpu_now()), weight)) {
         ring_count(hook->site, record.duration, weight);
     }
     t->called_back &= ~(1u << (t->depth - 1));

@@ -27,7 +27,9 @@ uint64_t now_ns(void) {
 
 unsigned cpu_now(void) {
     unsigned cpu;
-    return vdso_cpu && vdso_cpu(&cpu, NULL, NULL) == 0 && cpu < CPU_UNKNOWN ? cpu : CPU_UNKNOWN;
+    return vdso_cpu && vdso_cpu(&cpu, NULL, NULL) == 0 && cpu < RECORD_CPU_UNKNOWN
+               ? cpu
+               : RECORD_CPU_UNKNOWN;
 }
 
 void clock_find(void) {

@@ -112,7 +112,7 @@ void device_begin(const struct thread * t, const struct hook * hook,
         frame->args[i] = keep->source == LEFT_OUT ? 0 : keep_one(keep, in);
     }
     frame->start = now_ns();
-    frame->head = record_head(KIND_DEVICE, 0, hook->site, CPU_UNKNOWN);
+    frame->head = record_head(RECORD_DEVICE, 0, hook->site, RECORD_CPU_UNKNOWN);
 }
 
 // A function that somebody has asked for by its name becomes an entry of ours, like a bound one.

@@ -15,7 +15,7 @@ static void put(const struct thread * t, unsigned what, uint64_t start, uint64_t
         record.args[i] = args[i];
     }
     const enum weight weight = record.duration < SHORT_NS ? CHEAP : WORK;
-    if (unlikely(!ring_put(&record, record_head(KIND_GIL, 0, what, cpu_now()), weight))) {
+    if (unlikely(!ring_put(&record, record_head(RECORD_GIL, 0, what, cpu_now()), weight))) {
         ring_count((unsigned) args[1], record.duration, weight);
     }
 }

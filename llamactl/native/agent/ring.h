@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "common/record.h"
+
 #define RING_MAGIC 0x31676E6952616C6Cull // "llaRing1"
 #define RING_VERSION 3
 // llamactl's process, the descriptor in it, the inode and the key in the header, hexadecimal.
@@ -18,35 +20,8 @@
 #define MAX_DEPTH 16
 #define MAX_SITES 4096
 
-enum { KIND_CALL = 6, KIND_GIL = 7, KIND_DEVICE = 14 };
-enum {
-    FLAG_NO_EXIT = 1,
-    FLAG_NO_ENTRY = 2,
-    FLAG_TEXT_CUT = 4,
-    FLAG_HELD = 8,
-    FLAG_RELEASED = 16,
-    FLAG_INNER = 32,
-    FLAG_LEFT = 64
-};
 // GIL_CALLED_BACK: llama.cpp called Python in the middle of a call; from when it asked for the GIL.
 enum { GIL_RELEASED = 0, GIL_WAITED = 1, GIL_CALLED_BACK = 2 };
-enum { CPU_UNKNOWN = 0xFFFF };
-
-// llamactl.trace.capture.record.RECORD. `head` is stored last, with release order: a record whose
-// kind is 0 isn't written yet. The reader sets it back to 0.
-struct record {
-    uint64_t head; // kind, flags, nr (u16), cpu (u16), arch (u16), from the lowest byte up
-    int32_t tid;
-    int32_t pid;
-    uint64_t start;
-    uint64_t duration;
-    int64_t ret;
-    uint64_t args[6];
-    uint32_t text;
-    uint32_t text2;
-};
-_Static_assert(sizeof(struct record) == 96, "the capture's record");
-
 // One function as one caller sees it: (name, calling object, library, how it was bound).
 struct site {
     uint64_t hash;

@@ -14,7 +14,6 @@
 #define exported __attribute__((visibility("default")))
 
 #if defined(__x86_64__)
-enum { AGENT_ARCH = 0 };
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f) {
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
@@ -27,7 +26,6 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
     return ret;
 }
 #elif defined(__aarch64__)
-enum { AGENT_ARCH = 1 };
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f) {
     register long x8 __asm__("x8") = nr;
     register long x0 __asm__("x0") = a;
@@ -70,29 +68,5 @@ static inline int sys_failed(long ret) {
 #define add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define swap_if(p, expected, v)                                                                    \
     __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
-
-static inline size_t text_length(const char * text, size_t limit) {
-    size_t n = 0;
-    while (n < limit && text[n]) {
-        n++;
-    }
-    return n;
-}
-
-static inline int same_text(const char * a, const char * b) {
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    return *a == *b;
-}
-
-static inline int begins_with(const char * text, const char * prefix) {
-    while (*prefix && *text == *prefix) {
-        text++;
-        prefix++;
-    }
-    return !*prefix;
-}
 
 #endif

@@ -1,9 +1,4 @@
-// What bench asks of the kernel and Python's own library can't: counters and the page cache.
-
-int llamactl_counter_open(uint32_t type, uint64_t config, bool exclude_kernel);
-int llamactl_counter_read(int fd, uint64_t * value, uint64_t * enabled_ns, uint64_t * running_ns);
-int64_t llamactl_resident_bytes(int fd, uint64_t size);
-
+// What Python sees of linux/perf_event.h.
 #define PERF_TYPE_HARDWARE ...
 #define PERF_TYPE_SOFTWARE ...
 #define PERF_TYPE_TRACEPOINT ...

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/record.h"
-#include "perf/perf.h"
+#include "common/ring.h"
+#include "common/selection.h"
 #include "common/texts.h"
 
 struct code;
@@ -40,7 +40,7 @@ struct call_rule {
     struct text_part part[2];
 };
 
-static_assert(sizeof(struct call_rule) % 8 == 0, "the kernel's arrays hold multiples of 8 bytes");
+_Static_assert(sizeof(struct call_rule) % 8 == 0, "the kernel's arrays hold multiples of 8 bytes");
 
 /* A string on its way, before the record that it belongs to. */
 struct call_text {
@@ -65,12 +65,15 @@ struct call_maps {
 };
 
 struct call_tracing {
+    struct sink * sink;        /* where records go */
+    struct task_table * tasks; /* whose strings are on their way */
+    const struct selection * selection;
     struct call_maps maps;
     int links[CALL_LINKS];
-    uint64_t * consumer;   /* how far the ring has been read: one page, shared with the kernel */
-    uint64_t * producer;   /* how far it has been filled */
-    struct perf_ring ring; /* without a page: its counters are these two */
-    uint64_t scanned;      /* up to here all entries are whole */
+    uint64_t * consumer; /* how far the ring has been read: one page, shared with the kernel */
+    uint64_t * producer; /* how far it has been filled */
+    struct ring ring;
+    uint64_t scanned; /* up to here all entries are whole */
     volatile uint64_t * lost;
     uint64_t lost_told;
 };
@@ -85,24 +88,22 @@ bool program_death(struct code * c, const struct call_maps * maps);
 /* Where a member of a kernel struct lies, by the kernel's own types (BTF); -errno. */
 int btf_offset(const char * structure, const char * member);
 
-/* Loads and attaches everything; 0 or -errno. */
-int calls_open(struct perf * perf, uint32_t ring_bytes);
+/* Loads and attaches everything; NULL with -errno in `error`. The rest is theirs who call, and must
+ * outlive it. */
+struct call_tracing * calls_open(struct sink * sink, struct task_table * tasks,
+                                 const struct selection * selection, uint32_t ring_bytes,
+                                 int * error);
 /* Follows a thread; dormant: from its exec on. 0 or -errno. */
-int calls_add(struct perf * perf, int tid, bool dormant);
+int calls_add(struct call_tracing * calls, int tid, bool dormant);
 /* The thread after `after` (NULL: the first) and its state; false at the end. */
-bool calls_next(struct perf * perf, const int * after, int * tid, struct call_state * state);
+bool calls_next(struct call_tracing * calls, const int * after, int * tid,
+                struct call_state * state);
 /* No call is recorded any more once this returns. while_running: there may be threads left. */
-void calls_detach(struct perf * perf, bool while_running);
-void calls_close(struct perf * perf);
-
-/* The ring as one of those that perf/ring.c reads in the order of time. */
-uint64_t calls_head(struct perf * perf);
-uint64_t calls_time(struct perf * perf);
-/* Turns the next entry into records; returns how many bytes of the ring it took. */
-uint32_t calls_take(struct perf * perf);
-/* Tells the kernel how far the ring has been read, and the recorder what was lost. */
-void calls_release(struct perf * perf);
+void calls_detach(struct call_tracing * calls, bool while_running);
+void calls_close(struct call_tracing * calls);
+/* How its ring is read. */
+extern const struct ring_kind calls_ring;
 /* Records the calls that never returned. */
-void calls_flush(struct perf * perf);
+void calls_flush(struct call_tracing * calls);
 
 #endif

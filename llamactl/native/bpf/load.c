@@ -93,8 +93,8 @@ static int map_ring(struct call_tracing * calls, uint32_t ring_bytes) {
     return 0;
 }
 
-static struct call_rule rule_for(const struct perf * perf, uint16_t nr) {
-    struct call_rule rule = {.selected = perf_selects(perf, nr)};
+static struct call_rule rule_for(const struct selection * selection, uint16_t nr) {
+    struct call_rule rule = {.selected = selects(selection, nr)};
     const struct text_rule * text = text_rule_of(nr);
     for (int i = 0; text && i < 2; i++) {
         if (text->part[i].kind == TEXT_VECTOR) {
@@ -107,14 +107,14 @@ static struct call_rule rule_for(const struct perf * perf, uint16_t nr) {
     return rule;
 }
 
-static int set_rules(const struct perf * perf, int map) {
+static int set_rules(const struct selection * selection, int map) {
     size_t bytes = CALL_NUMBERS * sizeof(struct call_rule);
     struct call_rule * rules = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
     if (rules == MAP_FAILED) {
         return -errno;
     }
     for (uint16_t nr = 0; nr < CALL_NUMBERS; nr++) {
-        rules[nr] = rule_for(perf, nr);
+        rules[nr] = rule_for(selection, nr);
     }
     munmap(rules, bytes);
     return 0;
@@ -144,46 +144,52 @@ static int attach_all(struct call_tracing * calls) {
     return 0;
 }
 
-int calls_open(struct perf * perf, uint32_t ring_bytes) {
+struct call_tracing * calls_open(struct sink * sink, struct task_table * tasks,
+                                 const struct selection * selection, uint32_t ring_bytes,
+                                 int * error) {
     struct call_tracing * calls = calloc(1, sizeof *calls);
     if (!calls) {
-        return -ENOMEM;
+        *error = -ENOMEM;
+        return NULL;
     }
+    *calls = (struct call_tracing) {.sink = sink, .tasks = tasks, .selection = selection};
+    calls->ring = (struct ring) {.kind = &calls_ring, .owner = calls};
     calls->maps = (struct call_maps) {-1, -1, -1, -1, -1};
     memset(calls->links, -1, sizeof calls->links);
-    perf->calls = calls;
-    int error = open_maps(&calls->maps, ring_bytes);
-    error = error ? error : map_ring(calls, ring_bytes);
-    error = error ? error : set_rules(perf, calls->maps.rules);
-    error = error ? error : attach_all(calls);
-    if (error) {
-        calls_close(perf);
+    *error = open_maps(&calls->maps, ring_bytes);
+    *error = *error ? *error : map_ring(calls, ring_bytes);
+    *error = *error ? *error : set_rules(selection, calls->maps.rules);
+    *error = *error ? *error : attach_all(calls);
+    if (*error) {
+        calls_close(calls);
+        return NULL;
     }
-    return error;
+    return calls;
 }
 
-int calls_add(struct perf * perf, int tid, bool dormant) {
+int calls_add(struct call_tracing * calls, int tid, bool dormant) {
     struct call_state state;
     memset(&state, 0, sizeof state);
     state.record.kind = RECORD_SYSCALL;
     state.record.arch = ARCH_NATIVE;
     state.phase = dormant ? PHASE_DORMANT : PHASE_IDLE;
-    int error = change_map(perf->calls->maps.states, &tid, &state, BPF_NOEXIST);
+    int error = change_map(calls->maps.states, &tid, &state, BPF_NOEXIST);
     if (error) {
         return error;
     }
     /* One that ended before it was added stays in the map, and its number may come again. */
     if (syscall(SYS_tkill, tid, 0) != 0 && errno == ESRCH) {
-        change_map(perf->calls->maps.states, &tid, NULL, 0);
+        change_map(calls->maps.states, &tid, NULL, 0);
         return -ESRCH;
     }
     return 0;
 }
 
-bool calls_next(struct perf * perf, const int * after, int * tid, struct call_state * state) {
+bool calls_next(struct call_tracing * calls, const int * after, int * tid,
+                struct call_state * state) {
     union bpf_attr attr;
     memset(&attr, 0, sizeof attr);
-    attr.map_fd = (uint32_t) perf->calls->maps.states;
+    attr.map_fd = (uint32_t) calls->maps.states;
     attr.key = (uint64_t) (uintptr_t) after;
     attr.next_key = (uint64_t) (uintptr_t) tid;
     if (bpf(BPF_MAP_GET_NEXT_KEY, &attr) != 0) {
@@ -197,11 +203,11 @@ bool calls_next(struct perf * perf, const int * after, int * tid, struct call_st
     return true;
 }
 
-void calls_detach(struct perf * perf, bool while_running) {
+void calls_detach(struct call_tracing * calls, bool while_running) {
     for (int i = CALL_LINKS - 1; i >= 0; i--) {
-        if (perf->calls->links[i] >= 0) {
-            close(perf->calls->links[i]);
-            perf->calls->links[i] = -1;
+        if (calls->links[i] >= 0) {
+            close(calls->links[i]);
+            calls->links[i] = -1;
         }
     }
     if (while_running) {
@@ -210,13 +216,12 @@ void calls_detach(struct perf * perf, bool while_running) {
     }
 }
 
-void calls_close(struct perf * perf) {
-    struct call_tracing * calls = perf->calls;
+void calls_close(struct call_tracing * calls) {
     size_t page = (size_t) sysconf(_SC_PAGESIZE);
     if (!calls) {
         return;
     }
-    calls_detach(perf, false);
+    calls_detach(calls, false);
     if (calls->consumer) {
         munmap(calls->consumer, page);
     }
@@ -234,5 +239,4 @@ void calls_close(struct perf * perf) {
         }
     }
     free(calls);
-    perf->calls = NULL;
 }

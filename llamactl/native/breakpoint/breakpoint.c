@@ -1,7 +1,6 @@
 /* Put breakpoints into a program and take them out again. */
 #define _GNU_SOURCE
 #include "breakpoint/breakpoint.h"
-#include "ptrace/api.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,17 +19,17 @@ bool breakpoint_write(const struct breakpoints * b, uint64_t address, const void
     return pwrite(b->memory, bytes, size, (off_t) address) == (ssize_t) size;
 }
 
-void breakpoints_disarm(struct tracer * tracer) {
-    struct breakpoints * b = tracer->breakpoints;
+void breakpoints_disarm(struct program * program) {
+    struct breakpoints * b = program->breakpoints;
     if (b && b->armed) {
         breakpoint_write_originals(b, b->memory);
         b->armed = false;
     }
 }
 
-static bool shares_memory(const struct tracer * tracer, pid_t tid) {
-    long answer = syscall(SYS_kcmp, tid, tracer->root, KCMP_VM, 0, 0);
-    return answer >= 0 ? answer == 0 : task_process_of(tid) == tracer->root;
+static bool shares_memory(const struct program * program, pid_t tid) {
+    long answer = syscall(SYS_kcmp, tid, program->root, KCMP_VM, 0, 0);
+    return answer >= 0 ? answer == 0 : task_process_of(tid) == program->root;
 }
 
 void frames_restore(const struct breakpoints * b, struct frames * frames, int memory) {
@@ -57,13 +56,13 @@ static void restore_task(struct task * task, void * data) {
     }
 }
 
-void breakpoint_newcomer(struct tracer * tracer, struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
+void breakpoint_newcomer(struct program * program, struct task * task) {
+    struct breakpoints * b = program->breakpoints;
     if (!b || task->known) {
         return;
     }
     task->known = true;
-    if (task->foreign || shares_memory(tracer, task->tid)) {
+    if (task->foreign || shares_memory(program, task->tid)) {
         return;
     }
     /* The child's stack is a copy of its parent's, with the return addresses replaced. */
@@ -71,14 +70,14 @@ void breakpoint_newcomer(struct tracer * tracer, struct task * task) {
     struct restoring restoring = {b, b->placed ? breakpoint_memory(task->tid) : -1};
     if (restoring.memory >= 0) {
         breakpoint_write_originals(b, restoring.memory);
-        task_each(&tracer->tasks, restore_task, &restoring);
+        task_each(&program->tasks, restore_task, &restoring);
         breakpoint_clear_scratch(b, restoring.memory);
         close(restoring.memory);
     }
 }
 
 struct counting {
-    struct tracer * tracer;
+    struct program * program;
     const struct task * self;
     uint32_t others;
 };
@@ -86,15 +85,15 @@ struct counting {
 static void count_sharer(struct task * task, void * data) {
     struct counting * counting = data;
     counting->others +=
-        task != counting->self && !task->foreign && shares_memory(counting->tracer, task->tid);
+        task != counting->self && !task->foreign && shares_memory(counting->program, task->tid);
 }
 
 /* The last thread to leave cleans up; the others are safe, since nothing of ours is left in their
  * way. */
-static void clear_when_last(struct tracer * tracer, const struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
-    struct counting counting = {tracer, task, 0};
-    task_each(&tracer->tasks, count_sharer, &counting);
+static void clear_when_last(struct program * program, const struct task * task) {
+    struct breakpoints * b = program->breakpoints;
+    struct counting counting = {program, task, 0};
+    task_each(&program->tasks, count_sharer, &counting);
     if (!counting.others && b->placed) {
         /* Through a thread that is still ours: kernels may ask for that (proc_mem.force_override).
          */
@@ -107,31 +106,31 @@ static void clear_when_last(struct tracer * tracer, const struct task * task) {
     }
 }
 
-void breakpoint_gone(struct tracer * tracer, struct task * task) {
-    breakpoint_ended(tracer, task);
-    if (tracer->breakpoints && tracer->detaching && !task->foreign) {
-        clear_when_last(tracer, task);
+void breakpoint_gone(struct program * program, struct task * task) {
+    breakpoint_ended(program, task);
+    if (program->breakpoints && program->detaching && !task->foreign) {
+        clear_when_last(program, task);
     }
 }
 
 static void forget_frames(struct task * task, void * data) {
-    struct tracer * tracer = data;
+    struct program * program = data;
     if (!task->foreign) {
-        breakpoint_ended(tracer, task);
+        breakpoint_ended(program, task);
     }
 }
 
-void breakpoint_exec(struct tracer * tracer, struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
+void breakpoint_exec(struct program * program, struct task * task) {
+    struct breakpoints * b = program->breakpoints;
     if (!b || task->foreign) {
         return;
     }
     task->known = true;
-    if (task->pid != tracer->root) {
+    if (task->pid != program->root) {
         task->foreign = true; /* A vfork child, which has left its parent's memory. */
         return;
     }
-    task_each(&tracer->tasks, forget_frames, tracer);
+    task_each(&program->tasks, forget_frames, program);
     if (b->memory >= 0) {
         close(b->memory);
     }
@@ -141,20 +140,20 @@ void breakpoint_exec(struct tracer * tracer, struct task * task) {
     breakpoint_free_sets(b);
 }
 
-void breakpoint_ended(struct tracer * tracer, struct task * task) {
+void breakpoint_ended(struct program * program, struct task * task) {
     struct frames * frames = task->frames;
     for (uint32_t i = 0; frames && i < frames->count; i++) {
-        frame_lost(tracer, task, &frames->rows[i]);
+        frame_lost(program, task, &frames->rows[i]);
     }
     frames_free(frames);
     task->frames = NULL;
 }
 
-void breakpoint_left(struct tracer * tracer, struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
+void breakpoint_left(struct program * program, struct task * task) {
+    struct breakpoints * b = program->breakpoints;
     frames_restore(b, task->frames, b->memory);
-    breakpoint_ended(tracer, task);
-    clear_when_last(tracer, task);
+    breakpoint_ended(program, task);
+    clear_when_last(program, task);
 }
 
 void breakpoints_free(struct breakpoints * b) {
@@ -167,13 +166,13 @@ void breakpoints_free(struct breakpoints * b) {
     }
 }
 
-void tracer_breakpoint_state(struct tracer * tracer, struct breakpoint_state * state) {
-    const struct breakpoints * b = tracer->breakpoints;
+void program_breakpoint_state(struct program * program, struct breakpoint_state * state) {
+    const struct breakpoints * b = program->breakpoints;
     memset(state, 0, sizeof *state);
-    state->error = tracer->boundary_error;
+    state->error = program->boundary_error;
     if (b) {
         *state = (struct breakpoint_state) {
-            b->armed, tracer->boundary_error, b->armed_count, b->refused, b->hits,
-            b->inner, b->unrecorded};
+            b->armed,     program->boundary_error, b->armed_count, b->refused, b->hits, b->inner,
+            b->unrecorded};
     }
 }

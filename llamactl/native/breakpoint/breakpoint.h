@@ -9,8 +9,9 @@
 #ifndef LLAMACTL_BREAKPOINT_H
 #define LLAMACTL_BREAKPOINT_H
 
+#include "breakpoint/api.h"
 #include "calls/points.h"
-#include "ptrace/tracer.h"
+#include "common/program.h"
 
 #define INT3 0xcc
 #define SLOT_BYTES 32
@@ -49,33 +50,33 @@ const struct point * breakpoint_point(const struct breakpoints * b, uint64_t add
 /* Whether the address is llama.cpp's own, in a library that others call. */
 bool breakpoint_inside(const struct breakpoints * b, uint64_t address);
 /* look.c: Python looks for functions while the program waits, then they are armed. */
-void breakpoint_look(struct tracer * tracer);
-void look_executed(struct tracer * tracer);
+void breakpoint_look(struct program * program);
+void look_executed(struct program * program);
 void look_free(struct look * look);
 /* Puts in those that aren't yet. 0, or an errno: takes effect at once. */
-int breakpoints_arm(struct tracer * tracer);
+int breakpoints_arm(struct program * program);
 /* Takes the int3s out of the functions; threads may run meanwhile. */
-void breakpoints_disarm(struct tracer * tracer);
+void breakpoints_disarm(struct program * program);
 /* True when the SIGTRAP a thread has stopped with was ours; it can be resumed without a signal. */
-bool breakpoint_trap(struct tracer * tracer, struct task * task);
+bool breakpoint_trap(struct program * program, struct task * task);
 /* A task's first stop: a child with memory of its own gets it back as it was. */
-void breakpoint_newcomer(struct tracer * tracer, struct task * task);
+void breakpoint_newcomer(struct program * program, struct task * task);
 /* The task's program is replaced: nothing of ours is left in it. */
-void breakpoint_exec(struct tracer * tracer, struct task * task);
+void breakpoint_exec(struct program * program, struct task * task);
 /* The task has ended: its open calls are reported. */
-void breakpoint_ended(struct tracer * tracer, struct task * task);
+void breakpoint_ended(struct program * program, struct task * task);
 /* The same, at the thread's own end; the last one to go while detaching leaves nothing of ours
  * behind. */
-void breakpoint_gone(struct tracer * tracer, struct task * task);
+void breakpoint_gone(struct program * program, struct task * task);
 /* Makes a stopped thread ready to run without us. False when it must be resumed once more, since a
  * trap of ours is still on its way. */
-bool breakpoint_release(struct tracer * tracer, struct task * task);
+bool breakpoint_release(struct program * program, struct task * task);
 
-/* watch.c: brings a stopped thread's debug registers up to date, and clears them. */
-void breakpoint_watch_thread(struct tracer * tracer, struct task * task);
+/* registers.c: brings a stopped thread's debug registers up to date, and clears them. */
+void breakpoint_watch_thread(struct program * program, struct task * task);
 void breakpoint_unwatch_thread(struct task * task);
 /* True when the SIGTRAP was of a watched address. */
-bool breakpoint_watch_trap(struct tracer * tracer, struct task * task);
+bool breakpoint_watch_trap(struct program * program, struct task * task);
 
 /* set.c: the program's memory, and what is taken out of it. */
 int breakpoint_memory(pid_t pid);
@@ -85,11 +86,11 @@ void breakpoint_free_sets(struct breakpoints * b);
 
 /* For hit.c. */
 /* The thread is let go: its stack is restored, its open calls are reported. */
-void breakpoint_left(struct tracer * tracer, struct task * task);
+void breakpoint_left(struct program * program, struct task * task);
 bool breakpoint_read(const struct breakpoints * b, uint64_t address, void * buffer, size_t size);
 bool breakpoint_write(const struct breakpoints * b, uint64_t address, const void * bytes,
                       size_t size);
-void frame_lost(struct tracer * tracer, struct task * task, struct frame * frame);
+void frame_lost(struct program * program, struct task * task, struct frame * frame);
 /* Gives a thread's stack its return addresses back. */
 void frames_restore(const struct breakpoints * b, struct frames * frames, int memory);
 

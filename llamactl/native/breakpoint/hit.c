@@ -1,58 +1,51 @@
 /* What happens when a thread meets a breakpoint: at a function's entry, and at its return. */
 #define _GNU_SOURCE
-#include <linux/ptrace.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #include "breakpoint/breakpoint.h"
+#include "breakpoint/buffers.h"
+#include "calls/result.h"
+#include "common/clock.h"
+#include "common/request.h"
 #include "common/texts.h"
-#include "ptrace/watch.h"
 
 #if defined(__x86_64__)
 
-#define TEXT_MOST 4096
-#define KEEP_FLOAT 5
-#define KEEP_STRING 6
 #define PEEK_SIGNALS 8
-
-static long request(int what, pid_t tid, uint64_t address, const void * data) {
-    return syscall(SYS_ptrace, what, tid, address, data);
-}
 
 static void go_on_at(const struct task * task, uint64_t address) {
     request(PTRACE_POKEUSR, task->tid, offsetof(struct user, regs.rip),
             (const void *) (uintptr_t) address);
 }
 
-static void put(struct tracer * tracer, const struct frame * frame) {
-    if (tracer->recording) {
-        sink_begin(&tracer->sink);
-        sink_put(&tracer->sink, &frame->record, &frame->text, NULL);
-        sink_end(&tracer->sink);
+static void put(struct program * program, const struct frame * frame) {
+    if (program->recording) {
+        sink_add(&program->sink, &frame->record, &frame->text, NULL);
     }
 }
 
-void frame_lost(struct tracer * tracer, struct task * task, struct frame * frame) {
+void frame_lost(struct program * program, struct task * task, struct frame * frame) {
     (void) task;
     if (!frame->reported) {
         frame->record.flags |= FLAG_NO_EXIT;
-        put(tracer, frame);
+        put(program, frame);
         frame->reported = true;
     }
 }
 
 /* A frame below the stack pointer was jumped over (longjmp), unless it is on a signal stack: it is
  * given up but not forgotten. At the same place only a call that never returned can have been. */
-static void give_up_frames(struct tracer * tracer, struct task * task, uint64_t slot) {
+static void give_up_frames(struct program * program, struct task * task, uint64_t slot) {
     struct frames * frames = task->frames;
     for (uint32_t i = frames ? frames->count : 0; i-- > 0;) {
         if (frames->rows[i].slot <= slot) {
             frames->rows[i].record.flags |= FLAG_LEFT;
-            frame_lost(tracer, task, &frames->rows[i]);
+            frame_lost(program, task, &frames->rows[i]);
         }
         if (frames->rows[i].slot == slot) {
             frames_remove(frames, i);
@@ -71,7 +64,7 @@ static void read_floats(const struct task * task, struct entry_state * state) {
 
 static void read_string(const struct breakpoints * b, struct frame * frame, uint64_t address) {
     size_t length = 0;
-    while (address && length < TEXT_MOST && text_reserve(&frame->text, (uint32_t) length + 256)) {
+    while (address && length < TEXT_LIMIT && text_reserve(&frame->text, (uint32_t) length + 256)) {
         /* Not beyond a page's end, where the memory may end. */
         size_t part = 256 - ((address + length) & 255);
         uint8_t * to = frame->text.bytes + length;
@@ -93,32 +86,22 @@ static void keep(const struct breakpoints * b, const struct task * task, struct 
                                   registers->rcx, registers->r8,  registers->r9};
     memcpy(state->integers, integers, sizeof integers);
     for (int i = 0; i < frame->point->count; i++) {
-        if (frame->point->source[i] == KEEP_FLOAT) {
+        if (frame->point->source[i] == FLOAT_REGISTER) {
             read_floats(task, state);
-        } else if (frame->point->source[i] == KEEP_STRING) {
+        } else if (frame->point->source[i] == STRING) {
             read_string(b, frame, integers[frame->point->index[i] % 6]);
         }
     }
     frame_keep(frame, state);
 }
 
-static void begin_record(struct record * record, const struct task * task,
-                         const struct point * point) {
-    record->kind = RECORD_CALL;
-    record->nr = point->nr;
-    record->cpu = RECORD_CPU_UNKNOWN;
-    record->arch = ARCH_NATIVE;
-    record->tid = task->tid;
-    record->pid = task->pid;
-}
-
-static void entry(struct tracer * tracer, struct task * task, const struct point * point,
+static void entry(struct program * program, struct task * task, const struct point * point,
                   const struct user_regs_struct * registers) {
-    struct breakpoints * b = tracer->breakpoints;
+    struct breakpoints * b = program->breakpoints;
     struct entry_state state = {.stack_pointer = registers->rsp};
     go_on_at(task, point->slot);
     if (point->looks) {
-        breakpoint_look(tracer);
+        breakpoint_look(program);
         return;
     }
     if (point->unwinds) {
@@ -133,19 +116,20 @@ static void entry(struct tracer * tracer, struct task * task, const struct point
         b->inner++;
         return;
     }
-    give_up_frames(tracer, task, registers->rsp);
+    give_up_frames(program, task, registers->rsp);
     struct frame * frame = frames_push(&task->frames, point, registers->rsp);
     struct frame single = {.point = point};
     bool caught = frame && breakpoint_write(b, registers->rsp, &b->trampoline, 8);
     struct frame * kept = frame ? frame : &single;
     kept->original = state.stack[0];
-    begin_record(&kept->record, task, point);
+    kept->record = record_of(RECORD_CALL, task->tid, task->pid, 0, RECORD_CPU_UNKNOWN);
+    kept->record.nr = point->nr;
     keep(b, task, kept, registers, &state);
     kept->record.start = now_ns();
     if (!caught) {
         b->unrecorded++;
         kept->record.flags |= FLAG_LEFT;
-        frame_lost(tracer, task, kept);
+        frame_lost(program, task, kept);
         if (frame) {
             frames_remove(task->frames, task->frames->count - 1);
         } else {
@@ -178,14 +162,14 @@ static void search_task(struct task * task, void * data) {
     }
 }
 
-static bool returned(struct tracer * tracer, struct task * task,
+static bool returned(struct program * program, struct task * task,
                      const struct user_regs_struct * registers) {
     uint64_t now = now_ns();
     struct search search = {registers->rsp - 8, NULL, 0};
     if (find_frame(task->frames, &search)) {
         search.owner = task;
     } else {
-        task_each(&tracer->tasks, search_task, &search);
+        task_each(&program->tasks, search_task, &search);
     }
     if (!search.owner) {
         return false;
@@ -200,15 +184,15 @@ static bool returned(struct tracer * tracer, struct task * task,
         }
         frame->record.duration = now - frame->record.start;
         frame->record.ret = result_of(frame->point->returns, registers->rax, state.floats[0]);
-        put(tracer, frame);
+        put(program, frame);
     }
     if (frame->point->role) {
-        watch_returned(tracer, task, frame->point->role, &frame->record);
+        watch_returned(program, task, frame->point->role, &frame->record);
     }
     for (uint32_t i = frames->count; i-- > search.index + 1;) {
         if (frames->rows[i].slot < search.slot) {
             frames->rows[i].record.flags |= FLAG_LEFT;
-            frame_lost(tracer, task, &frames->rows[i]);
+            frame_lost(program, task, &frames->rows[i]);
             frames_remove(frames, i);
         }
     }
@@ -216,10 +200,10 @@ static bool returned(struct tracer * tracer, struct task * task,
     return true;
 }
 
-bool breakpoint_trap(struct tracer * tracer, struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
+bool breakpoint_trap(struct program * program, struct task * task) {
+    struct breakpoints * b = program->breakpoints;
     struct user_regs_struct registers;
-    if (breakpoint_watch_trap(tracer, task)) {
+    if (breakpoint_watch_trap(program, task)) {
         return true;
     }
     if (!b || !b->placed || task->foreign ||
@@ -229,14 +213,14 @@ bool breakpoint_trap(struct tracer * tracer, struct task * task) {
     uint64_t at = registers.rip - 1;
     b->hits++;
     if (at == b->trampoline) {
-        return returned(tracer, task, &registers);
+        return returned(program, task, &registers);
     }
     const struct point * point = breakpoint_point(b, at);
     if (!point || !point->armed) {
         return false;
     }
     if (b->armed) {
-        entry(tracer, task, point, &registers);
+        entry(program, task, point, &registers);
     } else {
         go_on_at(task, at); /* The int3 has been taken out meanwhile: execute what is there now. */
     }
@@ -291,8 +275,8 @@ static void leave_slot(const struct breakpoints * b, const struct task * task) {
     go_on_at(task, target);
 }
 
-bool breakpoint_release(struct tracer * tracer, struct task * task) {
-    struct breakpoints * b = tracer->breakpoints;
+bool breakpoint_release(struct program * program, struct task * task) {
+    struct breakpoints * b = program->breakpoints;
     bool armed = b && b->placed && !task->foreign;
     if ((armed || task->watch_version) && trap_is_pending(task)) {
         return false;
@@ -302,21 +286,21 @@ bool breakpoint_release(struct tracer * tracer, struct task * task) {
         return true;
     }
     leave_slot(b, task);
-    breakpoint_left(tracer, task);
+    breakpoint_left(program, task);
     return true;
 }
 
 #else
 
-void frame_lost(struct tracer * tracer, struct task * task, struct frame * frame) {
-    (void) tracer, (void) task, (void) frame;
+void frame_lost(struct program * program, struct task * task, struct frame * frame) {
+    (void) program, (void) task, (void) frame;
 }
-bool breakpoint_trap(struct tracer * tracer, struct task * task) {
-    (void) tracer, (void) task;
+bool breakpoint_trap(struct program * program, struct task * task) {
+    (void) program, (void) task;
     return false;
 }
-bool breakpoint_release(struct tracer * tracer, struct task * task) {
-    (void) tracer, (void) task;
+bool breakpoint_release(struct program * program, struct task * task) {
+    (void) program, (void) task;
     return true;
 }
 

@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "breakpoint/breakpoint.h"
-#include "ptrace/api.h"
 
 #define STEP_MS 50
 
@@ -27,33 +26,33 @@ static struct timespec after_ms(int ms) {
 }
 
 /* A request to let the program go or to end it comes first: then the looking may stay undone. */
-static void ask(struct tracer * tracer, int what) {
-    struct look * look = tracer->look;
-    if (!look || tracer->detaching || tracer->passing || tracer->killing) {
+static void ask(struct program * program, int what) {
+    struct look * look = program->look;
+    if (!look || program->detaching || program->passing || program->killing) {
         return;
     }
     pthread_mutex_lock(&look->lock);
     look->wanted = look->nobody ? 0 : what;
     pthread_cond_broadcast(&look->changed);
-    while (look->wanted && !atomic_load(&tracer->request)) {
+    while (look->wanted && !atomic_load(&program->request)) {
         struct timespec until = after_ms(STEP_MS);
         pthread_cond_timedwait(&look->changed, &look->lock, &until);
     }
     bool looked = !look->wanted && !look->nobody;
     look->wanted = 0;
     if (looked) {
-        int error = breakpoints_arm(tracer);
-        tracer->boundary_error = error ? error : tracer->boundary_error;
+        int error = breakpoints_arm(program);
+        program->boundary_error = error ? error : program->boundary_error;
     }
     pthread_mutex_unlock(&look->lock);
 }
 
-void breakpoint_look(struct tracer * tracer) {
-    ask(tracer, 1);
+void breakpoint_look(struct program * program) {
+    ask(program, 1);
 }
 
-void look_executed(struct tracer * tracer) {
-    ask(tracer, 2);
+void look_executed(struct program * program) {
+    ask(program, 2);
 }
 
 void look_free(struct look * look) {
@@ -64,18 +63,18 @@ void look_free(struct look * look) {
     }
 }
 
-void tracer_looks(struct tracer * tracer) {
-    tracer->look = calloc(1, sizeof *tracer->look);
-    if (tracer->look) {
-        pthread_mutex_init(&tracer->look->lock, NULL);
-        pthread_cond_init(&tracer->look->changed, NULL);
+void program_looks(struct program * program) {
+    program->look = calloc(1, sizeof *program->look);
+    if (program->look) {
+        pthread_mutex_init(&program->look->lock, NULL);
+        pthread_cond_init(&program->look->changed, NULL);
     }
 }
 
-int tracer_look(struct tracer * tracer, int timeout_ms) {
-    struct look * look = tracer->look;
+int program_look(struct program * program, int timeout_ms) {
+    struct look * look = program->look;
     struct timespec until = after_ms(timeout_ms);
-    if (!look || atomic_load(&tracer->done)) {
+    if (!look || atomic_load(&program->done)) {
         return -1;
     }
     pthread_mutex_lock(&look->lock);
@@ -87,17 +86,17 @@ int tracer_look(struct tracer * tracer, int timeout_ms) {
     return wanted;
 }
 
-void tracer_looked(struct tracer * tracer) {
-    pthread_mutex_lock(&tracer->look->lock);
-    tracer->look->wanted = 0;
-    pthread_cond_broadcast(&tracer->look->changed);
-    pthread_mutex_unlock(&tracer->look->lock);
+void program_looked(struct program * program) {
+    pthread_mutex_lock(&program->look->lock);
+    program->look->wanted = 0;
+    pthread_cond_broadcast(&program->look->changed);
+    pthread_mutex_unlock(&program->look->lock);
 }
 
-void tracer_looks_no_more(struct tracer * tracer) {
-    pthread_mutex_lock(&tracer->look->lock);
-    tracer->look->nobody = true;
-    tracer->look->wanted = 0;
-    pthread_cond_broadcast(&tracer->look->changed);
-    pthread_mutex_unlock(&tracer->look->lock);
+void program_looks_no_more(struct program * program) {
+    pthread_mutex_lock(&program->look->lock);
+    program->look->nobody = true;
+    program->look->wanted = 0;
+    pthread_cond_broadcast(&program->look->changed);
+    pthread_mutex_unlock(&program->look->lock);
 }

@@ -1,7 +1,6 @@
 /* The sets of functions: their slots in the program, their int3s, and how both are taken out. */
 #define _GNU_SOURCE
 #include "breakpoint/breakpoint.h"
-#include "ptrace/api.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,15 +120,15 @@ static int arm_set(struct breakpoints * b, struct point_set * set) {
     return 0;
 }
 
-int breakpoints_arm(struct tracer * tracer) {
-    struct breakpoints * b = tracer->breakpoints;
+int breakpoints_arm(struct program * program) {
+    struct breakpoints * b = program->breakpoints;
     int error = 0;
     if (!b || !b->sets) {
         return 0;
     }
-    b->process = tracer->root;
+    b->process = program->root;
     if (b->memory < 0) {
-        b->memory = breakpoint_memory(tracer->root);
+        b->memory = breakpoint_memory(program->root);
     }
     if (b->memory < 0) {
         return errno;
@@ -193,14 +192,14 @@ void breakpoint_free_sets(struct breakpoints * b) {
     }
 }
 
-int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t scratch,
-                       uint32_t bytes) {
+int program_breakpoints(struct program * program, struct points * points, uint64_t scratch,
+                        uint32_t bytes) {
 #if defined(__x86_64__)
-    struct breakpoints * b = tracer->breakpoints;
+    struct breakpoints * b = program->breakpoints;
     struct point_set * set = calloc(1, sizeof *set);
     if (!b && (b = calloc(1, sizeof *b))) {
         b->memory = -1;
-        tracer->breakpoints = b;
+        program->breakpoints = b;
     }
     if (!b || !set) {
         free(set);
@@ -214,13 +213,13 @@ int tracer_breakpoints(struct tracer * tracer, struct points * points, uint64_t 
     __atomic_store_n(end, set, __ATOMIC_RELEASE);
     return 0;
 #else
-    (void) tracer, (void) points, (void) scratch, (void) bytes;
+    (void) program, (void) points, (void) scratch, (void) bytes;
     return ENOSYS;
 #endif
 }
 
-uint32_t tracer_points_gone(struct tracer * tracer, uint64_t * addresses, uint32_t most) {
-    struct breakpoints * b = tracer->breakpoints;
+uint32_t program_points_gone(struct program * program, uint64_t * addresses, uint32_t most) {
+    struct breakpoints * b = program->breakpoints;
     uint32_t count = 0;
     for (struct point_set * set = b ? b->sets : NULL; set; set = set->next) {
         for (uint32_t i = 0; i < set->points->count && count < most; i++) {

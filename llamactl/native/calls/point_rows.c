@@ -1,19 +1,15 @@
-/* The agent's table of arguments, for whoever catches calls from outside. */
-#include "agent/agent.h"
-#include "calls/api.h"
+/* The table of arguments for whoever catches calls from outside. */
+#include "calls/table.h"
 
 #include <string.h>
 
-/* table.c asks whether the library has a symbol. Here the library isn't loaded, and in place
- * of its link map comes the list of its exported names. */
-void * elf_symbol(const struct link_map * map, const char * name) {
-    const char * const * exports = (const char * const *) (const void *) map;
-    for (; *exports; exports++) {
+static int is_listed(const void * library, const char * name) {
+    for (const char * const * exports = library; *exports; exports++) {
         if (strcmp(*exports, name) == 0) {
-            return (void *) (uintptr_t) *exports;
+            return 1;
         }
     }
-    return NULL;
+    return 0;
 }
 
 int points_role(const char * name) {
@@ -21,7 +17,7 @@ int points_role(const char * name) {
 }
 
 int points_row(const char * name, const char * const * exports, struct point_row * row) {
-    const struct row * found = table_find(name, (const struct link_map *) (const void *) exports);
+    const struct row * found = table_find(name, is_listed, exports);
     memset(row, 0, sizeof *row);
     if (!found) {
         return 0;
@@ -36,8 +32,3 @@ int points_row(const char * name, const char * const * exports, struct point_row
     }
     return 1;
 }
-
-_Static_assert(KEEP_MAX == POINT_KEEPS, "as many arguments as the agent keeps");
-_Static_assert(REGISTER == 1 && REGISTER_32 == 2 && STACK_64 == 3 && STACK_32 == 4 &&
-                   FLOAT_REGISTER == 5 && STRING == 6 && STACK_EITHER == 7,
-               "points.c has the same sources");

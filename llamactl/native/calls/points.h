@@ -7,11 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "calls/api.h"
-#include "common/record.h"
-#include "common/sink.h"
+#include "calls/table.h"
+#include "common/frames.h"
 
-#define MOST_FRAMES 256
 /* Read at a function's entry: the return address, and structures passed by value behind it. */
 #define STACK_BYTES 128
 #define STACK_WORDS (STACK_BYTES / 8)
@@ -32,33 +30,11 @@ struct entry_state {
     uint32_t floats[8];   /* the low halves of the vector registers, where they are known */
 };
 
-/* A call that hasn't returned. */
-struct frame {
-    const struct point * point;
-    uint64_t slot;     /* where its return address lies */
-    uint64_t original; /* what lay there */
-    bool reported;     /* given up as jumped over, but its return may still come */
-    struct record record;
-    struct sink_text text;
-};
-
-struct frames {
-    uint32_t count;
-    uint32_t room;
-    struct frame * rows;
-};
-
 const struct point * points_find(const struct points * points, uint64_t address);
 /* Whether the address is in llama.cpp itself, so that a call from there is none of the program's.
  */
 bool points_inside(const struct points * points, uint64_t address);
 
-/* Adds a frame; NULL when memory is short or MOST_FRAMES are open. */
-struct frame * frames_push(struct frames ** frames, const struct point * point, uint64_t slot);
-void frames_remove(struct frames * frames, uint32_t index);
-void frames_free(struct frames * frames);
 void frame_keep(struct frame * frame, const struct entry_state * state);
-/* The result as its type says; 0 for what has none or is hidden. */
-int64_t result_of(char type, uint64_t value, uint32_t low_float);
 
 #endif

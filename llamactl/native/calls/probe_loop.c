@@ -1,7 +1,7 @@
 /* Functions that do nothing, to measure what a uprobe on a function costs. It depends on the first
  * instruction: the kernel emulates some, and executes others elsewhere, one step at a time, which
  * is several times as dear (arch/x86/kernel/uprobes.c, arch/arm64/kernel/probes/). */
-#include "calls/probe_loop.h"
+#include "calls/api.h"
 
 #include <time.h>
 

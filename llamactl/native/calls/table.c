@@ -5,7 +5,12 @@
 // is recorded with its times only. A label is "name:type": p address, i signed, u unsigned, f
 // float's bits, s string. A result is i, u, l (64 bits), p, b, f, v (none), s (a structure), h
 // (hidden).
-#include "agent/agent.h"
+#include "calls/table.h"
+
+#include <stddef.h>
+
+#include "calls/handed_out.h"
+#include "common/words.h"
 
 // On x86-64 structures larger than 16 bytes are passed by value on the stack, from its first
 // argument on.
@@ -208,10 +213,10 @@ static const struct row rows[] = {
     {"ggml_init", NULL, 'p', 0, {{"memory_size:u", STACK_64, 0, 0}}},
 };
 
-const struct row * table_find(const char * name, const struct link_map * library) {
+const struct row * table_find(const char * name, exports_function * exports, const void * library) {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct row * row = rows + i;
-        if (same_text(row->name, name) && (!row->needs || elf_symbol(library, row->needs))) {
+        if (same_text(row->name, name) && (!row->needs || exports(library, row->needs))) {
             return row;
         }
     }

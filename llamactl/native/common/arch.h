@@ -30,7 +30,6 @@ enum new_call {
 };
 
 #if defined(__x86_64__)
-#define ARCH_NATIVE ARCH_X86_64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_X86_64
 typedef struct user_regs_struct arch_registers;
 static inline uint64_t arch_call_number(const arch_registers * r) {
@@ -45,7 +44,6 @@ static inline void arch_skip_call(arch_registers * r, long result) {
     r->rax = (unsigned long) result;
 }
 #elif defined(__aarch64__)
-#define ARCH_NATIVE ARCH_AARCH64
 #define ARCH_NATIVE_AUDIT AUDIT_ARCH_AARCH64
 typedef struct user_regs_struct arch_registers;
 static inline uint64_t arch_call_number(const arch_registers * r) {
@@ -59,7 +57,6 @@ static inline void arch_skip_call(arch_registers * r, long result) {
 }
 #else
 /* Still complete, but a call that was entered before recording began stays unnamed. */
-#define ARCH_NATIVE ARCH_OTHER
 #define ARCH_NATIVE_AUDIT 0
 typedef struct {
     uint64_t words[128];

@@ -1,13 +1,11 @@
 /* Read strings and structures from a stopped thread's memory, by the rules of texts.c. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/ptrace.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "common/record.h"
+#include "common/request.h"
 #include "common/texts.h"
 
 #define PAGE 4096u
@@ -27,7 +25,7 @@ static size_t read_words(pid_t tid, uint64_t address, uint8_t * buffer, size_t l
         uint64_t at = address + done;
         uint64_t start = at & ~(sizeof(long) - 1);
         long word;
-        if (syscall(SYS_ptrace, PTRACE_PEEKDATA, tid, start, &word) != 0) {
+        if (request(PTRACE_PEEKDATA, tid, start, &word) != 0) {
             break;
         }
         size_t skip = at - start;

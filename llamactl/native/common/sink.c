@@ -141,6 +141,13 @@ void sink_put(struct sink * sink, const struct record * record, const struct sin
     sink->current->count++;
 }
 
+void sink_add(struct sink * sink, const struct record * record, const struct sink_text * text,
+              const struct sink_text * text2) {
+    sink_begin(sink);
+    sink_put(sink, record, text, text2);
+    sink_end(sink);
+}
+
 void sink_finish(struct sink * sink) {
     pthread_mutex_lock(&sink->lock);
     sink->finished = true;

@@ -6,20 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/api.h"
 #include "common/record.h"
 
 #define SINK_RECORDS 8192
 #define SINK_STRINGS (1u << 20)
 #define SINK_KNOWN 1024
-
-/* A filled block. References to strings are offsets in its own strings plus one. */
-struct sink_block {
-    struct record * records;
-    uint8_t * strings;
-    uint32_t count;
-    uint32_t string_bytes;
-    struct sink_block * next;
-};
 
 struct sink {
     pthread_mutex_t lock;
@@ -51,12 +43,14 @@ struct sink_text {
 bool sink_open(struct sink * sink, uint32_t blocks);
 void sink_close(struct sink * sink);
 
-/* The recorder's side. sink_put waits for room (back-pressure) and is called between begin and end.
- */
+/* The recorder's side. sink_put waits for room (back-pressure) and is called between begin and end;
+ * sink_add does all three. */
 void sink_begin(struct sink * sink);
 void sink_put(struct sink * sink, const struct record * record, const struct sink_text * text,
               const struct sink_text * text2);
 void sink_end(struct sink * sink);
+void sink_add(struct sink * sink, const struct record * record, const struct sink_text * text,
+              const struct sink_text * text2);
 void sink_finish(struct sink * sink);
 
 /* The reader's side. sink_take returns NULL when timeout_ms passed and nothing is there. */

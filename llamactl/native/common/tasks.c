@@ -1,6 +1,6 @@
 /* A hash table of the traced threads, and what /proc says about them. */
 #define _GNU_SOURCE
-#include "calls/points.h"
+#include "common/frames.h"
 #include "common/tasks.h"
 
 #include <fcntl.h>

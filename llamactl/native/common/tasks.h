@@ -9,7 +9,6 @@
 #include "common/sink.h"
 
 #define TASK_BUCKETS 4096
-#define SELECT_BYTES 128 /* one bit for each of 1024 system calls */
 
 struct text_rule;
 struct frames;
@@ -30,7 +29,7 @@ struct task {
     uint64_t args[6];
     const struct text_rule * rule;
     struct frames * frames; /* calls caught by breakpoints or uprobes (calls/points.h) */
-    unsigned watch_version; /* what its debug registers hold (breakpoint/watch.c); 0: nothing */
+    unsigned watch_version; /* what its debug registers hold (breakpoint/registers.c); 0: nothing */
     bool known;             /* its memory has been looked at (breakpoint_newcomer) */
     bool foreign;           /* a process with memory of its own, without breakpoints */
     struct sink_text text[2];

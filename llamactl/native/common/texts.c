@@ -140,3 +140,17 @@ bool text_on_entry(const struct text_rule * rule) {
     }
     return true;
 }
+
+int text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes) {
+    const struct text_rule * rule = text_rule_of(nr);
+    for (int i = 0; rule && i < 2; i++) {
+        kinds[i] = rule->part[i].kind;
+        arguments[i] = rule->part[i].argument;
+        sizes[i] = rule->part[i].size;
+    }
+    return rule != NULL;
+}
+
+uint32_t audit_arch(void) {
+    return ARCH_NATIVE_AUDIT;
+}

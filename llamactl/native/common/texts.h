@@ -8,8 +8,6 @@
 
 #include "common/tasks.h"
 
-#define TEXT_LIMIT 4096
-
 enum text_kind {
     TEXT_NONE = 0,
     TEXT_STRING,    /* up to a NUL */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,8 +13,6 @@
 
 #include "bpf/calls.h"
 #include "perf/perf.h"
-#include "ptrace/tracer.h"
-#include "ptrace/api.h"
 
 #define POLL_MS 50
 #define POLL_CALLS_MS 10 /* The ring of our BPF programs wakes nobody. */
@@ -51,12 +50,12 @@ struct perf * perf_new(uint32_t blocks, uint32_t ring_bytes, int enter_id, int e
                                              .tasks = tasks,
                                              .ring_bytes = ring_bytes};
     pthread_mutex_init(&perf->watch_lock, NULL);
-    perf->everything = !selected;
-    if (selected) {
-        memcpy(perf->selected, selected, sizeof perf->selected);
-    }
+    perf->selection = selection_of(selected);
     perf->rings = calloc((size_t) cpus, sizeof *perf->rings);
     perf->ring_count = perf->rings ? (int) cpus : 0;
+    for (int i = 0; i < perf->ring_count; i++) {
+        perf->rings[i].ring = (struct ring) {.kind = &perf_ring_kind, .owner = perf};
+    }
     if (!perf->rings || !sink_open(&perf->sink, blocks)) {
         perf_free(perf);
         return NULL;
@@ -70,17 +69,19 @@ int perf_open(struct perf * perf, int tid, int on_exec, const char * enter_filte
     perf->settings.exit_filter = exit_filter;
     int error = perf_open_task(perf, tid, on_exec != 0);
     if (!error && perf->calls) {
-        error = calls_add(perf, tid, on_exec != 0);
+        error = calls_add(perf->calls, tid, on_exec != 0);
     }
     return error == -EEXIST ? 0 : error; /* Its parent was followed when it was born. */
 }
 
 int perf_follow(struct perf * perf, int tid) {
-    return calls_add(perf, tid, false);
+    return calls_add(perf->calls, tid, false);
 }
 
 int perf_calls(struct perf * perf, uint32_t ring_bytes) {
-    return calls_open(perf, ring_bytes);
+    int error = 0;
+    perf->calls = calls_open(&perf->sink, &perf->tasks, &perf->selection, ring_bytes, &error);
+    return error;
 }
 
 static void switch_all(struct perf * perf, unsigned long request) {
@@ -123,7 +124,7 @@ static void * perf_thread(void * data) {
     }
     switch_all(perf, PERF_EVENT_IOC_DISABLE);
     if (perf->calls) {
-        calls_detach(perf, atomic_load(&perf->stopping));
+        calls_detach(perf->calls, atomic_load(&perf->stopping));
     }
     perf_watch_end(perf);
     perf_drain(perf);
@@ -176,20 +177,6 @@ uint64_t perf_drained(struct perf * perf) {
     return atomic_load(&perf->drained);
 }
 
-int perf_stage(struct perf * perf) {
-    return perf->stage;
-}
-
-uint64_t perf_ring_bytes(struct perf * perf) {
-    uint64_t smallest = 0;
-    for (int i = 0; i < perf->ring_count; i++) {
-        if (perf->rings[i].page && (!smallest || perf->rings[i].size < smallest)) {
-            smallest = perf->rings[i].size;
-        }
-    }
-    return smallest;
-}
-
 void perf_free(struct perf * perf) {
     if (!perf) {
         return;
@@ -201,13 +188,13 @@ void perf_free(struct perf * perf) {
     }
     for (int i = 0; i < perf->ring_count; i++) {
         if (perf->rings[i].page) {
-            munmap(perf->rings[i].page, perf->rings[i].size + (size_t) sysconf(_SC_PAGESIZE));
+            munmap(perf->rings[i].page, perf->rings[i].ring.size + (size_t) sysconf(_SC_PAGESIZE));
         }
     }
     for (uint32_t i = 0; i < perf->fd_count; i++) {
         close(perf->fds[i]);
     }
-    calls_close(perf);
+    calls_close(perf->calls);
     perf_watch_close(perf);
     points_free(perf->points);
     task_clear(&perf->tasks);

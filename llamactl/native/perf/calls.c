@@ -4,7 +4,7 @@
 
 #include "perf/perf.h"
 #include "perf/user.h"
-#include "common/arch.h"
+#include "calls/result.h"
 
 /* What the kernel records of a uprobe (uprobe_events; format in tracefs). */
 struct raw_probe {
@@ -79,15 +79,16 @@ static bool is_inner(struct perf * perf, struct task * task, uint64_t slot, uint
     return false;
 }
 
+static struct record record_at(int kind, const struct sample * sample, uint16_t nr) {
+    struct record record =
+        record_of(kind, (int32_t) sample->tid, (int32_t) sample->pid, sample->time, sample->cpu);
+    record.nr = nr;
+    return record;
+}
+
 static void begin(struct frame * frame, const struct sample * sample, uint64_t caller) {
     frame->original = caller;
-    frame->record.kind = RECORD_CALL;
-    frame->record.nr = frame->point->nr;
-    frame->record.cpu = (uint16_t) sample->cpu;
-    frame->record.arch = ARCH_NATIVE;
-    frame->record.tid = (int32_t) sample->tid;
-    frame->record.pid = (int32_t) sample->pid;
-    frame->record.start = sample->time;
+    frame->record = record_at(RECORD_CALL, sample, frame->point->nr);
 }
 
 static void entered(struct perf * perf, struct task * task, const struct sample * sample,
@@ -162,13 +163,7 @@ static int watch_of(struct perf * perf, uint64_t id) {
 }
 
 static void touched(struct perf * perf, const struct sample * sample, int which) {
-    struct record record = {.kind = RECORD_WATCH,
-                            .nr = (uint16_t) which,
-                            .cpu = (uint16_t) sample->cpu,
-                            .arch = ARCH_NATIVE,
-                            .tid = (int32_t) sample->tid,
-                            .pid = (int32_t) sample->pid,
-                            .start = sample->time};
+    struct record record = record_at(RECORD_WATCH, sample, (uint16_t) which);
     struct user_state user = user_state_of(sample, true);
     record.args[0] = sample->address;
     record.args[1] = sample->ip;

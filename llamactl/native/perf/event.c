@@ -5,8 +5,7 @@
 
 #include "bpf/calls.h"
 #include "perf/perf.h"
-#include "ptrace/tracer.h"
-#include "common/arch.h"
+#include "common/clock.h"
 
 /* What sample_id_all puts at the end of every other event. */
 struct trailer {
@@ -58,29 +57,12 @@ uint64_t perf_event_time(const struct perf_event_header * event) {
                                              : trailer_of(event)->time;
 }
 
-static struct record blank(int kind, uint32_t tid, uint32_t pid, uint64_t time, uint32_t cpu) {
-    struct record record;
-    memset(&record, 0, sizeof record);
-    record.kind = (uint8_t) kind;
-    record.cpu = (uint16_t) cpu;
-    record.arch = ARCH_NATIVE;
-    record.tid = (int32_t) tid;
-    record.pid = (int32_t) pid;
-    record.start = time;
-    return record;
-}
-
-bool perf_selects(const struct perf * perf, uint16_t nr) {
-    return perf->everything || nr >= SELECT_BYTES * 8 || perf->selected[nr >> 3] & (1u << (nr & 7));
-}
-
 static void put_call(struct perf * perf, struct task * task, int64_t ret, uint64_t end) {
     task->in_call = false;
-    if (!perf_selects(perf, task->nr)) {
+    if (!selects(&perf->selection, task->nr)) {
         return; /* The kernel's filter was too short to say all. */
     }
-    struct record record =
-        blank(RECORD_SYSCALL, (uint32_t) task->tid, (uint32_t) task->pid, task->start, task->cpu);
+    struct record record = record_of(RECORD_SYSCALL, task->tid, task->pid, task->start, task->cpu);
     record.flags = task->flags;
     record.nr = task->nr;
     record.duration = end - task->start;
@@ -104,20 +86,6 @@ static void enter(struct perf * perf, struct task * task, const struct sample * 
     memcpy(task->args, raw->values, sizeof task->args);
 }
 
-bool perf_is_birth(int64_t nr) {
-    switch (nr) {
-#ifdef SYS_fork
-    case SYS_fork:
-    case SYS_vfork:
-#endif
-    case SYS_clone:
-    case NR_CLONE3:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void leave(struct perf * perf, struct task * task, const struct sample * sample,
                   const struct raw_call * raw) {
     int64_t ret = (int64_t) raw->values[0];
@@ -127,7 +95,7 @@ static void leave(struct perf * perf, struct task * task, const struct sample * 
         put_call(perf, task, 0, task->start);
     }
     if (!task->in_call) {
-        if (raw->nr < 0 || (perf_is_birth(raw->nr) && ret == 0)) {
+        if (raw->nr < 0 || (is_birth(raw->nr) && ret == 0)) {
             return; /* The first thing a new thread does is to come out of its parent's clone. */
         }
         enter(perf, task, sample, raw);
@@ -143,8 +111,8 @@ static void on_sample(struct perf * perf, const struct sample * sample) {
         return;
     }
     if (sample->raw_size < 24) { /* A software event has no raw data. */
-        struct record record =
-            blank(RECORD_FAULT, sample->tid, sample->pid, sample->time, sample->cpu);
+        struct record record = record_of(RECORD_FAULT, (int32_t) sample->tid, (int32_t) sample->pid,
+                                         sample->time, sample->cpu);
         record.nr = perf_is_major(perf, sample->identifier);
         record.args[0] = sample->address;
         record.args[1] = sample->ip;
@@ -172,7 +140,8 @@ static struct sink_text text_of(const char * string, const void * end) {
 
 static void on_map(struct perf * perf, const struct map_event * map) {
     const struct trailer * trailer = trailer_of(&map->header);
-    struct record record = blank(RECORD_MAP, map->tid, map->pid, trailer->time, trailer->cpu);
+    struct record record =
+        record_of(RECORD_MAP, (int32_t) map->tid, (int32_t) map->pid, trailer->time, trailer->cpu);
     struct sink_text file = text_of(map->file, trailer);
     record.nr = (uint16_t) map->protection;
     record.args[0] = map->address;
@@ -186,7 +155,8 @@ static void on_map(struct perf * perf, const struct map_event * map) {
 
 static void on_comm(struct perf * perf, const struct comm_event * comm) {
     const struct trailer * trailer = trailer_of(&comm->header);
-    struct record record = blank(RECORD_TASK, comm->tid, comm->pid, trailer->time, trailer->cpu);
+    struct record record = record_of(RECORD_TASK, (int32_t) comm->tid, (int32_t) comm->pid,
+                                     trailer->time, trailer->cpu);
     struct sink_text name = text_of(comm->name, trailer);
     bool exec = comm->header.misc & PERF_RECORD_MISC_COMM_EXEC;
     record.nr = exec && perf->settings.tasks ? TASK_EXEC : TASK_NAME;
@@ -195,8 +165,8 @@ static void on_comm(struct perf * perf, const struct comm_event * comm) {
 }
 
 static void on_birth(struct perf * perf, const struct task_event * birth) {
-    struct record record =
-        blank(RECORD_TASK, birth->ptid, birth->ppid, birth->time, trailer_of(&birth->header)->cpu);
+    struct record record = record_of(RECORD_TASK, (int32_t) birth->ptid, (int32_t) birth->ppid,
+                                     birth->time, trailer_of(&birth->header)->cpu);
     record.nr = birth->pid == birth->ppid ? TASK_CLONE : TASK_FORK;
     record.args[0] = birth->tid;
     record.args[1] = birth->pid;
@@ -215,8 +185,8 @@ static void on_death(struct perf * perf, const struct task_event * death) {
         }
         task_remove(&perf->tasks, task->tid);
     }
-    struct record record =
-        blank(RECORD_TASK, death->tid, death->pid, death->time, trailer_of(&death->header)->cpu);
+    struct record record = record_of(RECORD_TASK, (int32_t) death->tid, (int32_t) death->pid,
+                                     death->time, trailer_of(&death->header)->cpu);
     record.nr = TASK_EXIT;
     record.flags = FLAG_NO_EXIT; /* The kernel doesn't say the status here. */
     if (perf->settings.tasks) {
@@ -225,7 +195,7 @@ static void on_death(struct perf * perf, const struct task_event * death) {
 }
 
 static void put_lost(struct perf * perf, uint64_t count, uint64_t time, uint32_t cpu) {
-    struct record record = blank(RECORD_LOST, 0, 0, time, cpu);
+    struct record record = record_of(RECORD_LOST, 0, 0, time, cpu);
     record.ret = (int64_t) count;
     atomic_fetch_add(&perf->lost, count);
     sink_put(&perf->sink, &record, NULL, NULL);
@@ -278,7 +248,7 @@ static void flush_task(struct task * task, void * data) {
 void perf_flush(struct perf * perf) {
     sink_begin(&perf->sink);
     if (perf->calls) {
-        calls_flush(perf);
+        calls_flush(perf->calls);
     }
     task_each(&perf->tasks, flush_task, perf);
     sink_end(&perf->sink);

@@ -10,7 +10,6 @@
 
 #include "perf/perf.h"
 #include "perf/user.h"
-#include "ptrace/tracer.h"
 
 #define SMALLEST_RING (32u << 10)
 
@@ -156,8 +155,8 @@ static int map_ring(struct perf * perf, struct perf_ring * ring, int fd) {
         if (base != MAP_FAILED) {
             ring->fd = fd;
             ring->page = (struct perf_event_mmap_page *) base;
-            ring->data = base + page;
-            ring->size = size;
+            ring->ring.data = base + page;
+            ring->ring.size = size;
             return 0;
         }
         if (errno != EPERM && errno != ENOMEM) {
@@ -178,7 +177,6 @@ static int open_event(struct perf * perf, pid_t tid, int cpu, enum event event, 
     struct perf_event_attr attr;
     struct perf_ring * ring = &perf->rings[cpu];
     describe(perf, event, on_exec, &attr);
-    perf->stage = STAGE_PERF_OPEN;
     int fd = (int) syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0) {
         return -errno;
@@ -191,7 +189,6 @@ static int open_event(struct perf * perf, pid_t tid, int cpu, enum event event, 
     if (error) {
         return error;
     }
-    perf->stage = STAGE_PERF_MAP;
     if (!ring->page) {
         error = map_ring(perf, ring, fd);
     } else if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ring->fd) != 0) {

@@ -9,20 +9,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/ring.h"
+#include "common/selection.h"
 #include "common/sink.h"
 #include "common/tasks.h"
+#include "perf/api.h"
 
 struct perf_ring {
+    struct ring ring;
     int fd;
-    struct perf_event_mmap_page * page;
-    uint8_t * data;
-    uint64_t size;
-    uint64_t position; /* how far it has been read */
-    uint64_t must;     /* read at least up to here */
-    uint64_t may;      /* read at most up to here */
-    uint64_t next_time;
+    struct perf_event_mmap_page * page; /* NULL: the CPU is offline */
     bool hung_up;
 };
+extern const struct ring_kind perf_ring_kind;
 
 #define SAMPLE                                                                                     \
     (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |                \
@@ -68,8 +67,7 @@ struct perf {
     struct call_tracing * calls; /* system calls come from BPF programs (bpf/calls.h); NULL: not */
     struct task_table tasks;
     struct perf_settings settings;
-    bool everything;
-    uint8_t selected[SELECT_BYTES];
+    struct selection selection;
     struct perf_ring * rings;
     int ring_count;
     int * fds;
@@ -85,7 +83,6 @@ struct perf {
     atomic_bool done;
     atomic_ullong lost;
     atomic_ullong drained; /* every event before this time has been taken from the rings */
-    int stage;
     struct points * points;
     uint32_t touches_left; /* of a limited number; 0: no limit, or reached */
     atomic_ullong touch_until;
@@ -96,7 +93,7 @@ struct perf {
     atomic_ullong inner; /* llama.cpp's calls to itself */
 };
 
-/* Opens one thread's events on all CPUs; 0, or -errno with perf->stage set. */
+/* Opens one thread's events on all CPUs; 0 or -errno. */
 int perf_open_task(struct perf * perf, pid_t tid, bool on_exec);
 void perf_describe(const struct perf * perf, uint64_t sample_type, struct perf_event_attr * attr);
 /* True when the sample was of a uprobe or a watched address. */
@@ -119,10 +116,6 @@ void perf_drain(struct perf * perf);
 void perf_flush(struct perf * perf);
 /* Says that so much was lost by now. */
 void perf_lose(struct perf * perf, uint64_t count);
-/* Whether a call is asked for; what the kernel filters may let through too much. */
-bool perf_selects(const struct perf * perf, uint16_t nr);
-/* Whether a new thread comes out of this call of its parent's. */
-bool perf_is_birth(int64_t nr);
 /* Turns one event of a ring into records. */
 void perf_event(struct perf * perf, const struct perf_event_header * event);
 uint64_t perf_event_time(const struct perf_event_header * event);

@@ -3,30 +3,32 @@
 #include <string.h>
 
 #include "bpf/calls.h"
+#include "common/clock.h"
 #include "perf/perf.h"
-#include "ptrace/tracer.h"
 
 #define LARGEST_EVENT 65536
 #define FREE_STEP (256u << 10)
 #define LOCK_STEP 512
 
-/* The rings of the CPUs, and behind them the one of our BPF programs, which has no page; NULL at
- * the end. */
-static struct perf_ring * ring_at(struct perf * perf, int i) {
+/* The rings of the CPUs, and behind them the one of our BPF programs; NULL at the end. */
+static struct ring * ring_at(struct perf * perf, int i) {
     if (i < perf->ring_count) {
-        return &perf->rings[i];
+        return &perf->rings[i].ring;
     }
     return i == perf->ring_count && perf->calls ? &perf->calls->ring : NULL;
 }
 
-static uint64_t head_of(struct perf * perf, const struct perf_ring * ring) {
-    return ring->page ? __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE)
-                      : calls_head(perf);
+static struct perf_event_mmap_page * page_of(const struct ring * ring) {
+    return ((const struct perf_ring *) (const void *) ring)->page;
+}
+
+static uint64_t head(struct ring * ring) {
+    return __atomic_load_n(&page_of(ring)->data_head, __ATOMIC_ACQUIRE);
 }
 
 /* Returns the event at the ring's position, put together in scratch when it wraps around the end.
  */
-static const struct perf_event_header * event_at(const struct perf_ring * ring, uint8_t * scratch) {
+static const struct perf_event_header * event_at(const struct ring * ring, uint8_t * scratch) {
     uint64_t offset = ring->position & (ring->size - 1);
     /* A header never wraps: events are multiples of 8 bytes, and so is the ring. */
     const struct perf_event_header * event = (const void *) (ring->data + offset);
@@ -39,27 +41,30 @@ static const struct perf_event_header * event_at(const struct perf_ring * ring, 
     return (const void *) scratch;
 }
 
-static void look_ahead(struct perf * perf, struct perf_ring * ring, uint8_t * scratch) {
-    if (ring->position >= ring->may) {
-        ring->next_time = UINT64_MAX;
-    } else {
-        ring->next_time = ring->page ? perf_event_time(event_at(ring, scratch)) : calls_time(perf);
-    }
+static uint64_t time_of(struct ring * ring, uint8_t * scratch) {
+    return perf_event_time(event_at(ring, scratch));
 }
 
-/* Turns the ring's next event into records; returns how many bytes it took. */
-static uint32_t take_next(struct perf * perf, struct perf_ring * ring, uint8_t * scratch) {
-    if (!ring->page) {
-        return calls_take(perf);
-    }
+static uint32_t take(struct ring * ring, uint8_t * scratch) {
     const struct perf_event_header * event = event_at(ring, scratch);
-    perf_event(perf, event);
+    perf_event(ring->owner, event);
     return event->size;
 }
 
-static struct perf_ring * earliest(struct perf * perf) {
-    struct perf_ring * best = NULL;
-    struct perf_ring * ring;
+static uint64_t release(struct ring * ring) {
+    __atomic_store_n(&page_of(ring)->data_tail, ring->position, __ATOMIC_RELEASE);
+    return 0; /* What is lost comes as an event. */
+}
+
+const struct ring_kind perf_ring_kind = {head, time_of, take, release};
+
+static void look_ahead(struct ring * ring, uint8_t * scratch) {
+    ring->next_time = ring->position < ring->may ? ring->kind->time(ring, scratch) : UINT64_MAX;
+}
+
+static struct ring * earliest(struct perf * perf) {
+    struct ring * best = NULL;
+    struct ring * ring;
     for (int i = 0; (ring = ring_at(perf, i)); i++) {
         if (ring->next_time != UINT64_MAX && (!best || ring->next_time < best->next_time)) {
             best = ring;
@@ -72,45 +77,43 @@ static struct perf_ring * earliest(struct perf * perf) {
  * is read was preceded by events that are in the other rings when `may` is read afterwards, so
  * reading all that must, and in between what may come earlier, never sees an exit before its entry.
  */
-static uint64_t mark_heads(struct perf * perf) {
-    static _Thread_local uint8_t scratch[LARGEST_EVENT];
-    struct perf_ring * ring;
+static uint64_t mark_heads(struct perf * perf, uint8_t * scratch) {
+    struct ring * ring;
     uint64_t pending = 0;
     for (int i = 0; (ring = ring_at(perf, i)); i++) {
         if (ring->data) {
-            ring->must = head_of(perf, ring);
+            ring->must = ring->kind->head(ring);
             pending += ring->must - ring->position;
         }
     }
     for (int i = 0; (ring = ring_at(perf, i)); i++) {
         ring->next_time = UINT64_MAX;
         if (ring->data) {
-            ring->may = head_of(perf, ring);
-            look_ahead(perf, ring, scratch);
+            ring->may = ring->kind->head(ring);
+            look_ahead(ring, scratch);
         }
     }
     return pending;
 }
 
-static void free_read(struct perf * perf, struct perf_ring * ring) {
-    if (ring->page) {
-        __atomic_store_n(&ring->page->data_tail, ring->position, __ATOMIC_RELEASE);
-    } else if (ring->data) {
-        calls_release(perf);
+static void free_read(struct perf * perf, struct ring * ring) {
+    uint64_t lost = ring->data ? ring->kind->release(ring) : 0;
+    if (lost) {
+        perf_lose(perf, lost);
     }
 }
 
 void perf_drain(struct perf * perf) {
     static _Thread_local uint8_t scratch[LARGEST_EVENT];
     uint64_t begin = now_ns();
-    uint64_t pending = mark_heads(perf);
-    struct perf_ring * ring;
+    uint64_t pending = mark_heads(perf, scratch);
+    struct ring * ring;
     int events = 0;
     sink_begin(&perf->sink);
     while (pending) {
         ring = earliest(perf);
         uint64_t before = ring->position;
-        uint32_t size = take_next(perf, ring, scratch);
+        uint32_t size = ring->kind->take(ring, scratch);
         ring->position += size;
         if (before < ring->must) {
             pending -= size;
@@ -118,7 +121,7 @@ void perf_drain(struct perf * perf) {
         if (before / FREE_STEP != ring->position / FREE_STEP) {
             free_read(perf, ring);
         }
-        look_ahead(perf, ring, scratch);
+        look_ahead(ring, scratch);
         if (++events % LOCK_STEP == 0) {
             sink_end(&perf->sink);
             sink_begin(&perf->sink);

@@ -11,7 +11,6 @@
 
 #include "perf/perf.h"
 #include "perf/user.h"
-#include "ptrace/api.h"
 
 #define WATCHED_BYTES 4 /* one float */
 #define MOST_EVENTS 1024

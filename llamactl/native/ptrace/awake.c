@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ptrace/tracer.h"
+#include "common/clock.h"
 
 #define KEEP_NS 3000000u
 #define LOOK_NS 20000u

@@ -18,12 +18,6 @@ struct report {
     uint64_t loop_ns;
 };
 
-uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
-}
-
 static void say(int fd, int stage, int error, uint64_t loop_ns) {
     struct report report = {stage, error, loop_ns};
     while (write(fd, &report, sizeof report) < 0 && errno == EINTR) {

@@ -1,8 +1,6 @@
 /* The loop: wait for a stop, record what it means, resume. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
-#include <linux/ptrace.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -12,28 +10,17 @@
 #include "breakpoint/breakpoint.h"
 #include "ptrace/tracer.h"
 #include "common/texts.h"
-#include "ptrace/watch.h"
+#include "breakpoint/buffers.h"
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define X32_BIT 0x40000000u
 
-static long request(int what, pid_t tid, long address, void * data) {
-    return syscall(SYS_ptrace, what, tid, address, data);
-}
-
 /* With a filter a thread runs freely between selected calls; without one it stops at each call. */
 static void resume(const struct tracer * tracer, const struct task * task, long signal) {
-    bool freely = tracer->passing || tracer->no_calls || (tracer->seccomp && !task->in_call);
+    bool freely =
+        tracer->program.passing || tracer->no_calls || (tracer->seccomp && !task->in_call);
     int how = freely ? PTRACE_CONT : PTRACE_SYSCALL;
     request(how, task->tid, 0, (void *) signal);
-}
-
-static bool is_selected(const struct tracer * tracer, uint16_t arch, uint64_t nr) {
-    if (tracer->everything || arch != ARCH_NATIVE || nr >= SELECT_BYTES * 8) {
-        return true; /* Numbers of a foreign ABI mean other calls: better one too many than one
-                        lost. */
-    }
-    return tracer->selected[nr >> 3] & (1u << (nr & 7));
 }
 
 static void enter_call(struct tracer * tracer, struct task * task, uint32_t audit, uint64_t nr,
@@ -42,7 +29,7 @@ static void enter_call(struct tracer * tracer, struct task * task, uint32_t audi
     task->flags = 0;
     task->arch = arch_of_audit(audit);
     task->nr = nr < RECORD_NR_UNKNOWN ? (uint16_t) nr : RECORD_NR_UNKNOWN;
-    task->wanted = is_selected(tracer, task->arch, nr);
+    task->wanted = task->arch != ARCH_NATIVE || selects(&tracer->selection, nr);
     task->rule = NULL;
     task->text[0].length = 0;
     task->text[1].length = 0;
@@ -99,7 +86,8 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
     switch (info.op) {
     case PTRACE_SYSCALL_INFO_ENTRY:
         world_looks(tracer, info.entry.nr, (const uint64_t *) info.entry.args);
-        if (watch_asked(tracer, task, info.entry.nr, (const uint64_t *) info.entry.args)) {
+        if (watch_asked(&tracer->program, task, info.entry.nr,
+                        (const uint64_t *) info.entry.args)) {
             task->in_call = true;
             task->wanted = false;
             break;
@@ -110,8 +98,8 @@ static void syscall_stop(struct tracer * tracer, struct task * task) {
         world_filtered(task, info.seccomp.ret_data);
         world_looks(tracer, info.seccomp.nr, (const uint64_t *) info.seccomp.args);
         /* In a program with a filter of its own this may follow the entry that was seen already. */
-        if (!task->in_call &&
-            !watch_asked(tracer, task, info.seccomp.nr, (const uint64_t *) info.seccomp.args)) {
+        if (!task->in_call && !watch_asked(&tracer->program, task, info.seccomp.nr,
+                                           (const uint64_t *) info.seccomp.args)) {
             enter_call(tracer, task, info.arch, info.seccomp.nr,
                        (const uint64_t *) info.seccomp.args);
         }
@@ -132,7 +120,7 @@ static pid_t event_message(pid_t tid) {
 
 static void new_task(struct tracer * tracer, struct task * task, int event) {
     pid_t tid = event_message(task->tid);
-    struct task * child = task_get(&tracer->tasks, tid);
+    struct task * child = task_get(&tracer->program.tasks, tid);
     if (!child) {
         return;
     }
@@ -142,16 +130,16 @@ static void new_task(struct tracer * tracer, struct task * task, int event) {
     int what = event == PTRACE_EVENT_FORK    ? TASK_FORK
                : event == PTRACE_EVENT_VFORK ? TASK_VFORK
                                              : TASK_CLONE;
-    breakpoint_newcomer(tracer, child);
+    breakpoint_newcomer(&tracer->program, child);
     record_task(tracer, task, what, tid, child->pid, 0);
 }
 
 /* When a thread other than the first calls exec, the kernel gives it the first one's id. */
 static struct task * exec_event(struct tracer * tracer, struct task * task) {
     pid_t former = event_message(task->tid);
-    struct task * caller = former != task->tid ? task_find(&tracer->tasks, former) : NULL;
+    struct task * caller = former != task->tid ? task_find(&tracer->program.tasks, former) : NULL;
     if (caller) {
-        breakpoint_ended(tracer, task);
+        breakpoint_ended(&tracer->program, task);
         if (task->in_call) {
             task->flags |= FLAG_NO_EXIT;
             record_call(tracer, task, 0, task->start);
@@ -166,11 +154,11 @@ static struct task * exec_event(struct tracer * tracer, struct task * task) {
         caller->frames = NULL;
         caller->text[0] = kept.text[0];
         caller->text[1] = kept.text[1];
-        task_remove(&tracer->tasks, former);
+        task_remove(&tracer->program.tasks, former);
     }
-    breakpoint_exec(tracer, task);
-    if (task->tid == tracer->root && !tracer->attached && !atomic_load(&tracer->started)) {
-        tracer->recording = true;
+    breakpoint_exec(&tracer->program, task);
+    if (task->tid == tracer->program.root && !tracer->attached && !atomic_load(&tracer->started)) {
+        tracer->program.recording = true;
         atomic_store(&tracer->started, 1);
     }
     record_task(tracer, task, TASK_EXEC, former, 0, 0);
@@ -201,7 +189,7 @@ static struct signal_origin origin_of(const struct task * task, int signal) {
 }
 
 static void signal_stop(struct tracer * tracer, struct task * task, int signal) {
-    if (signal == SIGTRAP && breakpoint_trap(tracer, task)) {
+    if (signal == SIGTRAP && breakpoint_trap(&tracer->program, task)) {
         resume(tracer, task, 0);
         return;
     }
@@ -243,8 +231,8 @@ static void handle_stop(struct tracer * tracer, struct task * task, int status) 
         break;
     case PTRACE_EVENT_EXEC:
         task = exec_event(tracer, task);
-        if (task->tid == tracer->root) {
-            look_executed(tracer);
+        if (task->tid == tracer->program.root) {
+            look_executed(&tracer->program);
         }
         break;
     case PTRACE_EVENT_EXIT:
@@ -261,94 +249,24 @@ static void task_ended(struct tracer * tracer, struct task * task, int status) {
         task->flags |= FLAG_NO_EXIT;
         record_call(tracer, task, 0, task->start);
     }
-    breakpoint_gone(tracer, task);
+    breakpoint_gone(&tracer->program, task);
     record_task(tracer, task, TASK_EXIT, 0, 0, status);
-    if (task->tid == tracer->root) {
+    if (task->tid == tracer->program.root) {
         tracer->wait_status = status;
         tracer->wait_status_known = true;
     }
-    task_remove(&tracer->tasks, task->tid);
-}
-
-static void kill_one(struct task * task, void * data) {
-    (void) data;
-    kill(task->tid, SIGKILL);
-}
-
-/* What is under way when recording ends is known to have lasted until then. */
-static void give_up_call(struct task * task, void * data) {
-    if (task->in_call) {
-        uint8_t flags = task->flags;
-        task->flags |= FLAG_NO_EXIT;
-        record_call(data, task, 0, task->start);
-        task->flags = flags;
-        task->in_call = true;
-    }
-}
-
-/* Whether the kernel holds a thread where nothing reaches it, such as a file system that doesn't
- * answer: state D in /proc/TID/stat. It can't stop to be let go; the kernel does that when its
- * tracer's thread ends. */
-static void look_if_held(struct task * task, void * data) {
-    char path[32], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int) task->tid);
-    FILE * file = fopen(path, "re");
-    size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
-    if (file) {
-        fclose(file);
-    }
-    text[length] = 0;
-    const char * name_end = strrchr(text, ')');
-    *(bool *) data &= name_end && name_end[1] == ' ' && name_end[2] == 'D';
-}
-
-static bool all_held(struct tracer * tracer) {
-    bool held = true;
-    task_each(&tracer->tasks, look_if_held, &held);
-    if (held) {
-        task_each(&tracer->tasks, give_up_call, tracer);
-    }
-    return held;
-}
-
-static void obey(struct tracer * tracer) {
-    switch (atomic_exchange(&tracer->request, REQUEST_NONE)) {
-    case REQUEST_PASS:
-        task_each(&tracer->tasks, give_up_call, tracer);
-        tracer->recording = false;
-        tracer->passing = true;
-        watch_end(tracer);
-        breakpoints_disarm(tracer);
-        break;
-    case REQUEST_DETACH:
-        if (!tracer->detaching) {
-            tracer->detaching = true;
-            breakpoints_disarm(tracer);
-            tracer_interrupt_all(tracer);
-        }
-        break;
-    case REQUEST_ABANDON:
-        tracer->abandoned = tracer->detaching && all_held(tracer);
-        break;
-    case REQUEST_KILL:
-        tracer->recording = false;
-        tracer->killing = true;
-        task_each(&tracer->tasks, kill_one, NULL);
-        break;
-    default:
-        break;
-    }
+    task_remove(&tracer->program.tasks, task->tid);
 }
 
 /* Before exec nothing of the program has run: what the child does there is ours, except execve. */
 static void await_exec(struct tracer * tracer, const struct task * task) {
     bool execs = task->in_call && (task->nr == SYS_execve || task->nr == SYS_execveat);
-    tracer->recording = execs && task->arch == ARCH_NATIVE;
+    tracer->program.recording = execs && task->arch == ARCH_NATIVE;
 }
 
 /* There is no memory for one more thread: it runs on unrecorded, but with its signals. */
 static void run_unknown(struct tracer * tracer, pid_t tid, int status) {
-    tracer->sink.lost++;
+    tracer->program.sink.lost++;
     if (WIFSTOPPED(status)) {
         bool own = status >> 16 || WSTOPSIG(status) == SYSCALL_STOP;
         request(PTRACE_CONT, tid, 0, (void *) (long) (own ? 0 : WSTOPSIG(status)));
@@ -357,13 +275,13 @@ static void run_unknown(struct tracer * tracer, pid_t tid, int status) {
 
 void tracer_loop(struct tracer * tracer) {
     awake_begin(&tracer->awake);
-    while (tracer->tasks.count) {
+    while (tracer->program.tasks.count) {
         int status;
         /* Only this thread's children: other threads of this process may have children of their
          * own. */
-        pid_t tid = awake_wait(&tracer->awake, &status, &tracer->request);
-        if (atomic_load_explicit(&tracer->request, memory_order_relaxed)) {
-            obey(tracer);
+        pid_t tid = awake_wait(&tracer->awake, &status, &tracer->program.request);
+        if (atomic_load_explicit(&tracer->program.request, memory_order_relaxed)) {
+            tracer_obey(tracer);
         }
         if (tracer->abandoned) {
             break;
@@ -375,24 +293,24 @@ void tracer_loop(struct tracer * tracer) {
             break;
         }
         atomic_fetch_add_explicit(&tracer->stops, 1, memory_order_relaxed);
-        struct task * task = task_get(&tracer->tasks, tid);
+        struct task * task = task_get(&tracer->program.tasks, tid);
         if (!task) {
             run_unknown(tracer, tid, status);
             continue;
         }
         if (!WIFSTOPPED(status)) {
             task_ended(tracer, task, status);
-        } else if (tracer->detaching) {
+        } else if (tracer->program.detaching) {
             tracer_let_go(tracer, tid, status);
         } else {
-            if (tracer->killing) {
+            if (tracer->program.killing) {
                 kill(tid, SIGKILL); /* It was born after the order. */
             }
             if (!task->pid) {
                 task->pid = task_process_of(tid);
             }
-            breakpoint_newcomer(tracer, task);
-            breakpoint_watch_thread(tracer, task);
+            breakpoint_newcomer(&tracer->program, task);
+            breakpoint_watch_thread(&tracer->program, task);
             handle_stop(tracer, task, status);
             if (!atomic_load_explicit(&tracer->started, memory_order_relaxed)) {
                 await_exec(tracer, task);

@@ -11,7 +11,7 @@
 
 #include "ptrace/api.h"
 #include "common/texts.h"
-#include "ptrace/watch.h"
+#include "breakpoint/buffers.h"
 
 #define HOLD_STEP_US 200
 #define WAKE_STEP_US 1000
@@ -58,11 +58,11 @@ static bool begin_launch(struct tracer * tracer) {
     if (!launch_fork(&tracer->launch, &tracer->old_mask, &tracer->child)) {
         return fail(tracer, STAGE_FORK, errno);
     }
-    tracer->root = tracer->child.pid;
+    tracer->program.root = tracer->child.pid;
     if (!tracer_seize_child(tracer)) {
         int error = tracer->error;
-        kill(tracer->root, SIGKILL);
-        waitpid(tracer->root, NULL, __WALL);
+        kill(tracer->program.root, SIGKILL);
+        waitpid(tracer->program.root, NULL, __WALL);
         return fail(tracer, STAGE_SEIZE, error);
     }
     for (int one = 1; atomic_load(&tracer->hold);) {
@@ -72,7 +72,7 @@ static bool begin_launch(struct tracer * tracer) {
     }
     if (!tracer->launch.path) {
         atomic_store(&tracer->started, 1);
-        tracer->recording = true;
+        tracer->program.recording = true;
     }
     return write(tracer->child.gate, "", 1) == 1 || fail(tracer, STAGE_FORK, errno);
 }
@@ -81,8 +81,8 @@ static bool begin_attach(struct tracer * tracer) {
     if (!tracer_seize_running(tracer)) {
         return fail(tracer, STAGE_SEIZE, tracer->error);
     }
-    tracer->recording = true;
-    tracer->boundary_error = breakpoints_arm(tracer);
+    tracer->program.recording = true;
+    tracer->program.boundary_error = breakpoints_arm(&tracer->program);
     atomic_store(&tracer->started, 1);
     return true;
 }
@@ -108,10 +108,10 @@ void * tracer_thread(void * data) {
         }
         launch_close(&tracer->child);
     }
-    task_each(&tracer->tasks, end_calls, tracer);
-    task_clear(&tracer->tasks);
-    atomic_store(&tracer->done, 1);
-    sink_finish(&tracer->sink);
+    task_each(&tracer->program.tasks, end_calls, &tracer->program);
+    task_clear(&tracer->program.tasks);
+    atomic_store(&tracer->program.done, 1);
+    sink_finish(&tracer->program.sink);
     return NULL;
 }
 
@@ -121,13 +121,10 @@ struct tracer * tracer_new(uint32_t blocks, const uint8_t * selected) {
         return NULL;
     }
     tracer->child = (struct launched) {-1, -1, -1};
-    tracer->everything = !selected;
-    if (selected) {
-        static const uint8_t nothing[SELECT_BYTES];
-        memcpy(tracer->selected, selected, SELECT_BYTES);
-        tracer->no_calls = memcmp(selected, nothing, SELECT_BYTES) == 0;
-    }
-    if (!sink_open(&tracer->sink, blocks)) {
+    static const uint8_t nothing[SELECT_BYTES];
+    tracer->selection = selection_of(selected);
+    tracer->no_calls = selected && memcmp(selected, nothing, SELECT_BYTES) == 0;
+    if (!sink_open(&tracer->program.sink, blocks)) {
         tracer_free(tracer);
         return NULL;
     }
@@ -159,7 +156,7 @@ int tracer_launch(struct tracer * tracer, const char * path, char * const * argv
 
 int tracer_attach(struct tracer * tracer, int pid) {
     tracer->attached = true;
-    tracer->root = pid;
+    tracer->program.root = pid;
     return start_thread(tracer);
 }
 
@@ -196,82 +193,64 @@ int tracer_started(struct tracer * tracer) {
 /* The signal may come just before waitpid blocks, so it is sent again until the request is heard.
  */
 static void wake(struct tracer * tracer) {
-    if (tracer->thread_started && !atomic_load(&tracer->done) &&
-        atomic_load(&tracer->request) != REQUEST_NONE) {
+    if (tracer->thread_started && !atomic_load(&tracer->program.done) &&
+        atomic_load(&tracer->program.request) != REQUEST_NONE) {
         pthread_kill(tracer->thread, tracer_wake_signal());
     }
 }
 
 struct sink_block * tracer_take(struct tracer * tracer, int timeout_ms) {
     wake(tracer);
-    return sink_take(&tracer->sink, timeout_ms);
+    return sink_take(&tracer->program.sink, timeout_ms);
 }
 
 void tracer_give_back(struct tracer * tracer, struct sink_block * block) {
-    sink_give_back(&tracer->sink, block);
+    sink_give_back(&tracer->program.sink, block);
 }
 
 void tracer_ask(struct tracer * tracer, int request) {
     /* Not waited for: the thread may be waiting for a block that only the caller can give back. */
-    atomic_store(&tracer->request, request);
+    atomic_store(&tracer->program.request, request);
     wake(tracer);
 }
 
 void tracer_state_of(struct tracer * tracer, struct tracer_state * state) {
     state->started = atomic_load(&tracer->started);
-    state->done = atomic_load(&tracer->done);
-    state->root = tracer->root;
+    state->done = atomic_load(&tracer->program.done);
+    state->root = tracer->program.root;
     state->stage = tracer->stage;
     state->error = tracer->error;
     state->wait_status = tracer->wait_status;
     state->wait_status_known = tracer->wait_status_known;
     state->memory_way = memory_way();
     state->stops = atomic_load(&tracer->stops);
-    state->lost = tracer->sink.lost;
-    state->waits = tracer->sink.waits;
+    state->lost = tracer->program.sink.lost;
+    state->waits = tracer->program.sink.waits;
     state->loop_ns = tracer->loop_ns;
     state->refused = atomic_load(&tracer->refused);
+}
+
+struct program * tracer_program(struct tracer * tracer) {
+    return &tracer->program;
 }
 
 void tracer_free(struct tracer * tracer) {
     if (!tracer) {
         return;
     }
-    sink_abandon(&tracer->sink);
+    sink_abandon(&tracer->program.sink);
     if (tracer->thread_started) {
         tracer_ask(tracer, tracer->attached ? REQUEST_DETACH : REQUEST_KILL);
-        while (!atomic_load(&tracer->done)) {
+        while (!atomic_load(&tracer->program.done)) {
             wake(tracer);
             usleep(WAKE_STEP_US);
         }
         pthread_join(tracer->thread, NULL);
     }
-    breakpoints_free(tracer->breakpoints);
-    look_free(tracer->look);
-    watch_free(tracer->watching);
-    sink_close(&tracer->sink);
+    breakpoints_free(tracer->program.breakpoints);
+    look_free(tracer->program.look);
+    watch_free(tracer->program.watching);
+    sink_close(&tracer->program.sink);
     free(tracer->others);
     free(tracer);
-}
-
-int tracer_text_rule(uint32_t nr, uint8_t * kinds, uint8_t * arguments, uint16_t * sizes) {
-    const struct text_rule * rule = text_rule_of(nr);
-    for (int i = 0; rule && i < 2; i++) {
-        kinds[i] = rule->part[i].kind;
-        arguments[i] = rule->part[i].argument;
-        sizes[i] = rule->part[i].size;
-    }
-    return rule != NULL;
-}
-
-uint32_t tracer_audit_arch(void) {
-    return ARCH_NATIVE_AUDIT;
-}
-
-void * tracer_block_records(struct sink_block * block) {
-    return block->records;
-}
-
-void * tracer_block_strings(struct sink_block * block) {
-    return block->strings;
 }

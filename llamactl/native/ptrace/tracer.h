@@ -16,15 +16,16 @@
 
 #include "ptrace/api.h"
 #include "common/arch.h"
+#include "common/clock.h"
+#include "common/program.h"
+#include "common/request.h"
+#include "common/selection.h"
 #include "ptrace/awake.h"
-#include "common/sink.h"
-#include "common/tasks.h"
 
 #define TRACE_MARK                                                                                 \
     0x6c63 /* the data of our own filter; see llamactl/trace/record/syscalls/seccomp.py */
 #define REFUSED_STRICT 1u  /* strict seccomp, which can't follow a filter */
 #define REFUSED_TRACEME 2u /* a program can have one tracer only */
-#define WATCHES 4          /* the first and the last float of two buffers */
 
 /* Keep the numbers in step with llamactl/trace/record/syscalls/native.py. */
 enum tracer_stage {
@@ -36,8 +37,6 @@ enum tracer_stage {
     STAGE_NO_NEW_PRIVS,
     STAGE_SECCOMP,
     STAGE_EXEC,
-    STAGE_PERF_MAP,
-    STAGE_PERF_OPEN,
 };
 
 enum tracer_request {
@@ -60,54 +59,33 @@ struct launch {
     uint32_t loops;
 };
 
-struct breakpoints;
-struct look;
-
 struct tracer {
-    struct sink sink;
-    struct task_table tasks;
+    struct program program;
     pthread_t thread;
     bool thread_started;
     struct launch launch;
     sigset_t old_mask;
     struct launched child;
-    pid_t root;
     pid_t * others; /* attached to with it */
     uint32_t other_count;
     bool attached;
     bool seccomp;
-    bool everything;
-    bool no_calls;   /* no system call is selected */
-    bool entry_only; /* another recorder sees the calls: only their strings are wanted */
-    struct breakpoints * breakpoints;
-    struct look * look;             /* breakpoint/look.c; NULL: nobody looks */
-    struct watching * watching;     /* buffers to be watched (watch.h); NULL: none */
-    atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
-    uint8_t watched_as[WATCHES];    /* the records' nr */
-    atomic_uint watch_version;      /* 0: nothing was ever watched */
-    atomic_int watch_refused;
+    bool no_calls;       /* no system call is selected */
+    bool entry_only;     /* another recorder sees the calls: only their strings are wanted */
     atomic_uint refused; /* what the program asked for and couldn't have because of us: REFUSED_ */
-    int boundary_error;  /* why they couldn't be armed */
-    uint8_t selected[SELECT_BYTES];
-    bool recording;
-    bool detaching;
+    struct selection selection;
     bool abandoned;
-    bool killing;
-    bool passing; /* resume without stopping at calls */
     int32_t wait_status;
     bool wait_status_known;
     uint64_t loop_ns;
-    atomic_int request;
     atomic_int started; /* 0 not yet, 1 running, 2 failed */
-    atomic_int done;
-    atomic_int hold; /* 1 asked for, 2 the child waits to be released */
+    atomic_int hold;    /* 1 asked for, 2 the child waits to be released */
     int stage;
     int error;
     atomic_ullong stops;
     struct awake awake;
 };
 
-uint64_t now_ns(void);
 bool launch_fork(const struct launch * launch, const sigset_t * mask, struct launched * child);
 /* Reads what the child said before it gave up; false when it said nothing. */
 bool launch_report(struct launched * child, int * stage, int * error, uint64_t * loop_ns);
@@ -120,6 +98,8 @@ void world_looks(struct tracer * tracer, uint64_t nr, const uint64_t * args);
 
 void * tracer_thread(void * data);
 void tracer_loop(struct tracer * tracer);
+/* Does what program.request says. */
+void tracer_obey(struct tracer * tracer);
 bool tracer_seize_child(struct tracer * tracer);
 bool tracer_seize_running(struct tracer * tracer);
 /* Asks every thread to stop, so that the next stops can be used to let go of it. */

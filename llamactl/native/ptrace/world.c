@@ -2,7 +2,6 @@
  * its own that ask for a tracer, strict seccomp, and tracing. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/ptrace.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -11,10 +10,6 @@
 #include <unistd.h>
 
 #include "ptrace/tracer.h"
-
-static long request(int what, pid_t tid, long address, void * data) {
-    return syscall(SYS_ptrace, what, tid, address, data);
-}
 
 /* Skips the call that a thread is about to make, with ENOSYS as its result. */
 static bool refuse(pid_t tid) {

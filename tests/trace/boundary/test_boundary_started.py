@@ -146,7 +146,7 @@ def test_a_program_with_a_filter_of_its_own_is_left_alone(built: Path, tmp_path:
 
 
 def test_an_inherited_filter_is_tried_first() -> None:
-    code = "from llamactl.trace.record.syscalls.native import lib; print(lib.tracer_ask_allowed())"
+    code = "from llamactl.trace.record.syscalls.native import lib; print(lib.watch_ask_allowed())"
     sandbox = (sys.executable, str(PROGRAMS / "boundary_filtered.py"), "--exec")
     for before, allowed in (((), "1"), (sandbox, "0")):
         done = subprocess.run(

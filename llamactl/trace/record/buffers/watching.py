@@ -61,7 +61,7 @@ class Watching:
         holder = engine.stopper
         if holder is None:
             raise LlamactlError("the engine doesn't stop the program, so nothing can be watched")
-        if asks is not None and not lib.tracer_ask_allowed():
+        if asks is not None and not lib.watch_ask_allowed():
             raise LlamactlError("a seccomp filter here kills programs that say where their buffers are")
         code = int(lib.perf_watch_allowed()) if perf else -errno.EACCES
         if code and not registers:
@@ -76,7 +76,7 @@ class Watching:
         events = ffi.NULL if self._rings is None else self._rings.perf
         # Holds the ring's memory, so that the recorder may write to it until it ends.
         self._asks: Any = ffi.NULL if asks is None else ffi.from_buffer("uint32_t[]", asks, True)
-        lib.tracer_watch(holder.tracer, events, touches, self._asks)
+        lib.program_watch(holder.program, events, touches, self._asks)
 
     def resolve(self, records: NDArray[np.void], add: Callable[[bytes], int]) -> None:
         """Name the readers in WATCH records that came through the engine, in place."""
@@ -102,8 +102,8 @@ class Watching:
 
     def _known_readers(self) -> Readers | None:
         length = ffi.new("uint32_t *")
-        if self._readers is None and self._holder.tracer is not None:
-            text = lib.tracer_watch_maps(self._holder.tracer, length)
+        if self._readers is None and self._holder.program is not None:
+            text = lib.program_watch_maps(self._holder.program, length)
             if length[0]:
                 kept = bytes(ffi.buffer(text, length[0]))
                 self._readers = Readers(ProcessMaps(self._state(0).process, kept))
@@ -111,12 +111,12 @@ class Watching:
 
     def _state(self, buffer: int) -> Any:
         state = ffi.new("struct watch_state *")
-        lib.tracer_watch_state(self._holder.tracer, buffer, state)
+        lib.program_watch_state(self._holder.program, buffer, state)
         return state
 
     def metadata(self) -> dict[str, Any]:
         """Return what was watched: the logits, and under "others" more buffers like them."""
-        if self._holder.tracer is not None:
+        if self._holder.program is not None:
             states = [self._state(number) for number in range(len(BUFFERS))]
             first, *others = (_facts(name, state) for name, state in zip(BUFFERS, states, strict=True))
             self._last = {

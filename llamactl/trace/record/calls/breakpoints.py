@@ -133,7 +133,7 @@ class Breakpoints:
 
     def _forget_gone(self) -> None:
         gone = ffi.new("uint64_t[]", len(self._known) or 1)
-        count = lib.tracer_points_gone(self._engine.tracer, gone, len(self._known))
+        count = lib.program_points_gone(self._engine.program, gone, len(self._known))
         addresses = {gone[index] for index in range(count)}
         self._known = {key for key in self._known if key[1] not in addresses}
 
@@ -153,7 +153,7 @@ class Breakpoints:
         ]
         for row, target in zip(rows, targets, strict=True):
             row["unwinds"], row["looks"] = target.name in UNWINDERS, target.name == LOADING
-        code = lib.tracer_breakpoints(self._engine.tracer, new_points(rows, found.ranges), start, size)
+        code = lib.program_breakpoints(self._engine.program, new_points(rows, found.ranges), start, size)
         if code:
             raise LlamactlError(f"can't set breakpoints: {os.strerror(code)}")
         if self._found is not None and self.found_engine:
@@ -221,8 +221,8 @@ class Breakpoints:
 
     def _state(self) -> Any:
         """How the breakpoints stand, or stood when the engine was closed."""
-        if self._engine.tracer is not None:
-            lib.tracer_breakpoint_state(self._engine.tracer, self._last)
+        if self._engine.program is not None:
+            lib.program_breakpoint_state(self._engine.program, self._last)
         return self._last
 
 

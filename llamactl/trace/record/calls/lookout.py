@@ -30,23 +30,23 @@ class Lookout:
         self._look = look
         self._ended = threading.Event()
         self.failure = ""
-        lib.tracer_looks(engine.tracer)
+        lib.program_looks(engine.program)
         engine.before_close = self.end
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        tracer = self._engine.tracer
+        program = self._engine.program
         try:
             asked = 0
             while not self._ended.is_set() and asked >= 0:
-                asked = int(lib.tracer_look(tracer, WAIT_MS))
+                asked = int(lib.program_look(program, WAIT_MS))
                 if asked > 0:
-                    self._answer(tracer, asked == EXECUTED)
+                    self._answer(program, asked == EXECUTED)
         finally:
-            lib.tracer_looks_no_more(tracer)
+            lib.program_looks_no_more(program)
 
-    def _answer(self, tracer: Any, executed: bool) -> None:
+    def _answer(self, program: Any, executed: bool) -> None:
         try:
             self._look(self._engine.state().pid, executed)
         except (LlamactlError, OSError) as error:
@@ -54,7 +54,7 @@ class Lookout:
         except Exception as error:
             self.failure = f"an internal error, please report it: {type(error).__name__}: {error}"
         finally:
-            lib.tracer_looked(tracer)
+            lib.program_looked(program)
 
     def end(self) -> None:
         """Stop looking."""

@@ -31,7 +31,7 @@ __all__ = [
     "selection_bits",
 ]
 
-STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "exec", "perf_map", "perf_open")
+STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "exec")
 SELECT_BYTES = 128
 ASK = 1023
 """A system call that doesn't exist, by which the agent asks for a buffer to be watched (``calls/handed_out.h``)."""
@@ -93,5 +93,5 @@ def selection_bits(selection: frozenset[int] | None) -> Any:
 def batch_of(block: Any) -> Batch:
     """Return a block's records and strings where C filled them in."""
     size = block.count * RECORD.itemsize
-    records = np.frombuffer(ffi.buffer(lib.tracer_block_records(block), size), RECORD)
-    return Batch(records, memoryview(ffi.buffer(lib.tracer_block_strings(block), block.string_bytes)))
+    records = np.frombuffer(memoryview(ffi.buffer(block.records, size)), RECORD)
+    return Batch(records, memoryview(ffi.buffer(block.strings, block.string_bytes)))

@@ -31,7 +31,7 @@ class Recorder:
     """The C recorder, before anything is opened.
 
     Attributes:
-        perf: ``perf_t *``, to be freed with ``perf_free``.
+        perf: ``struct perf *``, to be freed with ``perf_free``.
         filters: Tracepoint filters for entry and exit, which must live as long as it does.
         stopped: The calls that ptrace has to stop at: it records them, or reads their strings.
         refused: Why BPF programs can't be used, in half a sentence; "" where they are.

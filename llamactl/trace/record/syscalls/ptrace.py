@@ -82,6 +82,11 @@ class PtraceEngine(Engine):
         """The C recorder, for the engine that records path calls through this one."""
         return self._tracer
 
+    @property
+    def program(self) -> Any:
+        """The C recorder's program, for who looks at its stops; None when the recorder is closed."""
+        return None if self._tracer is None else lib.tracer_program(self._tracer)
+
     def start(self, command: Command) -> None:
         """See :meth:`Engine.start`; raises what the refusal says."""
         self.launch(command)
@@ -97,7 +102,7 @@ class PtraceEngine(Engine):
         code = (
             b""
             if selection is None
-            else encode(build_filter(selection | asked | ALWAYS, lib.tracer_audit_arch(), foreign))
+            else encode(build_filter(selection | asked | ALWAYS, lib.audit_arch(), foreign))
         )
         filter_bytes = ffi.from_buffer(code) if code else ffi.NULL
         self._keep = (arguments, code, filter_bytes)

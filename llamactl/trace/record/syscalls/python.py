@@ -130,7 +130,7 @@ class PythonEngine(Engine):
     def _launch(self, loop: DebuggerLoop, command: Command, program: str) -> None:
         arguments = Arguments(command, program)
         selection = self._options.selection
-        code = b"" if selection is None else encode(build_filter(selection | ALWAYS, lib.tracer_audit_arch()))
+        code = b"" if selection is None else encode(build_filter(selection | ALWAYS, lib.audit_arch()))
         child = ffi.new("struct launched *")
         result = lib.launch_start(
             child,

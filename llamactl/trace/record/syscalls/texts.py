@@ -35,7 +35,7 @@ class Part(NamedTuple):
 def rule_of(number: int) -> tuple[Part, Part] | None:
     """Return what is kept of a native system call's arguments; None for nothing."""
     kinds, arguments, sizes = ffi.new("uint8_t[2]"), ffi.new("uint8_t[2]"), ffi.new("uint16_t[2]")
-    if not lib.tracer_text_rule(number, kinds, arguments, sizes):
+    if not lib.text_rule(number, kinds, arguments, sizes):
         return None
     first, second = (Part(TextKind(kinds[i]), arguments[i], sizes[i]) for i in range(2))
     return first, second

@@ -4,25 +4,21 @@
  * stop; new threads begin without (Linux clears them at clone) and stop at their birth. DR7: AMD64
  * manual, volume 2, 13.1.1. */
 #define _GNU_SOURCE
-#include <linux/ptrace.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/user.h>
 
 #include "breakpoint/breakpoint.h"
+#include "breakpoint/buffers.h"
+#include "common/clock.h"
+#include "common/request.h"
 #include "common/texts.h"
-#include "ptrace/watch.h"
 
 #if defined(__x86_64__)
 
 #define HARDWARE_TRAP 4 /* TRAP_HWBKPT of siginfo */
 #define STACK_COPY 4
-
-static long request(int what, pid_t tid, uint64_t address, const void * data) {
-    return syscall(SYS_ptrace, what, tid, address, data);
-}
 
 static long poke(pid_t tid, int number, uint64_t value) {
     size_t at = offsetof(struct user, u_debugreg) + (size_t) number * sizeof(uint64_t);
@@ -34,23 +30,26 @@ static uint64_t control_of(int number) {
     return 1ull << (number * 2) | 0xfull << (16 + number * 4);
 }
 
-void breakpoint_watch_thread(struct tracer * tracer, struct task * task) {
-    unsigned version = atomic_load_explicit(&tracer->watch_version, memory_order_acquire);
+void breakpoint_watch_thread(struct program * program, struct task * task) {
+    struct watching * w = program->watching;
     uint64_t control = 0;
-    if (task->watch_version == version || !tracer->watching || tracer->watching->perf ||
-        task->pid != tracer->watching->process) {
+    if (!w || w->perf || task->pid != w->process) {
+        return;
+    }
+    unsigned version = atomic_load_explicit(&w->watch_version, memory_order_acquire);
+    if (task->watch_version == version) {
         return;
     }
     task->watch_version = version;
     poke(task->tid, 7, 0); /* An address can only be changed while it isn't watched. */
     for (int i = 0; i < WATCHES; i++) {
-        uint64_t address = atomic_load(&tracer->watched[i]);
+        uint64_t address = atomic_load(&w->watched[i]);
         if (address && poke(task->tid, i, address) == 0) {
             control |= control_of(i);
         }
     }
     if (control && poke(task->tid, 7, control) != 0) {
-        atomic_store(&tracer->watch_refused, 1);
+        atomic_store(&w->watch_refused, 1);
     }
 }
 
@@ -61,25 +60,19 @@ void breakpoint_unwatch_thread(struct task * task) {
     }
 }
 
-static void touched(struct tracer * tracer, const struct task * task, int which,
+static void touched(struct program * program, const struct task * task, int which,
                     const struct user_regs_struct * registers) {
-    struct record record = {.kind = RECORD_WATCH,
-                            .nr = tracer->watched_as[which],
-                            .cpu = RECORD_CPU_UNKNOWN,
-                            .arch = ARCH_NATIVE,
-                            .tid = task->tid,
-                            .pid = task->pid,
-                            .start = now_ns()};
-    record.args[0] = atomic_load(&tracer->watched[which]);
+    struct record record =
+        record_of(RECORD_WATCH, task->tid, task->pid, now_ns(), RECORD_CPU_UNKNOWN);
+    record.nr = program->watching->watched_as[which];
+    record.args[0] = atomic_load(&program->watching->watched[which]);
     record.args[1] = registers->rip;
     memory_read(task->tid, registers->rsp, &record.args[2], 8 * STACK_COPY);
-    sink_begin(&tracer->sink);
-    sink_put(&tracer->sink, &record, NULL, NULL);
-    sink_end(&tracer->sink);
-    watch_touched(tracer, record.start);
+    sink_add(&program->sink, &record, NULL, NULL);
+    watch_touched(program, record.start);
 }
 
-bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
+bool breakpoint_watch_trap(struct program * program, struct task * task) {
     struct user_regs_struct registers;
     siginfo_t info;
     if (!task->watch_version || request(PTRACE_GETSIGINFO, task->tid, 0, &info) != 0 ||
@@ -91,8 +84,8 @@ bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
             &status);
     poke(task->tid, 6, 0);
     for (int i = 0; i < WATCHES; i++) {
-        if (status >> i & 1 && tracer->recording && atomic_load(&tracer->watched[i])) {
-            touched(tracer, task, i, &registers);
+        if (status >> i & 1 && program->recording && atomic_load(&program->watching->watched[i])) {
+            touched(program, task, i, &registers);
         }
     }
     return true;
@@ -100,14 +93,14 @@ bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
 
 #else
 
-void breakpoint_watch_thread(struct tracer * tracer, struct task * task) {
-    (void) tracer, (void) task;
+void breakpoint_watch_thread(struct program * program, struct task * task) {
+    (void) program, (void) task;
 }
 void breakpoint_unwatch_thread(struct task * task) {
     (void) task;
 }
-bool breakpoint_watch_trap(struct tracer * tracer, struct task * task) {
-    (void) tracer, (void) task;
+bool breakpoint_watch_trap(struct program * program, struct task * task) {
+    (void) program, (void) task;
     return false;
 }
 

@@ -1,11 +1,15 @@
 /* Buffers that are watched from the moment on at which they are handed out. */
-#ifndef LLAMACTL_TRACER_WATCH_H
-#define LLAMACTL_TRACER_WATCH_H
+#ifndef LLAMACTL_BREAKPOINT_BUFFERS_H
+#define LLAMACTL_BREAKPOINT_BUFFERS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "breakpoint/api.h"
 #include "calls/handed_out.h"
-#include "ptrace/tracer.h"
+#include "common/program.h"
+
+#define WATCHES 4 /* the first and the last float of two buffers */
 
 struct watching {
     struct perf * perf; /* NULL: the debug registers are set by ptrace */
@@ -21,17 +25,21 @@ struct watching {
     uint64_t until_ns;
     char * maps; /* /proc/PID/maps at the first time */
     uint32_t maps_bytes;
+    atomic_ullong watched[WATCHES]; /* addresses in the debug registers; 0: none */
+    uint8_t watched_as[WATCHES];    /* the records' nr */
+    atomic_uint watch_version;      /* 0: nothing was ever watched */
+    atomic_int watch_refused;
 };
 
 /* True when a system call was the agent's, to say where a buffer is. */
-bool watch_asked(struct tracer * tracer, struct task * task, uint64_t nr, const uint64_t * args);
+bool watch_asked(struct program * program, struct task * task, uint64_t nr, const uint64_t * args);
 /* The same from a call that a breakpoint has caught, as it returns. */
-void watch_returned(struct tracer * tracer, struct task * task, int role,
+void watch_returned(struct program * program, struct task * task, int role,
                     const struct record * call);
 /* Counts a touch seen by ptrace. */
-void watch_touched(struct tracer * tracer, uint64_t now);
+void watch_touched(struct program * program, uint64_t now);
 /* Watch no more; threads hear of it at their next stop. */
-void watch_end(struct tracer * tracer);
+void watch_end(struct program * program);
 void watch_free(struct watching * watching);
 
 #endif

@@ -1,5 +1,5 @@
-// What Python sees of llama.h, ggml-backend.h and our own helpers. The compiler checks every line
-// against the real headers: a renamed field or a changed argument stops the build.
+// What Python sees of llama.h, ggml-backend.h and ggml-rpc.h. The compiler checks every line against
+// the real headers: a renamed field or a changed argument stops the build.
 
 typedef int32_t llama_pos;
 typedef int32_t llama_token;
@@ -163,6 +163,7 @@ const char * llama_print_system_info(void);
 const char * llama_load_mode_name(enum llama_load_mode load_mode);
 const char * llama_ftype_name(enum llama_ftype ftype);
 size_t llama_max_devices(void);
+size_t llama_max_tensor_buft_overrides(void);
 size_t llama_max_parallel_sequences(void);
 bool llama_supports_mmap(void);
 bool llama_supports_mlock(void);
@@ -210,8 +211,6 @@ struct ggml_threadpool_params {
 struct ggml_threadpool_params ggml_threadpool_params_default(int n_threads);
 bool ggml_threadpool_params_match(const struct ggml_threadpool_params * p0,
                                   const struct ggml_threadpool_params * p1);
-ggml_threadpool_t llamactl_threadpool_new(struct ggml_threadpool_params * params);
-void llamactl_threadpool_free(ggml_threadpool_t threadpool);
 void llama_attach_threadpool(struct llama_context * ctx, ggml_threadpool_t threadpool,
                              ggml_threadpool_t threadpool_batch);
 void llama_detach_threadpool(struct llama_context * ctx);
@@ -354,74 +353,9 @@ void ggml_backend_register(ggml_backend_reg_t reg);
 #define RPC_PROTO_MINOR_VERSION ...
 #define RPC_PROTO_PATCH_VERSION ...
 
-struct llamactl_buffer_memory {
-    char buffer_type[64];
-    char device[64];
-    bool is_host;
-    size_t model;
-    size_t context;
-    size_t compute;
-};
-
-struct llamactl_choice {
-    int64_t before_ns;
-    int64_t sampled_ns;
-    int32_t token;
-    int32_t length;
-    bool is_end;
-    char piece[256];
-};
-void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
-                     const struct llama_vocab * vocab, struct llamactl_choice * out);
-
-struct llamactl_worker_traffic {
-    char address[32];
-    uint64_t connections;
-    uint64_t sent_bytes;
-    uint64_t received_bytes;
-    uint64_t round_trips;
-    uint64_t waited_ns;
-};
-void llamactl_rpc_watch(void * function);
-bool llamactl_rpc_watching(void);
-size_t llamactl_rpc_traffic(struct llamactl_worker_traffic * out, size_t capacity);
-
-enum { LLAMACTL_ROOM_BYTES = 4096 };
-bool llamactl_returned_bytes(int which, unsigned char * out);
-
+// In ffi_build.py.
 const char * llamactl_stamp(void);
 const char * llamactl_engine_commit(void);
-size_t llamactl_memory_breakdown(const struct llama_context * ctx,
-                                 struct llamactl_buffer_memory * out, size_t capacity);
-size_t llamactl_cpu_features(char * buf, size_t size);
-void llamactl_guard_install(const char * program, int exit_code);
-void llamactl_guard_set_suffix(const char * text);
-struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
-                                        const char * root, char * said, size_t size);
-struct llamactl_span { const char * data; size_t size; };
-enum llamactl_status { LLAMACTL_DONE, LLAMACTL_REFUSED, LLAMACTL_FAILED, LLAMACTL_NO_MEMORY };
-struct llamactl_answer;
-enum llamactl_status llamactl_answer_status(const struct llamactl_answer * answer);
-struct llamactl_span llamactl_answer_part(const struct llamactl_answer * answer, size_t part);
-void llamactl_answer_free(struct llamactl_answer * answer);
-struct llama_model_params llamactl_common_model_params(void);
-struct llama_context_params llamactl_common_context_params(void);
-int llamactl_fit(const char * path, struct llama_model_params * model, struct llama_context_params * context,
-                 float * tensor_split, struct llama_model_tensor_buft_override * overrides, size_t * margins,
-                 uint32_t n_ctx_min);
-size_t llama_max_tensor_buft_overrides(void);
-struct llamactl_answer * llamactl_control_vector(const struct llamactl_span * files, const float * scales,
-                                                 size_t count);
-struct llamactl_answer * llamactl_escapes(struct llamactl_span text);
-struct llamactl_answer * llamactl_schema_grammar(struct llamactl_span schema);
-void llamactl_log_forward(int min_level);
-void llamactl_log_discard(void);
-bool llamactl_interrupt_install(void);
-void llamactl_interrupt_remove(void);
-bool llamactl_interrupted(void);
-void llamactl_abort_on_interrupt(struct llama_context * ctx);
-const uint8_t * llamactl_interrupt_flag(void);
-
 extern "Python" void llamactl_py_log(int level, const char * text);
 extern "Python" bool llamactl_py_progress(float progress, void * user_data);
 extern "Python" bool llamactl_py_abort(void * user_data);

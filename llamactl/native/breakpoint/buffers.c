@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "breakpoint/breakpoint.h"
+#include "breakpoint/buffers.h"
+#include "common/clock.h"
 #include "perf/perf.h"
-#include "ptrace/watch.h"
 
 #define MAPS_STEP (64u << 10)
 
@@ -39,18 +40,18 @@ static void keep_maps(struct watching * w) {
     }
 }
 
-static int place(struct tracer * tracer, const struct task * task, int which, uint64_t address,
+static int place(struct program * program, const struct task * task, int which, uint64_t address,
                  bool again) {
-    struct watching * w = tracer->watching;
+    struct watching * w = program->watching;
     if (w->perf) {
         return again ? perf_watch_move(w->perf, which, address)
                      : perf_watch_process(w->perf, task->pid, task->tid, which, address);
     }
     /* The first two registers are the logits', the others whatever comes next. */
     int place = which < 2 ? which : 2 + which % 2;
-    tracer->watched_as[place] = (uint8_t) which;
-    atomic_store(&tracer->watched[place], address);
-    atomic_fetch_add(&tracer->watch_version, 1);
+    w->watched_as[place] = (uint8_t) which;
+    atomic_store(&w->watched[place], address);
+    atomic_fetch_add(&w->watch_version, 1);
     return 0;
 }
 
@@ -62,24 +63,24 @@ static bool has_registers(struct watching * w, int buffer) {
     return buffer == BUFFER_LOGITS || w->second == buffer;
 }
 
-static int watch_both_ends(struct tracer * tracer, const struct task * task, int buffer,
+static int watch_both_ends(struct program * program, const struct task * task, int buffer,
                            uint64_t address, uint64_t bytes) {
-    struct watch_state * state = &tracer->watching->buffers[buffer];
+    struct watch_state * state = &program->watching->buffers[buffer];
     uint64_t last = bytes > FLOAT_SIZE ? (address + bytes - FLOAT_SIZE) & ~3ull : 0;
     int error = 0;
     if (address != state->address) {
-        error = place(tracer, task, 2 * buffer, address & ~3ull, state->address != 0);
+        error = place(program, task, 2 * buffer, address & ~3ull, state->address != 0);
     }
     if (!error && last) {
-        error = place(tracer, task, 2 * buffer + 1, last, state->last_watched);
+        error = place(program, task, 2 * buffer + 1, last, state->last_watched);
         state->last_watched = !error;
     }
     return error;
 }
 
-static void arm(struct tracer * tracer, struct task * task, int buffer, uint64_t address,
+static void arm(struct program * program, struct task * task, int buffer, uint64_t address,
                 uint64_t bytes) {
-    struct watching * w = tracer->watching;
+    struct watching * w = program->watching;
     struct watch_state * state = &w->buffers[buffer];
     if (w->perf ? perf_watch_until(w->perf) : w->until_ns) {
         return; /* Enough has been seen. */
@@ -93,14 +94,14 @@ static void arm(struct tracer * tracer, struct task * task, int buffer, uint64_t
         return;
     }
     int error =
-        has_registers(w, buffer) ? watch_both_ends(tracer, task, buffer, address, bytes) : -ENOSPC;
+        has_registers(w, buffer) ? watch_both_ends(program, task, buffer, address, bytes) : -ENOSPC;
     pthread_mutex_lock(&w->lock);
     state->error = error;
     state->moves += state->address && state->address != address;
     state->address = address;
     state->bytes = bytes;
     pthread_mutex_unlock(&w->lock);
-    breakpoint_watch_thread(tracer, task);
+    breakpoint_watch_thread(program, task);
     state->since_ns = state->since_ns ? state->since_ns : now_ns();
 }
 
@@ -114,45 +115,49 @@ static void note_filter(struct watching * w, uint64_t nr, const uint64_t * args)
     }
 }
 
-bool watch_asked(struct tracer * tracer, struct task * task, uint64_t nr, const uint64_t * args) {
-    if (tracer->watching) {
-        note_filter(tracer->watching, nr, args);
+bool watch_asked(struct program * program, struct task * task, uint64_t nr, const uint64_t * args) {
+    if (program->watching) {
+        note_filter(program->watching, nr, args);
     }
-    if (nr != WATCH_CALL || args[0] != WATCH_MAGIC || !tracer->watching) {
+    if (nr != WATCH_CALL || args[0] != WATCH_MAGIC || !program->watching) {
         return false;
     }
-    if (tracer->recording && args[1] < BUFFER_COUNT) {
-        arm(tracer, task, (int) args[1], args[2], args[3]);
+    if (program->recording && args[1] < BUFFER_COUNT) {
+        arm(program, task, (int) args[1], args[2], args[3]);
     }
     return true;
 }
 
-void watch_returned(struct tracer * tracer, struct task * task, int role,
+void watch_returned(struct program * program, struct task * task, int role,
                     const struct record * call) {
-    struct watching * w = tracer->watching;
+    struct watching * w = program->watching;
     int which = w ? handing_learn(&w->handing, role, call->ret, call->args[1]) : -1;
-    if (which >= 0 && tracer->recording) {
-        arm(tracer, task, which, w->handing.buffers[which].address,
+    if (which >= 0 && program->recording) {
+        arm(program, task, which, w->handing.buffers[which].address,
             w->handing.buffers[which].bytes);
     }
 }
 
-void watch_end(struct tracer * tracer) {
-    if (tracer->watching && tracer->watching->perf) {
-        perf_watch_end(tracer->watching->perf);
+void watch_end(struct program * program) {
+    struct watching * w = program->watching;
+    if (!w) {
+        return;
+    }
+    if (w->perf) {
+        perf_watch_end(w->perf);
     }
     for (int i = 0; i < WATCHES; i++) {
-        atomic_store(&tracer->watched[i], 0);
+        atomic_store(&w->watched[i], 0);
     }
-    if (atomic_load(&tracer->watch_version)) {
-        atomic_fetch_add(&tracer->watch_version, 1);
+    if (atomic_load(&w->watch_version)) {
+        atomic_fetch_add(&w->watch_version, 1);
     }
 }
 
-void watch_touched(struct tracer * tracer, uint64_t now) {
-    struct watching * w = tracer->watching;
+void watch_touched(struct program * program, uint64_t now) {
+    struct watching * w = program->watching;
     if (w && w->touches && !--w->touches) {
-        watch_end(tracer);
+        watch_end(program);
         w->until_ns = now;
     }
 }
@@ -165,7 +170,7 @@ void watch_free(struct watching * w) {
     }
 }
 
-int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches, uint32_t * asks) {
+int program_watch(struct program * program, struct perf * perf, uint32_t touches, uint32_t * asks) {
     struct watching * w = calloc(1, sizeof *w);
     if (!w) {
         return ENOMEM;
@@ -177,12 +182,12 @@ int tracer_watch(struct tracer * tracer, struct perf * perf, uint32_t touches, u
     if (perf) {
         perf_watch_limit(perf, touches);
     }
-    tracer->watching = w;
+    program->watching = w;
     return 0;
 }
 
 /* A filter that we inherited (systemd, a container) is the program's as well: a child tries it. */
-int tracer_ask_allowed(void) {
+int watch_ask_allowed(void) {
     int status = 0;
     if (prctl(PR_GET_SECCOMP) == 0) {
         return 1;
@@ -195,8 +200,8 @@ int tracer_ask_allowed(void) {
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
 }
 
-int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * state) {
-    struct watching * w = tracer->watching;
+int program_watch_state(struct program * program, int buffer, struct watch_state * state) {
+    struct watching * w = program->watching;
     if (!w || buffer < 0 || buffer >= BUFFER_COUNT) {
         return 0;
     }
@@ -207,14 +212,14 @@ int tracer_watch_state(struct tracer * tracer, int buffer, struct watch_state * 
     state->until_ns = w->perf ? perf_watch_until(w->perf) : w->until_ns;
     state->elsewhere = w->elsewhere;
     state->filtered = w->filtered;
-    if (!w->perf && atomic_load(&tracer->watch_refused)) {
+    if (!w->perf && atomic_load(&w->watch_refused)) {
         state->error = -EINVAL;
     }
     return state->address != 0;
 }
 
-const char * tracer_watch_maps(struct tracer * tracer, uint32_t * bytes) {
-    struct watching * w = tracer->watching;
+const char * program_watch_maps(struct program * program, uint32_t * bytes) {
+    struct watching * w = program->watching;
     *bytes = w && w->process ? w->maps_bytes : 0;
     return w ? w->maps : NULL;
 }
