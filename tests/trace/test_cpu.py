@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def cpus(out: Any, busy: float, idle: float, count: int = 2, tids: tuple[int, ..
         out.add(Kind.SCHED, at * 1000, nr=Sched.MACHINE, args=args, text=names)
 
 
-def analysed(build: Build, *fills: Fill, **more: Any) -> tuple[TraceReport, dict[FindingKind, Finding]]:
+def analysed(build: Build, *fills: Fill, **more: Any) -> tuple[TraceReport, dict[Enum, Finding]]:
     def fill(out: Any) -> None:
         generate(out, tokens=TOKENS)
         for one in fills:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from llamactl.trace.mechanisms.report import analyse
 Build = Callable[..., Capture]
 
 
-def kinds(capture: Capture) -> dict[FindingKind, Finding]:
+def kinds(capture: Capture) -> dict[Enum, Finding]:
     return {finding.kind: finding for finding in find(analyse(capture))}
 
 

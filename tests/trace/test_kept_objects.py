@@ -76,7 +76,7 @@ def test_where_calls_are_missing_nothing_is_said() -> None:
 
 def sentence(known: bool, kept: list[dict[str, object]]) -> str:
     figures = {"pid": 5, "requests": 9, "grown_bytes": 9 << 20, "per_request_bytes": 1 << 20}
-    return SENTENCES[FindingKind.MEMORY_GROWS]({**figures, "calls_known": known, "kept": kept})
+    return " ".join(SENTENCES[FindingKind.MEMORY_GROWS]({**figures, "calls_known": known, "kept": kept}))
 
 
 def test_the_sentence_says_what_is_known() -> None:

@@ -241,6 +241,6 @@ def test_a_real_mount_without_the_right_to_execute(tmp_path: Path) -> None:
     found = [
         one
         for one in json.loads(Path(f"{tmp_path}.json").read_text())["findings"]
-        if one["name"] == "refused"
+        if one["code"] == "refused"
     ]
     assert [(one["figures"]["by"], one["figures"]["limit"]) for one in found] == [("noexec", str(tmp_path))]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from llamactl.render.document import plain, shown_fields
-from llamactl.render.trace.findings.text import finding_text
+from llamactl.render.trace.findings.text import said_of
 from llamactl.render.trace.mechanisms import mechanisms
 from llamactl.trace.mechanisms.findings.find import find
 from llamactl.trace.mechanisms.findings.finding import Finding
@@ -55,10 +55,12 @@ def _mechanisms(report: TraceReport) -> list[dict[str, Any]]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
+    text, remedy = said_of(finding)
     return {
-        "name": finding.kind.value,
+        "code": finding.kind.value,
         "figures": plain(finding.figures),
-        "text": finding_text(finding),
+        "text": text,
+        "remedy": remedy,
         "place": plain(finding.place),
         "caller": plain(finding.caller),
         "cost_ns": finding.cost_ns,

@@ -54,9 +54,10 @@ def trace_schema() -> dict[str, Any]:
     )
     kinds.found["Finding"] = _object(
         {
-            "name": {"type": "string"},
+            "code": {"type": "string"},
             "figures": {"type": "object"},
-            "text": {"description": "The sentences, the remedy and the place included.", "type": "string"},
+            "text": {"description": "What was found, in a sentence or two.", "type": "string"},
+            "remedy": {"description": "What to do; empty for nothing.", "type": "string"},
             "place": {"description": "File, line and function of the Python code to blame.", **place},
             "caller": {"description": "Where that was called from outside of installed packages.", **place},
             "cost_ns": {

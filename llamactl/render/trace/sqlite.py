@@ -127,7 +127,7 @@ def _write_document(database: sqlite3.Connection, document: dict[str, Any]) -> N
 
 def _columns() -> dict[str, tuple[str, ...]]:
     """Return the fields of every list of objects in the document: they are tables."""
-    found: dict[str, tuple[str, ...]] = {"mechanisms": ("name",), "findings": ("name",)}
+    found: dict[str, tuple[str, ...]] = {"mechanisms": ("name",), "findings": ("code",)}
     for mechanism in MECHANISMS:
         hints = get_type_hints(mechanism.facts)
         for name in shown_fields(mechanism.facts):

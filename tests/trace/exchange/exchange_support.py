@@ -40,7 +40,7 @@ class Traced:
 
     def findings(self) -> dict[str, dict[str, Any]]:
         """Return the findings by name."""
-        return {row["name"]: row for row in self.json["findings"]}
+        return {row["code"]: row for row in self.json["findings"]}
 
     def mechanism(self, name: str) -> dict[str, Any]:
         """Return one row of the report."""

@@ -99,7 +99,7 @@ def test_threads_that_spin(trace: Trace, folder: Path, policy: str, monkeypatch:
     finding = traced.findings()["spinning"]
     assert finding["figures"]["threads"] == 1
     assert 0.5 <= finding["figures"]["spun_ns"] / finding["figures"]["between_calls_ns"] <= 1
-    assert "OMP_WAIT_POLICY" in finding["text"]
+    assert "OMP_WAIT_POLICY" in finding["remedy"]
 
 
 PAUSES = """

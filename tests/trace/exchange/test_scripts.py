@@ -24,7 +24,7 @@ def test_the_gil_of_plain_ctypes(
         finding = traced.findings()["gil-held"]
         assert finding["figures"]["stalled_ns"] > 0, "the second thread waited"
         assert finding["place"][0].endswith("exchange_plain.py")
-        assert "CDLL" in finding["text"]
+        assert "CDLL" in finding["remedy"]
     else:
         assert (gil["verdict"], decode["gil_held"]) == ("released", 0)
         assert "gil-held" not in traced.findings()

@@ -57,16 +57,16 @@ def test_the_workers_are_recorded_with_it(tmp_path: Path, engine: str) -> None:
     assert all(parents[worker] == first for worker in workers)
     sampled = {row["pid"] for row in found["counters"]}
     assert {first, *workers} <= sampled
-    assert "children-not-recorded" not in [one["name"] for one in found["findings"]]
+    assert "children-not-recorded" not in [one["code"] for one in found["findings"]]
 
 
 def test_without_the_option_they_are_named(tmp_path: Path) -> None:
     with master(tmp_path) as (first, workers, _):
         found = attached(tmp_path, first)
         assert not {row["pid"] for row in found["processes"]} & set(workers)
-    (finding,) = [one for one in found["findings"] if one["name"] == "children-not-recorded"]
+    (finding,) = [one for one in found["findings"] if one["code"] == "children-not-recorded"]
     assert {one["pid"] for one in finding["figures"]["children"]} == set(workers)
-    assert f"llamactl trace -p {first} --children" in finding["text"]
+    assert f"llamactl trace -p {first} --children" in finding["remedy"]
 
 
 @engines("ptrace", "perf")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.findings.sentence import Figures, Sentence
+from llamactl.render.trace.findings.sentence import Figures, Said, Sentence
 from llamactl.render.trace.text import count_text, counted, time_text
 from llamactl.trace.mechanisms.cpu.cpu_use import CpuVerdict
 from llamactl.trace.mechanisms.findings.finding import FindingKind
@@ -20,7 +22,7 @@ def waited_text(what: str, share: float) -> str:
     return f"{share:.0%} of {WHOSE[what]} was spent waiting for a CPU"
 
 
-def _throttled(f: Figures) -> str:
+def _throttled(f: Figures) -> Said:
     quota, threads = f["quota_us"], f["threads"]
     group = safe_text(f["group"])
     limit = "a CPU quota that has gone meanwhile"
@@ -35,13 +37,15 @@ def _throttled(f: Figures) -> str:
     return (
         f"The control group {group} was throttled in {count_text(f['nr_throttled'])} of"
         f" {count_text(f['nr_periods'])} periods, for {time_text(f['throttled_ns'])} on all CPUs together, by"
-        f" {limit}: {waited_text(f['what'], f['waited_share'])}. {remedy} (docker: --cpus, Kubernetes: limits.cpu)."
+        f" {limit}: {waited_text(f['what'], f['waited_share'])}.",
+        f"{remedy} (docker: --cpus, Kubernetes: limits.cpu).",
     )
 
 
-def _starved(f: Figures) -> str:
+def _starved(f: Figures) -> Said:
     text = f"{waited_text(f['what'], f['waited_share'])} ({time_text(f['waited_ns'])}): "
-    return text + STARVED[CpuVerdict(f["why"])](f)
+    cause, remedy = STARVED[CpuVerdict(f["why"])](f)
+    return text + cause, remedy
 
 
 def _where(f: Figures) -> str:
@@ -49,52 +53,55 @@ def _where(f: Figures) -> str:
     return "its CPUs" if len(listed) > 30 else listed
 
 
-def _neighbours(f: Figures) -> str:
+def _neighbours(f: Figures) -> Said:
     others = "" if f["others_cpus"] is None else f" ({f['others_cpus']:.2g} CPUs' worth)"
     listed = ", ".join(
         f"{safe_text(one['name'])} (process {one['pid']}) {one['cpus']:.2g}" for one in f["neighbours"]
     )
     who = f", most of all {listed}" if listed else ""
     return (
-        f"other programs used {_where(f)} meanwhile{others}{who}. Stop or move them (taskset -acp CPUS PID"
-        " moves one), or give this program CPUs of its own (a cpuset)."
+        f"other programs used {_where(f)} meanwhile{others}{who}.",
+        "Stop or move them (taskset -acp CPUS PID moves one), or give this program CPUs of its own (a cpuset).",
     )
 
 
-def _own_threads(f: Figures) -> str:
+def _own_threads(f: Figures) -> Said:
     count = f["budget_threads"] or f["cpus"]
     if f["processes"] > 1:
         each = max(count // f["processes"], 1)
         fewer = "" if f["processes"] <= count else f", and let no more than {count} compute at once"
         return (
             f"{counted(f['threads'], 'thread')} of {count_text(f['processes'])} processes computed on"
-            f" {counted(f['cpus'], 'CPU')} and used them up themselves. Set n_threads and n_threads_batch of each"
-            f" process to {each}{fewer}."
+            f" {counted(f['cpus'], 'CPU')} and used them up themselves.",
+            f"Set n_threads and n_threads_batch of each process to {each}{fewer}.",
         )
     return (
-        f"{counted(f['threads'], 'thread')} computed on {counted(f['cpus'], 'CPU')} and used them up themselves."
-        f" Set n_threads and n_threads_batch to {count}."
+        f"{counted(f['threads'], 'thread')} computed on {counted(f['cpus'], 'CPU')} and used them up themselves.",
+        f"Set n_threads and n_threads_batch to {count}.",
     )
 
 
-def _own_others(f: Figures) -> str:
+def _own_others(f: Figures) -> Said:
     return (
-        f"other threads and processes of the program itself used {_where(f)} meanwhile. Let them wait until the"
-        " answer is there, or give them other CPUs (taskset -cp CPUS PID)."
+        f"other threads and processes of the program itself used {_where(f)} meanwhile.",
+        "Let them wait until the answer is there, or give them other CPUs (taskset -cp CPUS PID).",
     )
 
 
-def _hidden(f: Figures) -> str:
+def _hidden(f: Figures) -> Said:
     idle = "" if f["idle_share"] is None else f", {f['idle_share']:.0%} idle"
     return (
         f"{_where(f)} had room{idle}, and no quota can be seen from here: one of a group above this container stops"
-        " it, or a scheduling policy (chrt -p PID). Raise the limit where the container is defined (docker: --cpus,"
-        " Kubernetes: limits.cpu)."
+        " it, or a scheduling policy (chrt -p PID).",
+        "Raise the limit where the container is defined (docker: --cpus, Kubernetes: limits.cpu).",
     )
 
 
-def _unknown(f: Figures) -> str:
-    return f"{counted(f['threads'], 'thread')} computed; who had the CPUs wasn't seen. `top` shows who uses them now."
+def _unknown(f: Figures) -> Said:
+    return (
+        f"{counted(f['threads'], 'thread')} computed; who had the CPUs wasn't seen.",
+        "`top` shows who uses them now.",
+    )
 
 
 STARVED = {
@@ -106,7 +113,7 @@ STARVED = {
 }
 
 
-def _over_budget(f: Figures) -> str:
+def _over_budget(f: Figures) -> Said:
     budget, threads, batch = f["budget_threads"], f["threads"], f.get("threads_batch")
     over = [
         f"n_threads{name}" for name, count in (("", threads), ("_batch", batch)) if count and count > budget
@@ -116,7 +123,8 @@ def _over_budget(f: Figures) -> str:
     pinned, other = _pinned(f)
     return (
         f"{counted(threads, 'thread')}{also} compute on a budget of {budget} (limited by {f['limited_by']}{pinned}): they"
-        f" wait for each other at every barrier. {other or remedy}{', or: ' + _lower(remedy) if other else ''}."
+        " wait for each other at every barrier.",
+        f"{other or remedy}{', or: ' + _lower(remedy) if other else ''}.",
     )
 
 
@@ -146,7 +154,7 @@ def _pinned(f: Figures) -> tuple[str, str]:
     return "", ""
 
 
-SENTENCES: dict[FindingKind, Sentence] = {
+SENTENCES: dict[Enum, Sentence] = {
     FindingKind.THROTTLED: _throttled,
     FindingKind.CPU_STARVED: _starved,
     FindingKind.THREADS_OVER_BUDGET: _over_budget,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.findings.sentence import Figures, Sentence
+from llamactl.render.trace.findings.sentence import Figures, Said, Sentence
 from llamactl.render.trace.text import byte_text, counted
 from llamactl.trace.mechanisms.findings.finding import FindingKind
 from llamactl.trace.mechanisms.memory.faults import NOT_SEEN
 
 
-def _model(f: Figures) -> str:
+def _model(f: Figures) -> Said:
     names = ", ".join(safe_text(PurePath(name).name) for name in f["model_files"][:2]) or "the model"
     ways = []
     if f["model_major_faults"]:
@@ -25,19 +26,23 @@ def _model(f: Figures) -> str:
         ways.append(f"{byte_text(f['model_read_bytes'])} of {names} were read")
     return (
         f"{byte_text(f['read_bytes'])} came from the disk while generating: {', and '.join(ways)}. The model doesn't"
-        " stay in memory. Make room, take a smaller model, or lock it (llama.cpp: --load-mode mmap+mlock,"
-        " llama-cpp-python: use_mlock=True)."
+        " stay in memory.",
+        "Make room, take a smaller model, or lock it (llama.cpp: --load-mode mmap+mlock, llama-cpp-python:"
+        " use_mlock=True).",
     )
 
 
-def _others(f: Figures) -> str:
+def _others(f: Figures) -> Said:
     head = f"{byte_text(f['read_bytes'])} came from the disk while generating"
     named = [*map(_reader, f["readers"]), *map(_page_in, f["page_ins"])]
     if not named:
-        return f"{head}; for which file isn't recorded. {_blind(f)}"
+        return f"{head}; for which file isn't recorded. {_blind(f)}", ""
     if f["model_read_bytes"] == 0 and f["model_major_faults"] == 0:
-        return f"{head}, none of it for the model: {'; '.join(named)}. Tokens wait for it where they share the disk."
-    return f"{head}: {'; '.join(named)}. {_blind(f)}"
+        return (
+            f"{head}, none of it for the model: {'; '.join(named)}. Tokens wait for it where they share the disk.",
+            "",
+        )
+    return f"{head}: {'; '.join(named)}. {_blind(f)}", ""
 
 
 def _reader(one: Figures) -> str:
@@ -70,7 +75,7 @@ def _blind(f: Figures) -> str:
     return f"Whether it was the model isn't known: {', and '.join(missing)}, wasn't recorded."
 
 
-SENTENCES: dict[FindingKind, Sentence] = {
+SENTENCES: dict[Enum, Sentence] = {
     FindingKind.DISK_WHILE_GENERATING: _model,
     FindingKind.OTHER_DISK_READS: _others,
 }

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from enum import Enum
 
 from llamactl.render.safe import safe_text
-from llamactl.render.trace.findings.sentence import Figures, Sentence
+from llamactl.render.trace.findings.sentence import Figures, Said, Sentence
 from llamactl.render.trace.text import byte_text, count_text, time_text
 from llamactl.trace.mechanisms.findings.finding import FindingKind
 from llamactl.trace.mechanisms.syscalls.refusals import By
 
 
-def _refused(f: Figures) -> str:
+def _refused(f: Figures) -> Said:
     times = "once" if f["count"] == 1 else f"{count_text(f['count'])} times"
     target = f" of {safe_text(f['object'])}" if f["object"] else ""
     error = errno.errorcode.get(f["error"], str(f["error"]))
     each = " (each time it was tried)" if f["count"] == f["tries"] and f["count"] > 1 else ""
     cause, remedy = _cause(f)
-    return f"{f['name']}{target} was refused {times}{each}, {error}: {cause}. {remedy}"
+    return f"{f['name']}{target} was refused {times}{each}, {error}: {cause}.", remedy
 
 
 def _cause(f: Figures) -> tuple[str, str]:
@@ -59,24 +60,28 @@ def _cause(f: Figures) -> tuple[str, str]:
     }[By(f["by"])]
 
 
-def _unanswered(f: Figures) -> str:
+def _unanswered(f: Figures) -> Said:
     times = "A connection" if f["count"] == 1 else f"{count_text(f['count'])} connections"
     when = " before the model was loaded" if f["before_load"] else ""
     got = "got no answer"
     return (
-        f"{times} to {safe_text(f['address'])} {got}: {time_text(f['waited_ns'])} were spent waiting{when}. Without a"
-        " network, keep the program from asking (HF_HUB_OFFLINE=1 for Hugging Face), or give it a shorter time limit."
+        f"{times} to {safe_text(f['address'])} {got}: {time_text(f['waited_ns'])} were spent waiting{when}.",
+        "Without a network, keep the program from asking (HF_HUB_OFFLINE=1 for Hugging Face), or give it a shorter time"
+        " limit.",
     )
 
 
-def _not_found(f: Figures) -> str:
+def _not_found(f: Figures) -> Said:
     places = f["places"]
     listed = ", ".join(safe_text(place) for place in places[:3])
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    return f"{safe_text(f['name'])} was looked for and not found: {listed}{more}. Is its path right, and it installed?"
+    return (
+        f"{safe_text(f['name'])} was looked for and not found: {listed}{more}.",
+        "Is its path right, and it installed?",
+    )
 
 
-SENTENCES: dict[FindingKind, Sentence] = {
+SENTENCES: dict[Enum, Sentence] = {
     FindingKind.REFUSED: _refused,
     FindingKind.UNANSWERED: _unanswered,
     FindingKind.NOT_FOUND: _not_found,

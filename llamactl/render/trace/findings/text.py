@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from enum import Enum
 
+from llamactl.render.trace.cells import figure_text
 from llamactl.render.trace.exchange import place_text
 from llamactl.render.trace.findings import (
     buffers,
@@ -23,12 +25,13 @@ from llamactl.render.trace.findings import (
     standing,
     threads,
 )
-from llamactl.render.trace.findings.sentence import Sentence
-from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind
+from llamactl.render.trace.findings.sentence import Said, Sentence
+from llamactl.trace.mechanisms.findings.finding import Finding
+from llamactl.trace.mechanisms.table import words_of
 
 WIDTH = 80
 
-SENTENCES: dict[FindingKind, Sentence] = {
+SENTENCES: dict[Enum, Sentence] = {
     **standing.SENTENCES,
     **refused.SENTENCES,
     **gil.SENTENCES,
@@ -47,9 +50,21 @@ SENTENCES: dict[FindingKind, Sentence] = {
 }
 
 
+def said_of(finding: Finding) -> Said:
+    """Return the finding and its remedy; one that has no sentence of its own is said by its figures."""
+    sentence = SENTENCES.get(finding.kind)
+    if sentence is not None:
+        return sentence(finding.figures)
+    figures = ", ".join(
+        f"{words_of(name)} {figure_text(name, value)}" for name, value in finding.figures.items()
+    )
+    name = str(finding.kind.value).replace("-", " ")
+    return f"{name[:1].upper()}{name[1:]}: {figures}." if figures else f"{name[:1].upper()}{name[1:]}.", ""
+
+
 def finding_text(finding: Finding) -> str:
-    """Return a finding as one sentence or two."""
-    text = SENTENCES[finding.kind](finding.figures)
+    """Return a finding as sentences: the cause, the remedy, the place."""
+    text = " ".join(part for part in said_of(finding) if part)
     if finding.place is None:
         return text
     if finding.caller is None:

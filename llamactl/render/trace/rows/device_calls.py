@@ -9,8 +9,6 @@ from llamactl.trace.mechanisms.gpu.device_facts import DeviceCallFacts, DeviceTo
 from llamactl.trace.mechanisms.report import TraceReport
 
 _NAMED = 3
-_LEAST_START_NS = 10_000_000
-"""A start-up that is shorter isn't worth a line."""
 
 
 def device_call_lines(report: TraceReport, facts: DeviceCallFacts) -> list[str]:
@@ -30,12 +28,11 @@ def device_call_lines(report: TraceReport, facts: DeviceCallFacts) -> list[str]:
         )
     if facts.token is not None:
         lines += _token(facts.token, least)
-    start_up = sum(row.total_ns for row in facts.start_up)
-    if start_up >= _LEAST_START_NS:
+    if facts.starts_notably:
         most = ", ".join(
             f"{safe_text(row.name)} {time_text(row.total_ns)}" for row in facts.start_up[:_NAMED]
         )
-        lines.append(f"first use: {time_text(start_up)} ({most})")
+        lines.append(f"first use: {time_text(facts.start_up_ns)} ({most})")
     lines += [_error(one) for one in facts.errors[:_NAMED]]
     return lines
 

@@ -60,14 +60,14 @@ class Finding:
     """One finding.
 
     Attributes:
-        kind: What.
+        kind: What; a mechanism outside of this package may have kinds of its own.
         cost_ns: The time it cost in this recording, where that is known; the rank.
         figures: The measured facts, by name, with units in the names.
         place: (file, line, function) in Python, where one is to blame: the innermost, such as the binding's.
         caller: Where that was called from, outside of all installed packages; None where it is the same.
     """
 
-    kind: FindingKind
+    kind: Enum
     cost_ns: int | None
     figures: dict[str, Any] = field(default_factory=dict)
     place: Place | None = None

@@ -23,6 +23,8 @@ from llamactl.trace.mechanisms.interface.crossings import Tokens, sums_by_token
 from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, Mask
 from llamactl.trace.mechanisms.phases import OUTSIDE, Phases
 
+NOTABLE_START_NS = 10_000_000
+"""A start-up that is shorter isn't worth a line."""
 START_UP_NS = 1_000_000
 """Asking and launching take microseconds. A call of more than a millisecond that is the first of its kind, or far above
 its kind, makes a context, loads a module or compiles."""
@@ -159,6 +161,16 @@ class DeviceCallFacts:
     start_up: list[StartUp]
     errors: list[DeviceError]
     unknown_graphs: int
+
+    @property
+    def start_up_ns(self) -> int:
+        """All first uses together."""
+        return sum(row.total_ns for row in self.start_up)
+
+    @property
+    def starts_notably(self) -> bool:
+        """Whether first uses take so long that they are worth a line."""
+        return self.start_up_ns >= NOTABLE_START_NS
 
 
 @dataclass(frozen=True)
