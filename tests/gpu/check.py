@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,7 @@ class Check:
         done = subprocess.run(
             [str(word) for word in words],
             env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -89,6 +92,13 @@ class Check:
         """Run llamactl."""
         return self.command(sys.executable, "-m", "llamactl", *words, **more)
 
+    def report(self, capture: Path) -> dict[str, Any]:
+        """Return what a capture says, as JSON; empty where there is none."""
+        path = capture.with_suffix(".json")
+        self.llamactl("trace", "--from", capture, "--format", "json", "--report", path)
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
+
     def traced(self, name: str, *words: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """Trace a command with the profiler in the same process; return the report and the profiler's counts."""
         capture, counts = self.work / f"{name}.capture", self.work / f"{name}.cupti.json"
@@ -97,9 +107,8 @@ class Check:
         if inject.is_file():
             environment["CUDA_INJECTION64_PATH"] = str(inject)
         self.llamactl("trace", "-q", "-o", capture, "--", *words, **environment)
-        shown = self.llamactl("trace", "--from", capture, "--format", "json")
-        text = self.llamactl("trace", "--from", capture).stdout
-        report = json.loads(shown.stdout) if shown.stdout else {}
+        text = self.llamactl("trace", "--from", capture).stderr
+        report = self.report(capture)
         row = next((row for row in report.get("mechanisms", ()) if row["name"] == "GPU"), None)
         keys = ("device_calls", "device_phases", "device_memory", "devices")
         self.facts[name] = {
@@ -289,6 +298,45 @@ def python_program(check: Check, model: Path) -> None:
         against_profiler(check, f"layers {layers}", some, counts, library=True)
 
 
+def process(check: Check, model: Path) -> None:
+    """`inspect PID` of a program that holds the model, against NVML."""
+    import pynvml
+
+    words = [sys.executable, str(HERE / "generate.py"), str(model), "4"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None and program.stdin is not None
+        program.stdout.readline()
+        document = json.loads(check.llamactl("inspect", str(program.pid), "--json").stdout or "{}")
+        screen = check.llamactl("inspect", str(program.pid)).stdout
+        pynvml.nvmlInit()
+        device = pynvml.nvmlDeviceGetHandleByIndex(0)
+        rows = pynvml.nvmlDeviceGetComputeRunningProcesses(device)
+        used = {row.pid: row.usedGpuMemory for row in rows}
+        program.stdin.close()
+    processes: list[dict[str, Any]] = document.get("processes") or [{}]
+    gpu = processes[0].get("gpu") or {}
+    ours = [one.get("process_bytes") for one in gpu.get("devices", ())]
+    check.facts["process"] = {"gpu": gpu, "screen": screen, "nvml": used, "pid": program.pid}
+    check.equal("inspect PID: memory on the device", ours, list(used.values()), "NVML")
+
+
+def too_large(check: Check, model: Path) -> None:
+    """A context that the device has no room for."""
+    capture = check.work / "large.capture"
+    words = (sys.executable, HERE / "generate.py", model, "1", "-1", str(1 << 25))
+    before = len(check.failures)
+    check.llamactl("trace", "-q", "-o", capture, "--", *words, seconds=90)
+    del check.failures[before:]  # It is meant to fail.
+    report = check.report(capture)
+    errors = (report.get("device_calls") or {}).get("errors", ())
+    check.facts["too large"] = {
+        "errors": errors,
+        "findings": [one["text"] for one in report.get("findings", ())],
+    }
+    codes = sorted({one["code"] for one in errors})
+    check.equal("too large a context: the driver's error", codes, [2], "cudaErrorMemoryAllocation")
+
+
 def bench(check: Check, model: Path) -> None:
     """`bench`, and what tracing costs a program on a GPU."""
     done = check.llamactl("bench", "-m", model, "-p", "128", "-n", "64", "-r", "3", "-o", "json", seconds=120)
@@ -317,13 +365,12 @@ def main() -> None:
     check = Check(place, work)
     subprocess.run([sys.executable, HERE / "make_model.py", model, str(LAYERS)], check=True)
     begin = time.monotonic()
-    steps = (
+    with_model = (own_run, python_program, process, too_large, bench)
+    steps: list[Callable[[Check], None]] = [
         machine,
         known,
-        lambda c: own_run(c, model),
-        lambda c: python_program(c, model),
-        lambda c: bench(c, model),
-    )
+        *(partial(step, model=model) for step in with_model),
+    ]
     for step in steps:
         try:
             step(check)

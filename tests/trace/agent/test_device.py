@@ -142,3 +142,19 @@ def test_nothing_is_recorded_as_a_call_of_llama_cpp(traced: Trace, place: Path) 
         "launch",
         "copy",
     }
+
+
+def test_vulkans_functions_are_recorded_as_they_are_handed_out(traced: Trace, place: Path) -> None:
+    """A program gets all of them from vkGetInstanceProcAddr."""
+    runtime = compile_program("cc", place / "libvulkan.so.1", ["device_vulkan.c"], "-shared", "-fPIC")
+    link = (str(runtime), f"-Wl,-rpath,{place}", "-Wl,-z,lazy")
+    result = traced(compile_program("cc", place / "vulkan", ["device_vulkan.c"], "-DPROGRAM", *link))
+    assert result.returncode == 0, result.err
+    fits, refused = calls_of(result, "vkAllocateMemory")
+    assert fits["args"][:3].tolist() == [0xA007, 4096, 7] and fits["ret"] == 0
+    assert refused["args"][:2].tolist() == [0, 1 << 40] and refused["ret"] == -2
+    (copy,) = calls_of(result, "vkCmdCopyBuffer")
+    assert copy["args"][:3].tolist() == [2, 1, 123], "all regions together"
+    assert len(calls_of(result, "vkCmdDispatch")) == 2
+    assert calls_of(result, "vkWaitForFences")["ret"].tolist() == [2]
+    assert len(calls_of(result, "vkQueueSubmit")) == 1

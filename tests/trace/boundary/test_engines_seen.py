@@ -229,6 +229,16 @@ def test_what_a_module_without_exports_shows_instead() -> None:
     assert "let it go 2 times, 8 ms in all, 5 ms at most" in released_line(one)
 
 
+def test_a_library_that_is_found_by_a_run_path_with_dots_is_the_same() -> None:
+    """The dynamic linker says engine/../lib/libllama.so, /proc/PID/maps lib/libllama.so."""
+    call = np.zeros(1, RECORD)
+    call["kind"] = Kind.CALL
+    functions = [Function("llama_decode", "/v/engine/_engine.so", "/v/engine/../lib/libllama.so", "plt")]
+    exchange = Exchange.of([call], functions, lambda _: b"")
+    row = seen_in("/v/lib/libllama.so", kind="libllama", exported=True)
+    assert uncaught(exchange, {"engines": [row]}, []) == []
+
+
 def test_ggmls_own_libraries_are_no_further_engine() -> None:
     rows = [
         seen_in("/a/libllama.so", kind="libllama", exported=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,10 @@ def uncaught(exchange: Exchange, metadata: dict[str, Any], files: Sequence[FileR
     """
     seen = [row for row in metadata.get("engines") or [] if isinstance(row, dict)]
     numbers = set(exchange.calls["nr"].tolist())
-    called = {row.library for nr, row in enumerate(exchange.functions) if nr in numbers}
+    # The dynamic linker keeps the ".." of a run path such as $ORIGIN/../lib, the kernel's maps don't.
+    called = {normpath(row.library) for nr, row in enumerate(exchange.functions) if nr in numbers}
     refused = str(metadata.get("calls_refused") or "")
-    found = [_of(exchange, row, refused) for row in _callable(seen) if row["path"] not in called]
+    found = [_of(exchange, row, refused) for row in _callable(seen) if normpath(row["path"]) not in called]
     return [*found, *_refused({str(row["path"]) for row in seen} | called, files)]
 
 
