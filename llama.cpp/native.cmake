@@ -46,8 +46,8 @@ llamactl_cffi_module(bench bench bench/counters.c bench/cache.c)
 if(LLAMACTL_ENGINE)
   include(common.cmake)
   llamactl_cffi_module(engine engine
-    engine/guard.cpp engine/grammar.cpp engine/memory.cpp engine/step.c engine/rpc.c engine/layout.c
-    engine/common_answer.cpp engine/common_defaults.cpp engine/common_log.cpp
+    engine/guard.cpp engine/memory.cpp engine/rpc.c engine/layout.c
+    engine/common_answer.cpp engine/common_defaults.cpp engine/common_log.cpp engine/common_sampler.cpp
     engine/common_fit.cpp engine/threadpool.c)
   # Their headers' warnings aren't ours.
   foreach(target llamactl_common llama ggml ggml-base)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from typing import NoReturn
 
 from llamactl.cli.boundary import guarded, say
 from llamactl.errors import EXIT_INTERRUPTED, EXIT_USAGE
+
+ESCAPED = "llamactl.escaped"
 
 
 def main() -> NoReturn:
@@ -26,6 +30,18 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    codecs.register_error(ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Return what a locale's encoding lacks as ``\uXXXX``, which is right in JSON, too (codecs.register_error)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{lacking[i : i + 2].hex()}" for i in range(0, len(lacking), 2)), error.end
 
 
 def _run() -> int:

@@ -10,6 +10,7 @@ Example:
 """
 
 from llamactl.engine.batch import Batch
+from llamactl.engine.chat import ChatPrompt, Reply, Template, render, template_of
 from llamactl.engine.common import process_escapes, schema_to_grammar
 from llamactl.engine.context import BufferMemory, Context, DecodeAbortedError, DecodeError
 from llamactl.engine.generation import Generated, generate
@@ -17,7 +18,8 @@ from llamactl.engine.kv_cache import KVCache
 from llamactl.engine.library import Device, Versions, backends, cpu_features, devices, system_info, versions
 from llamactl.engine.model import Model
 from llamactl.engine.parameters import ContextParameters, ModelParameters
-from llamactl.engine.sampling import GREEDY, Sampler, SamplingParameters
+from llamactl.engine.sampling import GREEDY, Sampler
+from llamactl.engine.sampling_parameters import ReasoningBudget, SamplingParameters
 from llamactl.engine.views import FloatView, StaleViewError
 from llamactl.engine.vocabulary import Vocabulary
 
@@ -25,6 +27,7 @@ __all__ = [
     "GREEDY",
     "Batch",
     "BufferMemory",
+    "ChatPrompt",
     "Context",
     "ContextParameters",
     "DecodeAbortedError",
@@ -35,9 +38,12 @@ __all__ = [
     "KVCache",
     "Model",
     "ModelParameters",
+    "ReasoningBudget",
+    "Reply",
     "Sampler",
     "SamplingParameters",
     "StaleViewError",
+    "Template",
     "Versions",
     "Vocabulary",
     "backends",
@@ -45,7 +51,9 @@ __all__ = [
     "devices",
     "generate",
     "process_escapes",
+    "render",
     "schema_to_grammar",
     "system_info",
+    "template_of",
     "versions",
 ]

@@ -11,7 +11,7 @@ from llamactl.engine import guard
 from llamactl.engine.batch import Batch
 from llamactl.engine.context import Context, DecodeAbortedError
 from llamactl.engine.native import ffi, lib
-from llamactl.engine.sampling import Sampler
+from llamactl.engine.sampling import Sampler, checked
 from llamactl.engine.text import TextStream
 from llamactl.errors import UsageError
 
@@ -61,18 +61,16 @@ def generate(
     n_predict: int = -1,
     stops: Sequence[str] = (),
     on_text: Callable[[str], object] | None = None,
-    ignore_end: bool = False,
 ) -> Generated:
     """Continue a prompt in an empty context.
 
     Args:
         context: Its sequence 0 is used.
-        sampler: Chooses the tokens.
+        sampler: Chooses the tokens; its penalties see those of the prompt.
         prompt: Tokens.
         n_predict: Most tokens to generate; negative for as many as fit the context.
         stops: Strings that end the text.
         on_text: Gets the text as it becomes certain, whole characters only.
-        ignore_end: Go on after the model's end token.
 
     Raises:
         UsageError: The prompt is empty or longer than the context.
@@ -85,9 +83,10 @@ def generate(
     room = context.n_ctx - len(prompt) + 1
     limit = room if n_predict < 0 else min(n_predict, room)
     try:
-        _prefill(context, prompt)
+        seen = _prefill(context, prompt)
         done.prefill_ns = perf_counter_ns() - done.start_ns
-        _loop(context, sampler, limit, stream, emit, done, ignore_end)
+        sampler.accept_checked(seen)
+        _loop(context, sampler, limit, stream, emit, done)
     except DecodeAbortedError:
         done.finish_reason = "interrupted"
     if done.finish_reason == "length" and 0 <= limit < n_predict:
@@ -104,7 +103,8 @@ def _discard(text: str) -> None:
     """Take text and do nothing with it."""
 
 
-def _prefill(context: Context, prompt: Sequence[int]) -> None:
+def _prefill(context: Context, prompt: Sequence[int]) -> Sequence[int]:
+    """Compute the prompt and return the tokens that the decoder saw of it."""
     model = context.model
     if model.has_encoder:
         batch = Batch(len(prompt))
@@ -116,6 +116,7 @@ def _prefill(context: Context, prompt: Sequence[int]) -> None:
     for position in range(0, len(prompt), n_batch):
         context.decode_tokens(prompt[position : position + n_batch])
     context.synchronize()
+    return prompt
 
 
 def _loop(
@@ -125,7 +126,6 @@ def _loop(
     stream: TextStream,
     emit: Callable[[str], object],
     done: Generated,
-    ignore_end: bool,
 ) -> None:
     """Choose, show, decode; the hot path. Locals and bound functions keep Python's share small."""
     now, stamp, keep, add = perf_counter_ns, done.stamps.extend, done.tokens.append, stream.add
@@ -135,7 +135,9 @@ def _loop(
     for left in range(limit, 0, -1):
         choose()
         token, length = choice.token, choice.length
-        if choice.is_end and not ignore_end:
+        if token < 0:
+            checked(token)
+        if choice.is_end:
             done.finish_reason = "stop"
             stamp((choice.before_ns, choice.sampled_ns, 0, 0, 0))
             return

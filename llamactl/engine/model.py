@@ -188,8 +188,12 @@ class Model:
 
     @property
     def chat_template(self) -> str | None:
-        """The model's own Jinja template, if it has one."""
-        return text(lib.llama_model_chat_template(self.pointer, ffi.NULL)) or None
+        """The model's own Jinja template, if it has one: that for tools if it has no other."""
+        for name in (ffi.NULL, b"tool_use"):
+            template = lib.llama_model_chat_template(self.pointer, name)
+            if template != ffi.NULL:
+                return text(template)
+        return None
 
     def named_template(self, name: str) -> str | None:
         """Return one of the model's further templates, such as ``rerank``; ``None`` if it has none of the name."""

@@ -1,9 +1,8 @@
-"""From logits to a token: llama.cpp's sampler chain, built as llama.cpp's own programs build it."""
+"""From logits to a token: llama.cpp's own sampler (``common_sampler``), as its programs make it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -13,78 +12,25 @@ from llamactl.engine.handle import Handle
 from llamactl.engine.log import captured, last_error
 from llamactl.engine.model import Model
 from llamactl.engine.native import ffi, lib, text
+from llamactl.engine.sampling_parameters import SamplingParameters, numbers
 from llamactl.errors import LlamactlError, UsageError
-
-MIROSTAT_CANDIDATES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingParameters:
-    """How to choose the next token; llama.cpp's names and defaults (``common_params_sampling``).
-
-    Attributes:
-        seed: Seed of the random numbers; ``None`` for a random one.
-        temperature: 0 or less takes the likeliest token.
-        dynatemp_range: Spread of the dynamic temperature, 0 for none.
-        dynatemp_exponent: How entropy maps to temperature.
-        top_k: Keep the k likeliest; 0 or less keeps all.
-        top_p: Keep the likeliest up to this share; 1 keeps all.
-        min_p: Keep what has at least this share of the likeliest; 0 keeps all.
-        typical_p: Locally typical sampling; 1 is off.
-        top_n_sigma: Keep logits within n sigma of the best; negative is off.
-        xtc_probability: Chance to cut the top choices; 0 is off.
-        xtc_threshold: Least probability of what can be cut.
-        repeat_last_n: How many tokens the penalties look at.
-        repeat_penalty: 1 is off.
-        presence_penalty: 0 is off.
-        frequency_penalty: 0 is off.
-        dry_multiplier: DRY repetition penalty; 0 is off.
-        dry_base: Base of that penalty.
-        dry_allowed_length: Repetitions up to this length are free.
-        dry_penalty_last_n: How many tokens DRY looks at.
-        mirostat: 0, 1 or 2.
-        mirostat_tau: Target entropy (``--mirostat-ent``).
-        mirostat_eta: Learning rate (``--mirostat-lr``).
-        logit_bias: Pairs of token and what is added to its logit.
-        grammar: GBNF text that the output must follow; empty for none.
-    """
-
-    seed: int | None = None
-    temperature: float = 0.8
-    dynatemp_range: float = 0.0
-    dynatemp_exponent: float = 1.0
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    typical_p: float = 1.0
-    top_n_sigma: float = -1.0
-    xtc_probability: float = 0.0
-    xtc_threshold: float = 0.1
-    repeat_last_n: int = 64
-    repeat_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    dry_multiplier: float = 0.0
-    dry_base: float = 1.75
-    dry_allowed_length: int = 2
-    dry_penalty_last_n: int = 64
-    mirostat: int = 0
-    mirostat_tau: float = 5.0
-    mirostat_eta: float = 0.1
-    logit_bias: tuple[tuple[int, float], ...] = ()
-    grammar: str = ""
-
 
 GREEDY = SamplingParameters(temperature=0.0)
 """Always the likeliest token."""
+OFF = "?"
+"""What the name of a link begins with that does nothing."""
 
 
 class Sampler:
-    """A sampler chain. Use it as a context manager, close it, or let it go.
+    """A sampler. Use it as a context manager, close it, or let it go.
 
     Args:
-        model: Its vocabulary is what is chosen from.
+        model: Its vocabulary is what is chosen from; what its file says of sampling holds where the parameters
+            are ``None``.
         parameters: How to choose.
+
+    Attributes:
+        in_force: The numbers by name, after the file was asked.
 
     Raises:
         UsageError: The grammar can't be parsed, or a parameter is out of range.
@@ -92,30 +38,42 @@ class Sampler:
 
     def __init__(self, model: Model, parameters: SamplingParameters | None = None) -> None:
         self.parameters = parameters or SamplingParameters()
-        if self.parameters.seed is not None and not 0 <= self.parameters.seed < 2**32:
-            raise UsageError(f"seed {self.parameters.seed} is out of range", "Use 0 to 4294967295.")
         self._vocabulary = model.vocabulary
-        self._vocabulary.check()
-        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        self._handle = Handle(self, "sampler", chain, lib.llama_sampler_free, (model,))
-        for link in _links(model, self.parameters):
-            lib.llama_sampler_chain_add(chain, link)
+        sampling = self.parameters.native(model.pointer, self._vocabulary.pointer)
+        self.in_force = numbers(sampling)
+        made = _made(model, sampling, self.parameters)
+        self._handle = Handle(self, "sampler", made, lib.llamactl_sampler_free, (model,))
         model.add_dependent(self)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The links of the chain, in order."""
-        chain = self._handle.pointer
-        return tuple(
+        """What takes part in choosing, in order: thinking's end, the grammar, then the links of the chain.
+
+        Links that do nothing with these parameters are left out. The grammar comes first, but is asked only
+        whether the choice fits, and applied to all candidates where it doesn't.
+        """
+        chain = lib.llamactl_sampler_chain(self._handle.pointer)
+        links = [
             text(lib.llama_sampler_name(lib.llama_sampler_chain_get(chain, i)))
             for i in range(lib.llama_sampler_chain_n(chain))
-        )
+        ]
+        before = [
+            *(["reasoning-budget"] if self.parameters.reasoning is not None else []),
+            *(["grammar"] if self.parameters.grammar else []),
+        ]
+        return (*before, *(name for name in links if not name.startswith(OFF)))
 
     @property
     def seed(self) -> int | None:
         """The seed in force; ``None`` where nothing is random."""
-        seed = int(lib.llama_sampler_get_seed(self._handle.pointer))
-        return None if seed == lib.LLAMA_DEFAULT_SEED else seed
+        if not self._is_random():
+            return None
+        return int(lib.llama_sampler_get_seed(lib.llamactl_sampler_chain(self._handle.pointer)))
+
+    def _is_random(self) -> bool:
+        """With a temperature of 0 one candidate is left, unless XTC may have cut the likeliest."""
+        names = self.names
+        return bool(self.in_force["temperature"] > 0 or "xtc" in names or "temp-ext" not in names)
 
     def sample(self, context: Context, index: int = -1) -> int:
         """Choose a token from an output of the last decode, and take note of it.
@@ -127,7 +85,7 @@ class Sampler:
         # The engine aborts the process when there is nothing to choose from.
         if lib.llama_get_logits_ith(pointer, index) == ffi.NULL:
             raise LlamactlError(f"no logits for output {index}", "Decode first, and ask for output there.")
-        return int(lib.llama_sampler_sample(self._handle.pointer, pointer, index))
+        return checked(int(lib.llamactl_sampler_sample(self._handle.pointer, pointer, index)))
 
     def chooser(self, context: Context) -> tuple[Callable[[], None], Any]:
         """Return a function that chooses from the last output, and the struct it writes, for hot loops.
@@ -138,23 +96,25 @@ class Sampler:
         vocabulary = context.model.vocabulary.pointer
         return partial(lib.llamactl_choose, self._handle.pointer, context.pointer, vocabulary, choice), choice
 
-    def accept(self, token: int) -> None:
-        """Take note of a token that was not chosen here, such as one of the prompt.
+    def accept(self, *tokens: int) -> None:
+        """Take note of tokens that were not chosen here, such as those of the prompt: penalties see them.
 
-        A grammar is about what is chosen here and doesn't take note of it.
+        A grammar is about what is chosen here and doesn't take note of them.
 
         Raises:
-            LlamactlError: The token isn't in the vocabulary.
+            LlamactlError: A token isn't in the vocabulary.
         """
-        self._vocabulary.check(token)
-        chain = self._handle.pointer
-        for link in (lib.llama_sampler_chain_get(chain, i) for i in range(lib.llama_sampler_chain_n(chain))):
-            if text(lib.llama_sampler_name(link)) != "grammar":
-                lib.llama_sampler_accept(link, token)
+        self._vocabulary.check(*tokens)
+        self.accept_checked(tokens)
+
+    def accept_checked(self, tokens: Sequence[int]) -> None:
+        """Do :meth:`accept` with tokens that are known to be in the vocabulary."""
+        if not lib.llamactl_sampler_accept(self._handle.pointer, list(tokens), len(tokens)):
+            raise LlamactlError("the engine can't take note of the tokens", "Report it.")
 
     def reset(self) -> None:
         """Forget the tokens noted."""
-        lib.llama_sampler_reset(self._handle.pointer)
+        lib.llamactl_sampler_reset(self._handle.pointer)
 
     def close(self) -> None:
         """Free it; a second time does nothing."""
@@ -169,82 +129,33 @@ class Sampler:
         self.close()
 
 
-def _links(model: Model, p: SamplingParameters) -> list[Any]:
-    """Return the links in the order of ``common_sampler_init``; a grammar goes before all."""
-    vocabulary = model.vocabulary
-    links = []
-    if p.grammar:
-        links.append(_grammar(vocabulary.pointer, p.grammar))
-    if p.logit_bias:
-        biases = ffi.new(
-            "llama_logit_bias[]", [{"token": token, "bias": bias} for token, bias in p.logit_bias]
+def checked(token: int) -> int:
+    """Return a token that was chosen.
+
+    Raises:
+        LlamactlError: The engine failed to choose: the grammar leaves nothing.
+    """
+    if token == lib.LLAMA_TOKEN_NULL:
+        raise LlamactlError(
+            "the engine found no token that the grammar lets pass",
+            "Check the grammar: it may be contradictory.",
         )
-        links.append(lib.llama_sampler_init_logit_bias(vocabulary.size, len(biases), biases))
-    seed = lib.LLAMA_DEFAULT_SEED if p.seed is None else p.seed
-    if p.mirostat == 1:
-        size = vocabulary.size
-        chosen = lib.llama_sampler_init_mirostat(
-            size, seed, p.mirostat_tau, p.mirostat_eta, MIROSTAT_CANDIDATES
-        )
-        return [*links, lib.llama_sampler_init_temp(p.temperature), chosen]
-    if p.mirostat == 2:
-        chosen = lib.llama_sampler_init_mirostat_v2(seed, p.mirostat_tau, p.mirostat_eta)
-        return [*links, lib.llama_sampler_init_temp(p.temperature), chosen]
-    links += _penalties(vocabulary, p)
-    if p.temperature <= 0:
-        return [*links, lib.llama_sampler_init_greedy()]
-    return [*links, *_truncations(p, seed), lib.llama_sampler_init_dist(seed)]
+    return token
 
 
-def _penalties(vocabulary: Any, p: SamplingParameters) -> list[Any]:
-    links = []
-    if p.repeat_last_n and (p.repeat_penalty, p.frequency_penalty, p.presence_penalty) != (1.0, 0.0, 0.0):
-        links.append(
-            lib.llama_sampler_init_penalties(
-                vocabulary.size, p.repeat_last_n, p.repeat_penalty, p.frequency_penalty, p.presence_penalty
-            )
-        )
-    if p.dry_multiplier:
-        breakers = [ffi.new("char[]", one) for one in (b"\n", b":", b'"', b"*")]
-        links.append(
-            lib.llama_sampler_init_dry(
-                vocabulary.pointer, p.dry_multiplier, p.dry_base, p.dry_allowed_length, p.dry_penalty_last_n,
-                breakers, len(breakers),
-            )
-        )  # fmt: skip
-    return links
-
-
-def _truncations(p: SamplingParameters, seed: int) -> list[Any]:
-    """Return the links that thin the candidates out; those that would do nothing are left out."""
-    links = []
-    if p.top_n_sigma > 0:
-        links.append(lib.llama_sampler_init_top_n_sigma(p.top_n_sigma))
-    if p.top_k > 0:
-        links.append(lib.llama_sampler_init_top_k(p.top_k))
-    if p.typical_p < 1:
-        links.append(lib.llama_sampler_init_typical(p.typical_p, 0))
-    if p.top_p < 1:
-        links.append(lib.llama_sampler_init_top_p(p.top_p, 0))
-    if p.min_p > 0:
-        links.append(lib.llama_sampler_init_min_p(p.min_p, 0))
-    if p.xtc_probability > 0:
-        links.append(lib.llama_sampler_init_xtc(p.xtc_probability, p.xtc_threshold, 0, seed))
-    links.append(lib.llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent))
-    return links
-
-
-def _grammar(vocabulary: Any, grammar: str) -> Any:
+def _made(model: Model, sampling: Any, parameters: SamplingParameters) -> Any:
     said = ffi.new("char[]", 1024)
     with captured() as lines:
-        link = lib.llamactl_grammar(vocabulary, grammar.encode(), b"root", said, len(said))
-    if link == ffi.NULL:
-        # "parse: error parsing grammar: REASON", an empty line, and the whole grammar.
-        printed = text(said).strip().partition("\n")[0].rpartition("grammar: ")[2]
-        reason = printed or last_error(lines)
-        if reason.endswith(" at "):  # what was left of the grammar follows, here nothing
-            reason += "its end"
-        raise UsageError(
-            f"the grammar can't be parsed{reason and ': '}{reason}", "Check it: GBNF, with a rule named root."
-        )
-    return link
+        made = lib.llamactl_sampler_new(model.pointer, sampling, said, len(said))
+    if made != ffi.NULL:
+        return made
+    printed = text(said).strip()
+    if not parameters.grammar:
+        raise UsageError(f"no sampler can be made: {printed}", "Check the sampling options.")
+    # "parse: error parsing grammar: REASON", an empty line, and the whole grammar.
+    reason = printed.partition("\n")[0].rpartition("grammar: ")[2] or last_error(lines)
+    if reason.endswith(" at "):  # what was left of the grammar follows, here nothing
+        reason += "its end"
+    raise UsageError(
+        f"the grammar can't be parsed{reason and ': '}{reason}", "Check it: GBNF, with a rule named root."
+    )

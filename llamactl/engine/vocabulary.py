@@ -64,11 +64,6 @@ class Vocabulary:
         return self._special(lib.llama_vocab_sep)
 
     @property
-    def adds_eos(self) -> bool:
-        """Whether ``tokenize`` puts :attr:`eos` last when asked for special tokens."""
-        return bool(lib.llama_vocab_get_add_eos(self.pointer))
-
-    @property
     def adds_sep(self) -> bool:
         """Whether texts that belong together get :attr:`sep` between them."""
         return bool(lib.llama_vocab_get_add_sep(self.pointer))
@@ -77,6 +72,11 @@ class Vocabulary:
     def adds_bos(self) -> bool:
         """Whether ``tokenize`` puts :attr:`bos` first when asked for special tokens."""
         return bool(lib.llama_vocab_get_add_bos(self.pointer))
+
+    @property
+    def adds_eos(self) -> bool:
+        """Whether ``tokenize`` puts :attr:`eos` last when asked for special tokens."""
+        return bool(lib.llama_vocab_get_add_eos(self.pointer))
 
     def _special(self, function: Any) -> int | None:
         token = int(function(self.pointer))

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from llamactl.engine import Context, ContextParameters, Generated, Model, Sampler, generate, guard
+from llamactl.engine import (
+    ChatPrompt,
+    Context,
+    ContextParameters,
+    Generated,
+    Model,
+    Sampler,
+    SamplingParameters,
+    generate,
+    guard,
+)
 from llamactl.engine.generation import check_prompt
 from llamactl.errors import EXIT_INTERRUPTED, LlamactlError
 from llamactl.process.cpu_budget import CpuBudget, cpu_budget
@@ -23,6 +34,7 @@ from llamactl.run.template import Renderer
 from llamactl.snapshot.memory import ProcessMemory, process_memory
 
 if TYPE_CHECKING:
+    from llamactl.run.reply import Told
     from llamactl.run.timing import Steps
 
 DAMAGED = "The model file may be damaged: fetch it again or check its hash."
@@ -118,7 +130,8 @@ def _generate(
     _warn_about_context(model, request, warnings)
     generates.check_model(model)
     parameters = _context_parameters(model, request, renderer, warnings)
-    with Context(model, parameters) as context, Sampler(model, request.sampling) as sampler:
+    with ExitStack() as stack:
+        context = stack.enter_context(Context(model, parameters))
         generates.check_context(context)
         request.extras.apply(context)
         context.abort_on_interrupt()
@@ -126,26 +139,32 @@ def _generate(
         settings = _settings(model, context, request)
         expect.check(request.expectations, settings)
         prompt_given = perf_counter_ns()
-        text = prompt.prompt_text(model, request, renderer)
+        made = prompt.chat_prompt(model, request, renderer)
         if renderer is not None:
             renderer.close()  # Pages that it shares would not count as this process's own.
+            prompt.check_whole(made, request)
         rendered = perf_counter_ns()
-        tokens = prompt.tokenize(model, text, request.raw)
+        tokens = model.vocabulary.tokenize(made.text)
         tokenized = perf_counter_ns()
         check_prompt(context, len(tokens))
+        sampler = stack.enter_context(Sampler(model, _sampling(request, made, warnings)))
         listener.on_ready(settings, len(tokens))
         before = cpu_moment()
         done, written = _run(context, sampler, tokens, request, listener)
         waits = waits_between(before, cpu_moment())
         # What only the report needs is imported when the text is out: the first token comes sooner.
         from llamactl.run.marks import mark_phases
+        from llamactl.run.reply import reply_of
         from llamactl.run.timing import Steps
 
         steps = Steps(
             start, loaded, context_made, prompt_given, rendered, tokenized, perf_counter_ns(), not request.raw
         )
         mark_phases(steps, done)
-        report = _report(model, context, sampler, request, budget, waits, warnings, steps, done, written)
+        reply = reply_of(model, made, done, written, warnings.add)
+        report = _report(
+            model, context, sampler, request, budget, waits, warnings, steps, done, written, reply
+        )
         return report, perf_counter_ns()
 
 
@@ -160,9 +179,18 @@ def _context_parameters(
             f"{model.n_ctx_train}: ask for a size (-c), or --fit off to have it refused."
         )
     if model.has_encoder:
-        text = prompt.prompt_text(model, request, renderer)
-        parameters = at_once(parameters, len(prompt.tokenize(model, text, request.raw)))
+        made = prompt.chat_prompt(model, request, renderer)
+        parameters = at_once(parameters, len(model.vocabulary.tokenize(made.text)))
     return parameters
+
+
+def _sampling(request: Request, made: ChatPrompt, warnings: _Warnings) -> SamplingParameters:
+    if request.chat.budget < 0:
+        return request.sampling
+    reasoning = prompt.reasoning_budget(made, request.chat)
+    if reasoning is None:
+        warnings.add("--reasoning-budget does nothing: the prompt's template knows no thinking.")
+    return replace(request.sampling, reasoning=reasoning)
 
 
 def _run(
@@ -174,7 +202,7 @@ def _run(
         written.append(text)
         listener.on_text(text)
 
-    done = generate(context, sampler, tokens, request.n_predict, request.stops, on_text, request.ignore_eos)
+    done = generate(context, sampler, tokens, request.n_predict, request.stops, on_text)
     return done, "".join(written)
 
 
@@ -205,6 +233,7 @@ def _report(
     steps: Steps,
     done: Generated,
     written: str,
+    reply: Told,
 ) -> RunReport:
     from llamactl.run.facts import memory_facts, model_facts, versions
     from llamactl.run.timing import timings
@@ -212,12 +241,15 @@ def _report(
     memory = _memory(request)
     return RunReport(
         text=written,
+        reasoning=reply.reasoning,
+        answer=reply.answer,
         finish_reason=done.finish_reason,
         stopped_by=done.stopped_by,
         n_prompt_tokens=done.n_prompt,
         n_tokens=len(done.tokens),
         seed=sampler.seed,
         samplers=sampler.names,
+        sampling={name: value if isfinite(value) else None for name, value in sampler.in_force.items()},
         model=model_facts(model),
         settings=in_force.settings(model, context, memory),
         timings=timings(steps, done),

@@ -22,6 +22,8 @@ from llamactl.engine import guard
 from llamactl.errors import UsageError
 from llamactl.process import proc_pid
 
+NO_MEMORY = 86
+"""The status of a child whose C++ got no memory (``llamactl_end_without_memory``)."""
 LOOK_EVERY_S = 0.5
 """How late Ctrl-C may be noticed."""
 _READ = 1 << 16
@@ -136,11 +138,18 @@ class LimitedChild:
                 continue
             part = os.read(self._reader, _READ)
             if not part:
-                raise LimitError(f"its process ended with {self._end(kill=False)}")
+                how = self._end(kill=False)
+                raise LimitError(
+                    _too_much(limits) if how == f"status {NO_MEMORY}" else f"its process ended with {how}"
+                )
             found += part
             if len(found) > limits.answer_bytes + _LENGTH.size + 1:
                 raise LimitError(f"it makes more than {limits.answer_bytes:,} bytes")
         return bytes(found[_LENGTH.size :])
+
+
+def _too_much(limits: Limits) -> str:
+    return f"it takes more than {limits.more_bytes >> 20} MiB of memory"
 
 
 def _bounds(limits: Limits) -> tuple[float, int]:

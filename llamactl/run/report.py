@@ -141,16 +141,22 @@ class Versions:
 class RunReport:
     """One run. ``text`` is what the model wrote; it is kept only for whoever asks for a document.
 
+    ``reasoning`` is what of it are thoughts, ``answer`` the rest: ``None`` where they can't be told apart;
+    ``reasoning`` is ``None`` too where the template knows no thinking.
+    ``samplers`` is what took part in choosing, in order; ``sampling`` its numbers.
     ``cpu_waits`` is of the prompt and the tokens; None where the kernel doesn't count it.
     """
 
     text: str
+    reasoning: str | None
+    answer: str | None
     finish_reason: str
     stopped_by: str | None
     n_prompt_tokens: int
     n_tokens: int
     seed: int | None
     samplers: tuple[str, ...]
+    sampling: dict[str, float | None]
     model: ModelFacts
     settings: dict[str, Setting]
     timings: Timings

@@ -10,6 +10,7 @@ import pytest
 
 from llamactl.engine import GREEDY, Context, Model, Sampler, SamplingParameters, generate
 from llamactl.engine.generation import STAMPS_PER_TOKEN
+from llamactl.engine.sampling_parameters import DEFAULTS
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.run.timing import percentile
 
@@ -27,7 +28,9 @@ def test_greedy_is_the_largest_logit(context: Context, loaded_model: Model) -> N
     prompt = loaded_model.vocabulary.tokenize("The capital of France is")
     context.decode_tokens(prompt)
     with Sampler(loaded_model, GREEDY) as sampler:
-        assert sampler.names == ("greedy",)
+        assert sampler.names[-2:] == ("temp-ext", "dist"), (
+            "llama.cpp's programs leave one candidate to choose from"
+        )
         assert sampler.seed is None
         for _ in range(8):
             expected = int(context.logits().numpy().argmax())
@@ -60,9 +63,11 @@ def test_seeds(make_context: Make, loaded_model: Model) -> None:
 
     assert run(1) == run(1)
     assert len({run(seed) for seed in range(4)}) > 1
-    for seed in (-1, 2**32):
-        with pytest.raises(UsageError, match="out of range"):
+    for seed, why in ((-1, "out of range"), (2**32, "out of range"), (2**32 - 1, "stands for a random one")):
+        with pytest.raises(UsageError, match=f"{why}. Use 0 to 4294967294"):
             Sampler(loaded_model, SamplingParameters(seed=seed))
+    with Sampler(loaded_model) as one, Sampler(loaded_model) as other:
+        assert one.seed != other.seed
 
 
 def test_bias_and_penalty_reach_the_choice(make_context: Make, loaded_model: Model) -> None:
@@ -126,6 +131,50 @@ def test_accepting_what_was_not_chosen(context: Context, loaded_model: Model) ->
                 sampler.accept(token)
 
 
+def test_penalties_see_the_prompt(make_context: Make, loaded_model: Model) -> None:
+    """The likeliest token is of the prompt: a penalty on it chooses another."""
+    greedy = tokens_of(make_context, loaded_model, "a b a b a b a", 1).tokens
+    assert loaded_model.vocabulary.detokenize(greedy) == " b"
+    for never in (
+        SamplingParameters(temperature=0, presence_penalty=1000.0),
+        SamplingParameters(temperature=0, dry_multiplier=1000.0, dry_allowed_length=1),
+    ):
+        chosen = tokens_of(make_context, loaded_model, "a b a b a b a", 1, sampling=never).tokens
+        assert chosen != greedy
+
+
+def test_what_is_left_out_is_llama_cpps(loaded_model: Model) -> None:
+    with Sampler(loaded_model) as sampler:
+        assert sampler.in_force == DEFAULTS
+        assert sampler.names == ("top-k", "top-p", "min-p", "temp-ext", "dist")
+    assert (DEFAULTS["top_k"], DEFAULTS["repeat_last_n"]) == (40, 64)
+
+
+def test_the_order_of_samplers(loaded_model: Model) -> None:
+    order = SamplingParameters(samplers=("temperature", "top-k", "adaptive_p"), adaptive_target=0.5)
+    with Sampler(loaded_model, order) as sampler:
+        assert sampler.names == ("temp-ext", "top-k", "adaptive-p")
+    with pytest.raises(UsageError, match=r"sampler 'top-x' is unknown. Choose from: dry, top_k, "):
+        Sampler(loaded_model, SamplingParameters(samplers=("top_k", "top-x")))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("mirostat", 3),
+        ("repeat_last_n", -1),
+        ("repeat_penalty", 0),
+        ("dry_base", 0.5),
+        ("top_p", float("nan")),
+    ],
+)
+def test_numbers_that_the_engine_would_abort_on_or_pass_over(
+    loaded_model: Model, name: str, value: float
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} {value} is out of range. Use "):
+        Sampler(loaded_model, SamplingParameters(**{name: value}))  # type: ignore[arg-type]
+
+
 def test_sampling_where_there_is_no_output(context: Context, loaded_model: Model) -> None:
     with Sampler(loaded_model) as sampler:
         with pytest.raises(LlamactlError, match="no logits for output -1"):
@@ -143,15 +192,18 @@ def test_finish_reasons(make_context: Make, loaded_model: Model) -> None:
 
     assert run("Hello", 3).finish_reason == "length"
     assert run("Hello", 0).tokens == []
-    full = run("a b " * 120, -1, ignore_end=True)
+    ignoring = SamplingParameters(temperature=0, ignore_eos=True)
+    full = run("a b " * 120, -1, sampling=ignoring)
     assert (full.finish_reason, full.n_prompt + len(full.tokens)) == ("context", 257)
-    assert run("a b " * 120, 1000, ignore_end=True).finish_reason == "context"
+    assert run("a b " * 120, 1000, sampling=ignoring).finish_reason == "context"
     template = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     ended = run(template, 100)
     assert ended.finish_reason == "stop"
     assert ended.stopped_by is None
     assert not any(map(loaded_model.vocabulary.is_end, ended.tokens))
-    assert len(run(template, len(ended.tokens) + 5, ignore_end=True).tokens) == len(ended.tokens) + 5
+    longer = run(template, len(ended.tokens) + 5, sampling=ignoring)
+    assert len(longer.tokens) == len(ended.tokens) + 5
+    assert not any(map(loaded_model.vocabulary.is_end, longer.tokens)), "an end token was chosen and fed back"
 
 
 def test_a_stop_string_over_tokens(make_context: Make, loaded_model: Model) -> None:

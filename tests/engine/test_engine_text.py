@@ -1,4 +1,4 @@
-"""Text from tokens: whole characters, stop strings, round trips, and the sandbox of chat templates."""
+"""Text from tokens: whole characters, stop strings, round trips."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import random
 import pytest
 
 from llamactl.engine import Model
-from llamactl.engine.chat import MAX_PROMPT_CHARACTERS, render
 from llamactl.engine.text import TextStream
-from llamactl.errors import LlamactlError, UsageError
-
-HELLO = [{"role": "user", "content": "Hello"}]
+from llamactl.errors import LlamactlError
 
 
 def pieces(data: bytes, chosen: random.Random) -> list[bytes]:
@@ -116,60 +113,3 @@ def test_tokens_that_are_none(loaded_model: Model, token: int) -> None:
 def test_bytes_that_are_no_utf8_can_be_tokenized(loaded_model: Model) -> None:
     assert loaded_model.vocabulary.tokenize(b"\xff\xfe")
     assert loaded_model.vocabulary.tokenize("\udcff") == loaded_model.vocabulary.tokenize(b"\xff")
-
-
-def test_the_models_own_template(loaded_model: Model) -> None:
-    template = loaded_model.chat_template
-    assert template is not None
-    shown = render(template, [{"role": "system", "content": "Be brief."}, *HELLO])
-    assert shown == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
-    )
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ messages.__init__.__globals__ }}",
-        "{{ raise_exception.__globals__['os'].system('true') }}",
-        "{{ strftime_now.__closure__ }}{{ (strftime_now|attr('__globals__')).x }}",
-        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
-        "{{ ''|attr('__class__')|attr('__mro__') }}{{ messages.append(1) }}",
-        "{% for m in messages %}{{ m.update({'role': 'x'}) }}{% endfor %}",
-        "{{ '%s'|format(messages.__class__.__base__) }}",
-        "{{ range(100000000000)|list }}",
-        "{% for i in range(99999) %}{% for j in range(99999) %}xxxxxxxx{% endfor %}{% endfor %}",
-        "{{ 'x' * 20000000 }}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% for",
-        "{{ 1/0 }}",
-        "{{ missing.attribute }}",
-        "{{ messages[0]['role'] + 1 }}",
-        "{% include '/etc/passwd' %}",
-        "{{ none() }}",
-        "{{ 9 ** (9 ** 99) }}",
-    ],
-)
-def test_hostile_and_broken_templates_are_errors(template: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        render(template, HELLO)
-    assert "--raw" in caught.value.hint
-    assert len(caught.value.message) < 500
-
-
-def test_a_template_may_refuse() -> None:
-    with pytest.raises(UsageError, match="refuses this conversation: no system, please"):
-        render("{{ raise_exception('no system, please') }}", HELLO)
-
-
-def test_what_templates_use() -> None:
-    template = (
-        "{{ bos_token }}{% for m in messages %}{% if loop.index == 2 %}{% break %}{% endif %}"
-        "{{ m | tojson }}{% endfor %}{{ strftime_now('%Y') | length }}{% if add_generation_prompt %}>{% endif %}"
-    )
-    shown = render(template, [*HELLO, *HELLO], bos_token="<s>")
-    assert shown == '<s>{"role": "user", "content": "Hello"}4>'
-    assert render("{{ 'é<' | tojson }}", HELLO) == '"é<"'
-    assert render("{{ 2 ** 10 }} {{ 2 ** -1 }} {{ 2 ** 0.5 > 1.4 }}", HELLO) == "1024 0.5 True"
-    assert len(render("{{ 'x' * 1000000 }}", HELLO)) == 1_000_000 < MAX_PROMPT_CHARACTERS

@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 from llamactl.bench.bodies.body import Work, context_parameters, random_tokens, test_context
 from llamactl.bench.plan import BenchTest, Setup
-from llamactl.engine import GREEDY, Batch, Context, ContextParameters, Model, Sampler, generate
+from llamactl.engine import Batch, Context, ContextParameters, Model, Sampler, SamplingParameters, generate
 from llamactl.run import prompt
 from llamactl.run.request import Request
 from llamactl.run.template import Renderer
@@ -24,7 +24,7 @@ class FirstToken:
         self._request = _request_of(model, test.n_prompt, self._renderer)
         parameters = context_parameters(setup, test.n_prompt + 64)
         self.context = test_context(model, parameters, test, test.n_prompt)
-        self._sampler = Sampler(model, GREEDY)
+        self._sampler = Sampler(model, SamplingParameters(temperature=0.0, ignore_eos=True))
 
     def warm_up(self) -> int:
         """See :class:`Body`."""
@@ -38,11 +38,11 @@ class FirstToken:
     def run(self) -> Work:
         """See :class:`Body`."""
         given = perf_counter_ns()
-        text = prompt.prompt_text(self._model, self._request, self._renderer)
+        made = prompt.chat_prompt(self._model, self._request, self._renderer)
         rendered = perf_counter_ns()
-        tokens = prompt.tokenize(self._model, text, self._request.raw)
+        tokens = self._model.vocabulary.tokenize(made.text)
         tokenized = perf_counter_ns()
-        done = generate(self.context, self._sampler, tokens, n_predict=1, ignore_end=True)
+        done = generate(self.context, self._sampler, tokens, n_predict=1)
         prefill_ns = done.prefill_ns or 0
         rest = perf_counter_ns() - tokenized - prefill_ns
         steps = {"template": rendered - given, "tokenize": tokenized - rendered}
@@ -54,8 +54,8 @@ def _request_of(model: Model, n_tokens: int, renderer: Renderer | None) -> Reque
     raw, words = renderer is None, max(n_tokens, 1)
     for _ in range(3):
         request = Request(model=Path(model.path), prompt=WORD * words, raw=raw)
-        text = prompt.prompt_text(model, request, renderer)
-        surplus = len(prompt.tokenize(model, text, raw)) - n_tokens
+        made = prompt.chat_prompt(model, request, renderer)
+        surplus = len(model.vocabulary.tokenize(made.text)) - n_tokens
         words = max(words - surplus, 1)
     return Request(model=Path(model.path), prompt=WORD * words, raw=raw)
 

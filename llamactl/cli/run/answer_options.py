@@ -12,6 +12,10 @@ from typer import Option
 class PromptOptions:
     """What to answer, and how far."""
 
+    prompt_option: Annotated[
+        str | None,
+        Option("-p", "--prompt", metavar="PROMPT", help="The prompt, as llama.cpp's programs take it."),
+    ] = None
     file: Annotated[
         str | None, Option("-f", "--file", metavar="FILE", help="The prompt from a file; - is stdin.")
     ] = None
@@ -42,7 +46,11 @@ class PromptOptions:
         Option("--pooling", metavar="none|mean|cls|last|rank", envvar="LLAMA_ARG_POOLING",
                help="With --embed. Default: the model's, else mean."),
     ] = None  # fmt: skip
-    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the model's end token.")] = False
+    escape: Annotated[
+        bool,
+        Option("--escape/--no-escape", "-e",
+               help=r"Read \n, \t, \x41 and such in the prompt and in stops as what they name."),
+    ] = True  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,12 @@ class OutputOptions:
         list[str],
         Option("--expect", metavar="NAME=VALUE", help="Fail unless this setting is in force. Repeatable."),
     ] = field(default_factory=list)
+    show_prompt: Annotated[
+        bool, Option("--show-prompt", help="Show the prompt after the chat template, and generate nothing.")
+    ] = False
+    tokens: Annotated[
+        bool, Option("--tokens", help="Show the prompt's tokens, one a line, and generate nothing.")
+    ] = False
     observe: Annotated[
         bool, Option("--observe", help="Trace the run and end with the mechanism report on stderr.")
     ] = False

@@ -8,6 +8,7 @@ from typer import Argument
 
 from llamactl.cli.groups import expanded
 from llamactl.cli.run.answer_options import AcceptedOptions, OutputOptions, PromptOptions
+from llamactl.cli.run.chat import ChatOptions
 from llamactl.cli.run.engine_options import (
     AdapterOptions,
     EngineOptions,
@@ -15,7 +16,8 @@ from llamactl.cli.run.engine_options import (
     PlaceOptions,
     RopeOptions,
 )
-from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
+from llamactl.cli.run.options import ContextOptions, ModelOptions
+from llamactl.cli.run.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from llamactl.run.request import Request
@@ -40,6 +42,7 @@ def run(
         str | None, Argument(metavar="[PROMPT]", help="The prompt. Without it, -f or stdin is read.")
     ] = None,
     prompts: PromptOptions = PromptOptions(),
+    chat: ChatOptions = ChatOptions(),
     model: ModelOptions = ModelOptions(),
     context: ContextOptions = ContextOptions(),
     sampling: SamplingOptions = SamplingOptions(),
@@ -64,7 +67,9 @@ def run(
     if output.verbose:
         _show_engine_log()
     engine = EngineOptions(placing, rope, adapters, places)
-    request = _request(prompt, prompts, model, context, sampling, engine, output)
+    request = _request(prompt, prompts, chat, model, context, sampling, engine, output)
+    if output.show_prompt or output.tokens:
+        return _show_prompt(request, output)
     if prompts.embed:
         from llamactl.cli.run.embed import write_embeddings
 
@@ -76,6 +81,23 @@ def run(
 
 
 run.__doc__ = EXAMPLES
+
+
+def _show_prompt(request: Request, output: OutputOptions) -> int:
+    """Show what would be put into the engine, and compute nothing."""
+    from llamactl.cli.boundary import warn
+    from llamactl.cli.run.output import put
+    from llamactl.render.run.prompt import prompt_document, token_lines
+    from llamactl.run.prompt_view import prompt_view
+
+    view = prompt_view(request, warn)
+    if output.json or output.jsonl:
+        put(prompt_document(view) + "\n")
+    elif output.tokens:
+        put(token_lines(view) + "\n")
+    else:
+        put(view.prompt if view.prompt.endswith("\n") else view.prompt + "\n")
+    return 0
 
 
 def _observed() -> int:
@@ -92,6 +114,7 @@ def _observed() -> int:
 def _request(
     prompt: str | None,
     prompts: PromptOptions,
+    chat: ChatOptions,
     model: ModelOptions,
     context: ContextOptions,
     sampling: SamplingOptions,
@@ -99,8 +122,11 @@ def _request(
     output: OutputOptions,
 ) -> Request:
     from llamactl.cli.run import engine_request
+    from llamactl.cli.run.chat import chat_of
     from llamactl.cli.run.prompt_source import read_prompt
-    from llamactl.cli.run.request import context_parameters, model_parameters, sampling_parameters
+    from llamactl.cli.run.request import context_parameters, model_parameters
+    from llamactl.cli.run.sampling import sampling_parameters
+    from llamactl.engine import process_escapes
     from llamactl.models.resolve import resolve_model
     from llamactl.run import expect
     from llamactl.run.request import Request
@@ -111,10 +137,11 @@ def _request(
     parts = (
         model_parameters(model, **engine_request.placement(engine.placing)),
         context_parameters(context, **engine_request.rope(engine.rope)),
-        sampling_parameters(sampling),
     )
+    chosen = sampling_parameters(sampling, escapes=prompts.escape)
+    conversation = chat_of(chat)
     expectations = expect.parse(output.expect)
-    text = read_prompt(prompt, prompts.file)
+    text = read_prompt(prompt, prompts)
     path = resolve_model(model.model, model.hf_repo, model.hf_file, offline=model.offline, quiet=output.quiet)
     # The engine aborts on some damaged headers; here the fault and its byte are named.
     check_model(str(path))
@@ -128,12 +155,12 @@ def _request(
         prompt=text,
         system=prompts.system,
         raw=prompts.raw,
+        chat=conversation,
         model_parameters=parts[0],
         context_parameters=parts[1],
-        sampling=parts[2],
+        sampling=chosen,
         n_predict=prompts.n_predict,
-        stops=tuple(prompts.stop),
-        ignore_eos=prompts.ignore_eos,
+        stops=tuple(process_escapes(stop) if prompts.escape else stop for stop in prompts.stop),
         expectations=expectations,
         extras=extras,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Option
@@ -126,74 +126,3 @@ class ContextOptions:
         Option("--kv-offload/--no-kv-offload", "-kvo/-nkvo", envvar="LLAMA_ARG_KV_OFFLOAD",
                help="KV cache on the GPU where layers are."),
     ] = True  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """How to choose the next token."""
-
-    temp: Annotated[
-        float,
-        Option(
-            "--temp", "--temperature", envvar="LLAMA_ARG_TEMPERATURE", help="0 takes the likeliest token."
-        ),
-    ] = 0.8
-    seed: Annotated[
-        int | None,
-        Option("-s", "--seed", metavar="N", help="Seed of the random numbers; random without, or with -1."),
-    ] = None
-    top_k: Annotated[
-        int, Option("--top-k", envvar="LLAMA_ARG_TOP_K", help="Keep the k likeliest; 0 keeps all.")
-    ] = 40
-    top_p: Annotated[
-        float,
-        Option("--top-p", envvar="LLAMA_ARG_TOP_P", help="Keep the likeliest up to this share; 1 keeps all."),
-    ] = 0.95
-    min_p: Annotated[
-        float,
-        Option(
-            "--min-p", envvar="LLAMA_ARG_MIN_P", help="Keep what has this share of the likeliest; 0 is off."
-        ),
-    ] = 0.05
-    typical: Annotated[
-        float, Option("--typical", "--typical-p", help="Locally typical sampling; 1 is off.")
-    ] = 1.0
-    top_n_sigma: Annotated[
-        float, Option("--top-nsigma", "--top-n-sigma", help="Top-nσ; negative is off.")
-    ] = -1.0
-    xtc_probability: Annotated[
-        float, Option("--xtc-probability", help="Chance to cut top choices; 0 is off.")
-    ] = 0.0
-    xtc_threshold: Annotated[float, Option("--xtc-threshold", help="Least probability of what XTC cuts.")] = (
-        0.1
-    )
-    dynatemp_range: Annotated[float, Option("--dynatemp-range", help="Dynamic temperature; 0 is off.")] = 0.0
-    dynatemp_exp: Annotated[float, Option("--dynatemp-exp", help="Exponent of it.")] = 1.0
-    repeat_last_n: Annotated[int, Option("--repeat-last-n", help="Tokens that the penalties look at.")] = 64
-    repeat_penalty: Annotated[
-        float, Option("--repeat-penalty", envvar="LLAMA_ARG_REPEAT_PENALTY", help="1 is off.")
-    ] = 1.0
-    presence_penalty: Annotated[
-        float, Option("--presence-penalty", envvar="LLAMA_ARG_PRESENCE_PENALTY", help="0 is off.")
-    ] = 0.0
-    frequency_penalty: Annotated[
-        float, Option("--frequency-penalty", envvar="LLAMA_ARG_FREQUENCY_PENALTY", help="0 is off.")
-    ] = 0.0
-    dry_multiplier: Annotated[float, Option("--dry-multiplier", help="DRY penalty; 0 is off.")] = 0.0
-    dry_base: Annotated[float, Option("--dry-base", help="Base of DRY.")] = 1.75
-    dry_allowed_length: Annotated[
-        int, Option("--dry-allowed-length", help="Repetitions DRY leaves alone.")
-    ] = 2
-    dry_penalty_last_n: Annotated[int, Option("--dry-penalty-last-n", help="Tokens that DRY looks at.")] = 64
-    mirostat: Annotated[int, Option("--mirostat", help="0 is off; 1 or 2 is its version.")] = 0
-    mirostat_ent: Annotated[float, Option("--mirostat-ent", help="Its target entropy.")] = 5.0
-    mirostat_lr: Annotated[float, Option("--mirostat-lr", help="Its learning rate.")] = 0.1
-    logit_bias: Annotated[
-        list[str], Option("-l", "--logit-bias", metavar="TOKEN(+/-)BIAS", help="Such as 15043+1. Repeatable.")
-    ] = field(default_factory=list)
-    grammar: Annotated[
-        str, Option("--grammar", metavar="GBNF", help="A grammar that the text must follow.")
-    ] = ""
-    grammar_file: Annotated[
-        str | None, Option("--grammar-file", metavar="FILE", help="The same, from a file.")
-    ] = None

@@ -35,8 +35,9 @@ def writer(output: OutputOptions) -> Face:
     return _text(output.quiet)
 
 
-def _put(text: str) -> None:
-    sys.stdout.write(text)
+def put(text: str) -> None:
+    """Write to stdout at once, in UTF-8 whatever the locale says: as the model wrote it, and as JSON must be."""
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
 
 
@@ -54,11 +55,11 @@ def _text(quiet: bool) -> Face:
         shown = strip_control(text) if terminal else text
         if shown:
             last = shown[-1]
-            _put(shown)
+            put(shown)
 
     def finish(report: RunReport) -> None:
         if last != "\n":
-            _put("\n")
+            put("\n")
         _figures(report, quiet)
 
     return Face(Listener(bar, boundary.warn, _ignore, on_text), finish)
@@ -75,7 +76,7 @@ def _document(quiet: bool) -> Face:
     from llamactl.render.run.json import run_document
 
     def finish(report: RunReport) -> None:
-        _put(run_document(report) + "\n")
+        put(run_document(report) + "\n")
         _figures(report, quiet)
 
     return Face(Listener(_progress_bar(quiet), boundary.warn, _ignore, _ignore), finish)
@@ -85,18 +86,18 @@ def _events(quiet: bool) -> Face:
     from llamactl.render.run import json as run_json
 
     def on_ready(settings: dict[str, Setting], n_prompt_tokens: int) -> None:
-        _put(run_json.ready_event(settings, n_prompt_tokens) + "\n")
+        put(run_json.ready_event(settings, n_prompt_tokens) + "\n")
 
     def on_warning(text: str) -> None:
         boundary.warn(text)
-        _put(run_json.warning_event(text) + "\n")
+        put(run_json.warning_event(text) + "\n")
 
     def finish(report: RunReport) -> None:
-        _put(run_json.end_event(report) + "\n")
+        put(run_json.end_event(report) + "\n")
         _figures(report, quiet)
 
     def on_text(text: str) -> None:
-        _put(run_json.text_event(text) + "\n")
+        put(run_json.text_event(text) + "\n")
 
     return Face(Listener(_progress_bar(quiet), on_warning, on_ready, on_text), finish)
 

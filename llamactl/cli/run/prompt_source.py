@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamactl.errors import UsageError
 
+if TYPE_CHECKING:
+    from llamactl.cli.run.answer_options import PromptOptions
 
-def read_prompt(argument: str | None, file: str | None) -> str:
+
+def read_prompt(argument: str | None, options: PromptOptions) -> str:
     """Return the prompt. One final newline of a file or of stdin doesn't belong to it.
+
+    Escapes are read in arguments and in files, as llama.cpp's programs do; what comes through stdin stays as it is.
 
     Raises:
         UsageError: There is none, there are two, or it isn't UTF-8.
     """
-    if argument is not None and file is not None:
-        raise UsageError("a prompt and -f exclude each other", "Give one of them.")
-    if argument is not None:
-        return _decoded(argument.encode("utf-8", "surrogateescape"), "the prompt")
-    if file is not None and file != "-":
-        return _decoded(_read(Path(file)), f"-f {file!r}").removesuffix("\n")
-    if file is None and sys.stdin.isatty():
+    given = {"a prompt": argument, "-p": options.prompt_option, "-f": options.file}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} exclude each other", "Give one of them.")
+    written = argument if argument is not None else options.prompt_option
+    if written is not None:
+        text = _decoded(written.encode("utf-8", "surrogateescape"), "the prompt")
+    elif options.file is not None and options.file != "-":
+        text = _decoded(_read(Path(options.file)), f"-f {options.file!r}").removesuffix("\n")
+    elif options.file is None and sys.stdin.isatty():
         raise UsageError("there is no prompt", "Write it as an argument, or pass -f FILE.")
-    return _decoded(sys.stdin.buffer.read(), "stdin").removesuffix("\n")
+    else:
+        return _decoded(sys.stdin.buffer.read(), "stdin").removesuffix("\n")
+    from llamactl.engine import process_escapes
+
+    return process_escapes(text) if options.escape else text
 
 
 def _read(path: Path) -> bytes:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-from llamactl.cli.run.options import ContextOptions, ModelOptions, SamplingOptions
-from llamactl.engine import ContextParameters, ModelParameters, SamplingParameters
+from llamactl.cli.run.options import ContextOptions, ModelOptions
+from llamactl.engine import ContextParameters, ModelParameters
 from llamactl.engine.parameters import MAX_THREADS, switch
 from llamactl.errors import UsageError
 from llamactl.process.cpu_budget import cpu_budget
-
-BIAS = re.compile(r"(\d+)([+-](?:\d+(?:\.\d*)?|\.\d+|inf))", re.IGNORECASE)
 
 
 def model_parameters(options: ModelOptions, **more: Any) -> ModelParameters:
@@ -81,57 +78,6 @@ def context_parameters(options: ContextOptions, **more: Any) -> ContextParameter
     )
     parameters.native()
     return parameters
-
-
-def sampling_parameters(options: SamplingOptions) -> SamplingParameters:
-    """Return how to choose tokens, from options."""
-    if options.mirostat not in {0, 1, 2}:
-        raise UsageError(f"--mirostat {options.mirostat} is unknown", "Use 0, 1 or 2.")
-    if options.seed is not None and not -1 <= options.seed < 2**32:
-        raise UsageError(
-            f"--seed {options.seed} is out of range", "Use 0 to 4294967295, or -1 for a random one."
-        )
-    return SamplingParameters(
-        seed=None if options.seed == -1 else options.seed,
-        temperature=options.temp,
-        dynatemp_range=options.dynatemp_range,
-        dynatemp_exponent=options.dynatemp_exp,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        typical_p=options.typical,
-        top_n_sigma=options.top_n_sigma,
-        xtc_probability=options.xtc_probability,
-        xtc_threshold=options.xtc_threshold,
-        repeat_last_n=options.repeat_last_n,
-        repeat_penalty=options.repeat_penalty,
-        presence_penalty=options.presence_penalty,
-        frequency_penalty=options.frequency_penalty,
-        dry_multiplier=options.dry_multiplier,
-        dry_base=options.dry_base,
-        dry_allowed_length=options.dry_allowed_length,
-        dry_penalty_last_n=options.dry_penalty_last_n,
-        mirostat=options.mirostat,
-        mirostat_tau=options.mirostat_ent,
-        mirostat_eta=options.mirostat_lr,
-        logit_bias=tuple(_bias(text) for text in options.logit_bias),
-        grammar=_grammar(options),
-    )
-
-
-def _bias(text: str) -> tuple[int, float]:
-    match = BIAS.fullmatch(text)
-    if not match:
-        raise UsageError(
-            f"--logit-bias {text!r} isn't a token and a signed bias", "Write such as 15043+1 or 15043-inf."
-        )
-    return int(match[1]), float(match[2])
-
-
-def _grammar(options: SamplingOptions) -> str:
-    if options.grammar and options.grammar_file:
-        raise UsageError("--grammar and --grammar-file exclude each other", "Give one of them.")
-    return read_text(options.grammar_file, "--grammar-file") if options.grammar_file else options.grammar
 
 
 def read_text(path: str, option: str) -> str:

@@ -28,18 +28,6 @@ size_t llamactl_memory_breakdown(const struct llama_context * ctx,
 // Writes the CPU backend's features as "AVX2=1,FMA=1,…"; returns the length, 0 if it has none.
 size_t llamactl_cpu_features(char * buf, size_t size);
 
-// A token chosen from the last output. Times are CLOCK_MONOTONIC.
-struct llamactl_choice {
-    int64_t before_ns;
-    int64_t sampled_ns;
-    int32_t token;
-    int32_t length; // of the piece; negative if it is longer than `piece`
-    bool is_end;    // llama_vocab_is_eog
-    char piece[256];
-};
-void llamactl_choose(struct llama_sampler * sampler, struct llama_context * ctx,
-                     const struct llama_vocab * vocab, struct llamactl_choice * out);
-
 // When the engine aborts, throws past its C interface or faults, prints one line and ends the
 // process with `exit_code`, instead of a backtrace and a core dump.
 void llamactl_guard_install(const char * program, int exit_code);
@@ -71,11 +59,6 @@ enum { LLAMACTL_ROOM_BYTES = 4096 };
 // Has the library return a struct (0 llama_model_params, 1 llama_context_params, 2 llama_batch)
 // into `out`; what it doesn't write stays. False where the calling convention isn't known.
 bool llamactl_returned_bytes(int which, unsigned char * out);
-
-// As llama_sampler_init_grammar; what the engine prints about a faulty grammar is written to
-// `said`.
-struct llama_sampler * llamactl_grammar(const struct llama_vocab * vocab, const char * grammar,
-                                        const char * root, char * said, size_t size);
 
 // As ggml_threadpool_new and ggml_threadpool_free, of the CPU backend that is in use; NULL where
 // there is none.

@@ -148,13 +148,11 @@ struct llama_context_params {
     ...;
 };
 
-typedef struct llama_sampler_chain_params { bool no_perf; ...; } llama_sampler_chain_params;
 typedef struct llama_logit_bias { llama_token token; float bias; } llama_logit_bias;
 
 const char * llama_version(void);
 struct llama_model_params llama_model_default_params(void);
 struct llama_context_params llama_context_default_params(void);
-struct llama_sampler_chain_params llama_sampler_chain_default_params(void);
 void llama_backend_init(void);
 void llama_backend_free(void);
 void llama_numa_init(enum ggml_numa_strategy numa);
@@ -291,37 +289,10 @@ int32_t llama_detokenize(const struct llama_vocab * vocab, const llama_token * t
                          int32_t n_tokens, char * text, int32_t text_len_max, bool remove_special,
                          bool unparse_special);
 
-struct llama_sampler * llama_sampler_chain_init(struct llama_sampler_chain_params params);
-void llama_sampler_chain_add(struct llama_sampler * chain, struct llama_sampler * smpl);
 int32_t llama_sampler_chain_n(const struct llama_sampler * chain);
 struct llama_sampler * llama_sampler_chain_get(struct llama_sampler * chain, int32_t i);
 const char * llama_sampler_name(const struct llama_sampler * smpl);
-void llama_sampler_free(struct llama_sampler * smpl);
-void llama_sampler_reset(struct llama_sampler * smpl);
-void llama_sampler_accept(struct llama_sampler * smpl, llama_token token);
-llama_token llama_sampler_sample(struct llama_sampler * smpl, struct llama_context * ctx, int32_t idx);
 uint32_t llama_sampler_get_seed(const struct llama_sampler * smpl);
-struct llama_sampler * llama_sampler_init_greedy(void);
-struct llama_sampler * llama_sampler_init_dist(uint32_t seed);
-struct llama_sampler * llama_sampler_init_top_k(int32_t k);
-struct llama_sampler * llama_sampler_init_top_p(float p, size_t min_keep);
-struct llama_sampler * llama_sampler_init_min_p(float p, size_t min_keep);
-struct llama_sampler * llama_sampler_init_typical(float p, size_t min_keep);
-struct llama_sampler * llama_sampler_init_temp(float t);
-struct llama_sampler * llama_sampler_init_temp_ext(float t, float delta, float exponent);
-struct llama_sampler * llama_sampler_init_xtc(float p, float t, size_t min_keep, uint32_t seed);
-struct llama_sampler * llama_sampler_init_top_n_sigma(float n);
-struct llama_sampler * llama_sampler_init_mirostat(int32_t n_vocab, uint32_t seed, float tau,
-                                                   float eta, int32_t m);
-struct llama_sampler * llama_sampler_init_mirostat_v2(uint32_t seed, float tau, float eta);
-struct llama_sampler * llama_sampler_init_penalties(int32_t n_vocab, int32_t last_n, float repeat,
-                                                    float freq, float present);
-struct llama_sampler * llama_sampler_init_dry(const struct llama_vocab * vocab, float multiplier,
-                                              float base, int32_t allowed_length,
-                                              int32_t penalty_last_n, const char ** seq_breakers,
-                                              size_t num_breakers);
-struct llama_sampler * llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias,
-                                                     const llama_logit_bias * logit_bias);
 
 const char * ggml_version(void);
 const char * ggml_commit(void);
