@@ -101,3 +101,5 @@ def test_the_prompt_and_the_first_token_are_there_when_the_device_is_done(build:
 def test_what_the_engine_asks_of_itself_is_no_call_of_the_program(build: Build) -> None:
     report = report_of(build, "llama_sampler_sample", [WAIT] * 6)
     assert {row.name for row in report.functions} == {"llama_decode", "llama_sampler_sample"}
+    assert report.exchange is not None
+    assert [one.kind.value for one in report.exchange.bindings] == ["ctypes"]

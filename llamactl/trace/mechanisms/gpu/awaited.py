@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.trace.mechanisms.interface.exchange import (
+    AMONG_ENGINE,
     COMPUTE,
     Exchange,
     IntArray,
@@ -74,7 +75,7 @@ class Awaited:
 def find_awaited(exchange: Exchange) -> Awaited:
     """Return the waits for decodes; none where they are too short to be a device's."""
     decodes = np.flatnonzero(exchange.named(*COMPUTE) & outermost(exchange.calls) & timed(exchange.calls))
-    exact = any(function.name == WAIT for function in exchange.functions)
+    exact = any(one.name == WAIT and one.via == AMONG_ENGINE for one in exchange.functions)
     if not len(decodes):
         return _rows([], exact)
     found = _seen(exchange, decodes) if exact else _first_taken(exchange, decodes)

@@ -16,7 +16,7 @@ from llamactl.process.engine.interfaces import Interface, compiled_by, looks_up
 from llamactl.process.python.distributions import Distribution, owner_of
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.mechanisms.gil.gil import RELEASED
-from llamactl.trace.mechanisms.interface.exchange import Exchange
+from llamactl.trace.mechanisms.interface.exchange import AMONG_ENGINE, Exchange
 
 ENGINE_PREFIXES = ("llama_", "ggml_", "gguf_", "mtmd_", "whisper_")
 BindingKind = Interface
@@ -62,7 +62,7 @@ def bindings(exchange: Exchange, told: dict[str, Any] | None = None) -> list[Bin
     """
     callers: dict[tuple[str, str], list[Function]] = {}
     for function in exchange.functions:
-        if function.name.startswith(ENGINE_PREFIXES):
+        if function.name.startswith(ENGINE_PREFIXES) and function.via != AMONG_ENGINE:
             callers.setdefault((function.caller, function.via), []).append(function)
     numbers, counts = np.unique(exchange.calls["nr"], return_counts=True)
     calls: Counter[tuple[str, str]] = Counter()
