@@ -72,6 +72,13 @@ def schema() -> str:
     return json.dumps(trace_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
+def installed_schema() -> Path:
+    """Return where the installed copy has it."""
+    import llamactl
+
+    return Path(llamactl.__file__).parent / "render" / "schemas" / SCHEMA.name
+
+
 def check(made: dict[Path, Callable[[], str]]) -> int:
     """Say which files aren't what they are made from; return 1 if there are any."""
     stale = [path for path, make in made.items() if path.read_text(encoding="utf-8") != make()]
@@ -88,7 +95,8 @@ def main() -> int:
     page, picture_file = DOCS / "cli.md", DOCS / "images" / "run.svg"
     if "--check" in sys.argv[1:]:
         return check({SCHEMA: schema, page: reference, picture_file: picture})
-    SCHEMA.write_text(schema(), encoding="utf-8")  # First: help takes the tables' names from it.
+    for place in (SCHEMA, installed_schema()):  # First: the help takes the tables' names from it.
+        place.write_text(schema(), encoding="utf-8")
     page.write_text(reference(), encoding="utf-8")
     picture_file.parent.mkdir(exist_ok=True)
     picture_file.write_text(picture(), encoding="utf-8")

@@ -28,6 +28,7 @@ from llamactl.render.trace.schema import trace_schema
 from llamactl.render.trace.sqlite import write_sqlite
 from llamactl.render.trace.table_names import table_names
 from llamactl.render.trace.tables import chosen_tables, tables
+from llamactl.snapshot.process.findings import Finding as Found
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.mechanisms.events import read_events
 from llamactl.trace.mechanisms.registry import MECHANISMS
@@ -198,3 +199,11 @@ def thresholds(path: Path) -> list[str]:
 
 def test_no_threshold_is_in_render() -> None:
     assert [line for path in sources() if path.name not in FORMATS for line in thresholds(path)] == []
+
+
+def test_a_finding_has_the_same_keys_in_a_trace_and_in_an_inspection(report: TraceReport) -> None:
+    finding = json.loads(report_json(report))["findings"][0]
+    path = RENDER.parent / "schemas" / "inspect.schema.json"
+    shipped = json.loads(path.read_text(encoding="utf-8"))["$defs"]["Finding"]
+    assert set(finding) == set(shipped["required"]) == set(shipped["properties"])
+    assert set(finding) == {item.name for item in fields(Found)}

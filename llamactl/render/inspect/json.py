@@ -10,7 +10,7 @@ from llamactl.render.document import document
 from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
 
-NAME, VERSION = "inspect", 1
+NAME, VERSION = "inspect", 2
 
 
 def process_document(snapshots: Sequence[ProcessSnapshot]) -> dict[str, Any]:

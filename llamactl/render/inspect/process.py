@@ -74,7 +74,7 @@ def _findings(snapshot: ProcessSnapshot) -> list[str]:
     found = find_findings(snapshot)
     lines = [f"{len(found)} finding{'s' if len(found) > 1 else ''}"] if found else []
     for finding in found:
-        lines += wrapped(f"{finding.message}. {finding.remedy}", first="  ! ")
+        lines += wrapped(f"{finding.text} {finding.remedy}", first="  ! ")
     return lines
 
 

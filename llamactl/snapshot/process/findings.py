@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from llamactl.process.engine.engine_files import EngineFile
 from llamactl.process.files.files import NOT_ANSWERING
@@ -18,29 +19,54 @@ _NEARLY = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``code`` is for programs, ``message`` and ``remedy`` for people."""
+    """One finding, under the same names as in a trace.
+
+    Attributes:
+        code: What; for programs.
+        text: What was found, a sentence.
+        remedy: What to do.
+        figures: The measured facts, by name, with units in the names.
+        place: (file, line, function) in Python, where one is to blame; a look at a process doesn't tell.
+        caller: Where that was called from; likewise.
+        cost_ns: How long it has lasted, where that is known.
+    """
 
     code: str
-    message: str
+    text: str
     remedy: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    place: tuple[str, int, str] | None = None
+    caller: tuple[str, int, str] | None = None
+    cost_ns: int | None = None
 
 
 def find_findings(snapshot: ProcessSnapshot) -> list[Finding]:
     """Return what stands out in a snapshot; an empty list says only that nothing known does."""
     parts = (_standing, _unanswered, _threads, _models, _engine, _abi, _limits, _files)
-    return [finding for part in parts for finding in part(snapshot)]
+    found = [finding for part in parts for finding in part(snapshot)]
+    return [replace(finding, text=f"{finding.text}.") for finding in found]
 
 
 def _standing(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     for one in snapshot.threads.standing if snapshot.threads else ():
         message, remedy = standing_text(snapshot.identity.pid, one)
-        yield Finding("stopped" if one.why == "stopped" else "standing", message, remedy)
+        yield Finding(
+            "stopped" if one.why == "stopped" else "standing",
+            message,
+            remedy,
+            {"process": snapshot.identity.pid, **asdict(one)},
+            cost_ns=None if one.seconds is None else round(one.seconds * 1e9),
+        )
 
 
 def _unanswered(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     if snapshot.threads and snapshot.threads.unanswered:
+        waiting = snapshot.threads.unanswered
         yield Finding(
-            "unanswered-requests", *unanswered_text(snapshot.identity.pid, snapshot.threads.unanswered)
+            "unanswered-requests",
+            *unanswered_text(snapshot.identity.pid, waiting),
+            {"process": snapshot.identity.pid, "requests": [asdict(one) for one in waiting]},
+            cost_ns=round(waiting[0].seconds * 1e9),
         )
 
 
@@ -61,6 +87,12 @@ def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"Unset {', '.join(placed)}, or let it name as many CPUs as threads. Or: {_lower(remedy)}"
             if placed
             else remedy,
+            {
+                "threads": table.compute_threads,
+                "budget_threads": budget.threads,
+                "limited_by": budget.limited_by,
+                "settings": placed,
+            },
         )
     spinning = [thread for thread in table.threads if thread.spinning]
     if (
@@ -71,6 +103,7 @@ def _threads(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             "idle-spinning",
             f"{len(spinning)} {' and '.join(roles)} threads use a CPU each while all other threads sleep",
             "OMP_WAIT_POLICY=passive lets an idle pool sleep.",
+            {"threads": len(spinning), "roles": roles},
         )
 
 
@@ -91,18 +124,21 @@ def _model(model: ModelMemory) -> Iterator[Finding]:
                 "model-not-in-memory",
                 f"{missing // _MIB} of {model.size_bytes // _MIB} MiB of {model.path} aren't in memory",
                 "They are read from disk when used; more free memory or --load-mode mlock keeps them.",
+                {"model": model.path, "missing_bytes": missing, "size_bytes": model.size_bytes},
             )
     if model.deleted:
         yield Finding(
             "model-deleted",
             f"{model.path} was deleted while it is mapped",
             "Its space comes back when the process ends; a restart won't find it.",
+            {"model": model.path},
         )
     if model.private_copy_bytes and model.mapped_bytes:
         yield Finding(
             "weights-twice",
             f"{model.path} is mapped and has a private copy of {model.private_copy_bytes // _MIB} MiB",
             "Repacked weights are a copy; the mapped pages can be dropped by the kernel.",
+            {"model": model.path, "private_copy_bytes": model.private_copy_bytes},
         )
 
 
@@ -117,6 +153,7 @@ def _engine(snapshot: ProcessSnapshot) -> Iterator[Finding]:
                 "engine-twice",
                 f"{len(files)} copies of {kind} are loaded: {', '.join(file.path for file in files)}",
                 "Each has state of its own and their symbols can mix; keep one.",
+                {"kind": kind, "libraries": [file.path for file in files]},
             )
 
 
@@ -143,6 +180,7 @@ def _abi(snapshot: ProcessSnapshot) -> Iterator[Finding]:
                 "abi-mismatch",
                 f"{found.module} has another {check.name} than the engine: {check.differences[0]}",
                 remedy,
+                {"module": found.module, "struct": check.name, "differences": list(check.differences)},
             )
 
 
@@ -157,12 +195,18 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"the CPU quota stopped the group in {cpu.throttled_periods} of {cpu.periods} periods, "
             f"{(cpu.throttled_ns or 0) / 1e9:.1f} s in all",
             "Use no more threads than the quota has CPUs, or raise the quota.",
+            {
+                "nr_throttled": cpu.throttled_periods,
+                "nr_periods": cpu.periods,
+                "throttled_ns": cpu.throttled_ns,
+            },
         )
     if memory and memory.oom_kills:
         yield Finding(
             "oom-kills",
             f"{memory.oom_kills} processes of the group were killed for memory",
             "Raise its limit.",
+            {"oom_kills": memory.oom_kills},
         )
     pids = limits.pids
     if pids and pids.limit is not None and pids.refused:
@@ -171,6 +215,7 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"the control group {pids.path} allows {pids.limit} processes and threads and has refused "
             f"{pids.refused} so far",
             "Raise it (docker --pids-limit, Kubernetes podPidsLimit, systemd TasksMax=), or use fewer threads.",
+            {"limit": pids.path, "allowed": pids.limit, "count": pids.refused},
         )
     left, limit = (memory.headroom_bytes, memory.limit_bytes) if memory else (None, None)
     if left is not None and limit and left < limit * (1 - _NEARLY):
@@ -178,6 +223,7 @@ def _limits(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             "memory-nearly-full",
             f"{left // _MIB} MiB are left below the group's limit",
             _when_full(snapshot),
+            {"left_bytes": left, "limit_bytes": limit},
         )
 
 
@@ -206,6 +252,7 @@ def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             f"{len(silent)} descriptor{'s are' if len(silent) > 1 else ' is'} on a file system that doesn't answer: "
             + ", ".join(f"{entry.fd} ({entry.target})" for entry in silent[:3]),
             "Whoever uses them hangs: bring its server back, or give the mount up (umount -l).",
+            {"descriptors": [entry.fd for entry in silent]},
         )
     places = {entry.inode: entry for entry in snapshot.files if entry.deleted and entry.kind == "file"}
     held = sum(entry.disk_bytes or 0 for entry in places.values())
@@ -214,6 +261,7 @@ def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:
             "deleted-open",
             f"{len(places)} deleted files are still open and hold {held // _MIB} MiB",
             "They go when it ends.",
+            {"files": len(places), "held_bytes": held},
         )
     limit = (
         next((one.soft for one in snapshot.limits.resources if one.name == "nofile"), None)
@@ -222,5 +270,8 @@ def _files(snapshot: ProcessSnapshot) -> Iterator[Finding]:
     )
     if limit and len(snapshot.files) > limit * _NEARLY:
         yield Finding(
-            "files-nearly-full", f"{len(snapshot.files)} of {limit} descriptors are open", "Raise ulimit -n."
+            "files-nearly-full",
+            f"{len(snapshot.files)} of {limit} descriptors are open",
+            "Raise ulimit -n.",
+            {"descriptors": len(snapshot.files), "allowed": limit},
         )

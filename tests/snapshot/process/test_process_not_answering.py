@@ -94,7 +94,7 @@ def test_a_process_with_such_a_file_is_shown_in_time(silent: Silent) -> None:
     (note,) = [one["message"] for one in process["notes"] if "doesn't answer" in one["message"]]
     assert note.startswith(f"the file system at {silent.file.parent} (fuse) doesn't answer")
     (finding,) = [one for one in process["findings"] if one["code"] == "not-answering"]
-    assert f"{entry['fd']} ({silent.file})" in finding["message"]
+    assert f"{entry['fd']} ({silent.file})" in finding["text"]
 
 
 def test_a_model_on_it_is_refused_in_time(silent: Silent) -> None:

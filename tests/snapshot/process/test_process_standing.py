@@ -199,8 +199,8 @@ def test_a_thread_that_stands_is_a_finding(stand: Stand, tmp_path: Path) -> None
     program, hung = of_python(stand, "full_pipe", tmp_path)
     found(hung)
     (finding,) = [one for one in find_findings(inspect_process(hung)) if one.code == "standing"]
-    assert f"thread {hung} (main) has stood for " in finding.message
-    assert f"it is to be read by process {program} (" in finding.message
+    assert f"thread {hung} (main) has stood for " in finding.text
+    assert f"it is to be read by process {program} (" in finding.text
 
 
 def test_locks_are_read_as_the_kernel_writes_them() -> None:
