@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.process.threads import waiting
 from llamactl.trace.decode.arguments import DECODERS
 from llamactl.trace.decode.families import Family
 from llamactl.trace.decode.structures import READERS
-from llamactl.trace.decode.table import ROWS, call_of, calls, numbers
+from llamactl.trace.decode.table import ROWS, call_of, calls, moving, numbers
 
 X86_64 = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h"))
 GENERIC = Path("/usr/include/asm-generic/unistd.h")
@@ -99,3 +100,18 @@ def test_strace_agrees_on_families() -> None:
         assert seen
         missing = {name for name in seen if not ours[name] & Family[family.upper()]}
         assert not missing, family
+
+
+def test_rows_say_what_moves_bytes() -> None:
+    assert moving("in", network=False) == {"read", "pread64", "readv", "preadv", "preadv2"}
+    assert moving("out", network=True) == {"sendto", "sendmsg"}
+    assert moving("over") == {"sendfile", "copy_file_range", "splice"}
+
+
+def test_the_calls_in_which_threads_wait_have_the_same_names_and_ways() -> None:
+    """What looks at processes knows few calls, and nothing of the recorder's tables."""
+    for arch, names in enumerate((waiting._X86_64, waiting._ARM64)):
+        assert {number: calls(arch)[number].name for number in names} == names
+    many = {"recvmmsg", "sendmmsg"}  # Their result counts messages.
+    assert waiting.READS - many <= moving("in")
+    assert waiting.WRITES - many <= moving("out", "over")

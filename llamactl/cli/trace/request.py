@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 OWN_RUN = ("run", "--temp", "0", "-n", "32", "What is a system call?")
 """What is traced without a command: small, and the same text every time."""
 
-PHASES = ("load", "tokenize", "prefill", "decode", "sample", "free", "outside")
-ARCHITECTURES = {"x86_64": 0, "aarch64": 1}
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -51,9 +49,8 @@ def check(
         raise UsageError(
             f"{name} needs the calls of a command or a process", "Leave out --from and --no-calls."
         )
-    for phase in selecting.phases:
-        if phase not in PHASES:
-            raise UsageError(f"--phase {phase}: there is no such phase", f"Phases: {', '.join(PHASES)}.")
+    if selecting.phases:
+        _check_phases(selecting.phases)
     format_of(showing.format, None)
     chosen_tables(showing.show)
     limits(recording.limit)
@@ -110,9 +107,13 @@ def limits(text: str | None) -> tuple[int | None, int | None]:
     return None, int(match[1]) * _UNITS[match[2]]
 
 
-def native_arch() -> int:
-    """Return this machine's ``arch`` in records."""
-    return ARCHITECTURES.get(platform.machine(), 0)
+def _check_phases(asked: Sequence[str]) -> None:
+    from llamactl.trace.mechanisms.phases import ORDER, OUTSIDE
+
+    for phase in asked:
+        if phase not in (*ORDER, OUTSIDE):
+            known = ", ".join((*ORDER, OUTSIDE))
+            raise UsageError(f"--phase {phase}: there is no such phase", f"Phases: {known}.")
 
 
 def selection_of(selecting: SelectingOptions, recorded_all: bool, arch: int | None = None) -> Selection:
@@ -124,8 +125,10 @@ def selection_of(selecting: SelectingOptions, recorded_all: bool, arch: int | No
         arch: The architecture whose numbers count; None for this machine's.
     """
     from llamactl.trace.decode.filters import Selection, default_calls, parse_calls
+    from llamactl.trace.decode.table import ARCH_NAMES, arch_of
 
-    arch = native_arch() if arch is None else arch
+    if arch is None:
+        arch = arch_of(platform.machine()) if platform.machine() in ARCH_NAMES else 0
     if selecting.expressions:
         calls = parse_calls(selecting.expressions, arch)
     else:

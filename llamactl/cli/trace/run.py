@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 def show_again(recording: RecordingOptions, selecting: SelectingOptions, showing: ShowingOptions) -> int:
     """Show a capture file; return 0."""
-    from llamactl.cli.trace.request import ARCHITECTURES
     from llamactl.trace.capture.reader import Capture
+    from llamactl.trace.decode.table import ARCH_NAMES, arch_of
 
     assert recording.source is not None
     check_outputs(recording, showing, ())
     capture = Capture.open(recording.source)
-    arch = ARCHITECTURES.get(str(capture.metadata.get("machine")))
+    machine = capture.metadata.get("machine")
+    arch = arch_of(machine) if machine in ARCH_NAMES else None
     selection = selection_of(selecting, recorded_all=True, arch=arch)
     with Views(showing) as views:
         if showing.log:

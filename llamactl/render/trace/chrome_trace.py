@@ -14,6 +14,7 @@ from typing import Any
 
 from llamactl.render.trace.text import call_text
 from llamactl.trace.capture.record import Kind
+from llamactl.trace.decode.table import moving
 from llamactl.trace.mechanisms.events import Event
 from llamactl.trace.mechanisms.phases import Phases
 from llamactl.trace.mechanisms.report import TraceReport
@@ -25,7 +26,7 @@ COUNTER_STEP_NS = 1_000_000
 """Counters that are added up from events are written at most once a millisecond."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
-_READS = frozenset({"read", "pread64", "readv", "preadv", "preadv2"})
+_READS = moving("in", network=False)
 
 
 def chrome_trace(events: Iterable[Event], report: TraceReport, phases: Phases) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Kind(IntEnum):
@@ -127,7 +128,19 @@ RECORD = np.dtype(
 the capture's strings plus one, 0 for none; ``arch`` is 0 for x86-64, 1 for aarch64, 2 for i386; ``cpu``
 and the ``nr`` of a call are 65535 when unknown. What a call's texts are: native/common/texts.c."""
 
+UNKNOWN_CPU = UNKNOWN_NR = 0xFFFF
 CURRENT_DIRECTORY = 65535
 """The ``nr`` of an FD record that tells the process's current directory."""
+
+
+def rebase(records: NDArray[np.void], base: int) -> None:
+    """Let the strings of records be ``base`` bytes further on; below 0 they have none any more."""
+    for name in ("text", "text2"):
+        column = records[name]
+        if base >= 0:
+            column[column != 0] += np.uint32(base)
+        else:
+            column[:] = 0
+
 
 assert RECORD.itemsize == 96

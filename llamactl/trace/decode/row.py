@@ -20,6 +20,9 @@ class Row:
         x86_64: The number, where python-ptrace lacks it.
         aarch64: The same for aarch64.
         result: The decoder of a result that isn't an error.
+        moves: Where the bytes go that its result counts: ``in`` from a descriptor to the program, ``out`` from the
+            program to a descriptor, ``over`` from one descriptor to another without passing the program, ``made``
+            by the kernel itself; empty for a call whose result counts none.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Row:
     x86_64: int | None = None
     aarch64: int | None = None
     result: str = "long"
+    moves: str = ""
 
 
 def newer(number: int, name: str, families: Family, arguments: str, result: str = "long") -> Row:

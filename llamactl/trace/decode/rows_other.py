@@ -37,7 +37,7 @@ CLOCKS = (
 )
 
 OTHER = (
-    Row("getrandom", Family.NONE, "buf:pointer buflen:size flags:getrandom"),
+    Row("getrandom", Family.NONE, "buf:pointer buflen:size flags:getrandom", moves="made"),
     Row("uname", Family.NONE, "buf:pointer"),
     Row("sysinfo", Family.NONE, "info:pointer"),
     Row("getcpu", Family.NONE, "cpu:pointer node:pointer tcache:pointer"),

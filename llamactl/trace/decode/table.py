@@ -25,6 +25,9 @@ ARCH_NAMES = ("x86_64", "aarch64")
 I386 = 2
 """The ``arch`` of a 32-bit program's record on x86-64 (``enum record_arch`` in ``native/common/record.h``)."""
 
+FOREIGN = 255
+"""The ``arch`` of what is neither."""
+
 # From 512 on, x86-64 numbers are the x32 forms of calls that have a number below already.
 _FIRST_X32 = 512
 # python-ptrace calls number 283 of x86-64 by a name that the kernel dropped in 2.6.25, and aarch64's range
@@ -51,6 +54,11 @@ class Call:
     result: str
 
 
+def arch_of(machine: str) -> int:
+    """Return the ``arch`` of the records that are made on a machine, as ``uname`` calls it."""
+    return ARCH_NAMES.index(machine) if machine in ARCH_NAMES else FOREIGN
+
+
 @lru_cache
 def calls(arch: int) -> dict[int, Call]:
     """Return the calls of an architecture by number.
@@ -72,6 +80,20 @@ def calls(arch: int) -> dict[int, Call]:
             numbers[number] = row.name
     rows = {row.name: row for row in ROWS}
     return {number: _call(number, name, rows.get(name)) for number, name in sorted(numbers.items())}
+
+
+def moving(*ways: str, network: bool | None = None) -> frozenset[str]:
+    """Return the calls whose result counts bytes that went one of these ways.
+
+    Args:
+        ways: Such as ``in``; see :class:`Row`.
+        network: Only those for sockets, or only the others; None for both.
+    """
+    return frozenset(
+        row.name
+        for row in ROWS
+        if row.moves in ways and (network is None or network == (Family.DESC not in row.families))
+    )
 
 
 @lru_cache

@@ -54,7 +54,7 @@ class PhaseTable:
         self._total = np.zeros(rows)
         self._moved = np.zeros((2, rows))
         self._faults = np.zeros((2, rows), np.int64)
-        self._moving = (codes_of((*FILE_READS, *PASSING)), codes_of((*FILE_WRITES, *PASSING)))
+        self._moving = (codes_of(FILE_READS | PASSING), codes_of(FILE_WRITES | PASSING))
 
     def add(self, view: View) -> None:
         """Count the records of a piece."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llamactl.trace.capture.record import Flag, Kind, Task
 from llamactl.trace.decode.decode import CallDecoder, RawCall
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from llamactl.trace.capture.reader import Capture
 
-IntArray = NDArray[np.int64]
 
 GIL_NAMES = ("GIL released", "GIL waited for", "Python called back")
 

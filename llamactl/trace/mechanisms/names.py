@@ -7,11 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.view import distinct
 
 NO_NAME = -1
-
-IntArray = NDArray[np.int64]
 
 
 class Names:

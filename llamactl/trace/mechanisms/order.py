@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.view import PIECE, View
 
 if TYPE_CHECKING:
     from llamactl.trace.capture.reader import Capture
 
-IntArray = NDArray[np.int64]
 
 SLACK_NS = 100_000
 """Records out of order by less than this are put right inside their piece anyway."""

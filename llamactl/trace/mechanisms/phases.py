@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.mechanisms.gpu.awaited import HANDS_OUT, WAIT
@@ -45,8 +46,6 @@ PHASE_OF_FUNCTION = {
 
 TELLING = frozenset({*TAKES, *RESTORES, CLEAR, GET, REMOVE, WAIT, *HANDS_OUT})
 """What tells a prompt's decode from a token's."""
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.mechanisms.cpu.scheduling import Scheduling
 from llamactl.trace.mechanisms.end.processes import ProcessTable
 from llamactl.trace.mechanisms.files.fds import FdTable
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts, exchange_facts
 from llamactl.trace.mechanisms.mapping.at_start import AtStart
 from llamactl.trace.mechanisms.mapping.mapping_rows import MappingRow, mapping_rows

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.decode.filters import Selection
 from llamactl.trace.mechanisms.names import Names
 from llamactl.trace.mechanisms.phases import OUTSIDE, Phases
 from llamactl.trace.mechanisms.view import ARCHITECTURES, CODES, View
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.decode.table import ARCH_NAMES, call_of, numbers
 
@@ -22,8 +23,6 @@ ARCHITECTURES = 3
 
 _COUNTABLE = 1 << 20
 
-IntArray = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 LARGEST_ERROR = 4095
 

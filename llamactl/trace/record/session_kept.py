@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
-from llamactl.trace.capture.record import RECORD
+from llamactl.trace.capture.record import RECORD, rebase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +53,8 @@ class Kept:
 
     def rebase(self, records: NDArray[np.void], strings: memoryview) -> None:
         """Write the strings of a batch and let its records mean them in the capture."""
-        base = self.writer.add_arena(strings) if len(strings) else 0
-        for name in ("text", "text2"):
-            column = records[name]
-            if base > 0:
-                column[column != 0] += np.uint32(base)
-            elif base < 0:
-                column[:] = 0  # The arena is full: the records stay, their strings don't.
+        # Below 0 the arena is full: the records stay, their strings don't.
+        rebase(records, self.writer.add_arena(strings) if len(strings) else 0)
 
     def look(self, what: str, look: Callable[[], Any]) -> None:
         """Write what a look at the program found; a failure costs a note on ``what``."""

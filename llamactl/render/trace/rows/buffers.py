@@ -7,10 +7,11 @@ from pathlib import PurePath
 
 from llamactl.render.safe import safe_text
 from llamactl.render.trace.text import byte_text, count_text, time_text
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.mechanisms.buffers.buffer_readers import How, Reader
 from llamactl.trace.mechanisms.buffers.buffers import EMBEDDINGS, STATE, Buffer
 from llamactl.trace.mechanisms.buffers.judged import asked, is_copied, is_unclear, of_samplers
-from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES, LOGITS, vocabulary_size
+from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES, vocabulary_size
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 
 SHOWN_READERS = 2

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, ends, outermost, starts, timed
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.mechanisms.interface.exchange import Exchange, ends, outermost, starts, timed
 from llamactl.trace.mechanisms.requests.requests import DECODES
 
 FIRST, LAST = 0, 1

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES, TOKEN_BYTES, vocabulary_size
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, finished, starts
+from llamactl.trace.mechanisms.interface.exchange import Exchange, finished, starts
 from llamactl.trace.mechanisms.mapping.address_space import Mapping
 from llamactl.trace.mechanisms.mapping.mapping_index import MappingIndex
 from llamactl.trace.mechanisms.mapping.mapping_rows import role_of

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.mechanisms.buffers.buffer_readers import (
     How,
     Reader,
@@ -24,8 +26,8 @@ from llamactl.trace.mechanisms.buffers.buffer_readers import (
     while_valid,
     without_repeats,
 )
-from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES, LOGITS
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, ends, finished, outermost, starts
+from llamactl.trace.mechanisms.interface.crossings import FLOAT_BYTES
+from llamactl.trace.mechanisms.interface.exchange import Exchange, ends, finished, outermost, starts
 from llamactl.trace.mechanisms.requests.requests import DECODES
 
 BUFFERS = ("logits", "embeddings", "state")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.mechanisms.buffers.buffer_readers import How, Reader
 from llamactl.trace.mechanisms.buffers.buffers import EMBEDDINGS, Buffer
 from llamactl.trace.mechanisms.buffers.buffers import Verdict as Read
 from llamactl.trace.mechanisms.interface.callbacks import SAMPLER_PREFIX, CallbackRow
-from llamactl.trace.mechanisms.interface.crossings import LOGITS
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 from llamactl.trace.mechanisms.mechanism import OK, UNUSED, Verdict, attention
 

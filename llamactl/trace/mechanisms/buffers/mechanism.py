@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.mechanisms.buffers.buffer_rows import BufferRow, buffer_rows
 from llamactl.trace.mechanisms.buffers.buffers import EMBEDDINGS, STATE
 from llamactl.trace.mechanisms.buffers.judged import asked, buffer_verdict
 from llamactl.trace.mechanisms.findings import buffers
-from llamactl.trace.mechanisms.interface.crossings import LOGITS
 from llamactl.trace.mechanisms.interface.without_calls import without_calls
 from llamactl.trace.mechanisms.mechanism import Drawn, Mechanism, Verdict
 from llamactl.trace.mechanisms.table import Column, Table

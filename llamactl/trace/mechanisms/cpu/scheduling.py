@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import RECORD, Kind, Sched
-
-IntArray = NDArray[np.int64]
 
 STATE_BITS = 8
 READY = ord("R")

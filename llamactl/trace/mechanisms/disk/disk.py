@@ -16,6 +16,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.memory.counter_steps import Intervals, Steps
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.phases import Phases
@@ -30,8 +31,6 @@ NOTABLE_BYTES = 2**20
 """Less than this from the disk is a library's or a locale's page here and there, not a model."""
 
 _NOT_STORED = (b"/proc/", b"/sys/", b"/dev/")
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.disk.disk import PARTS
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.phases import Phases
 from llamactl.trace.mechanisms.syscalls.transfers import taken
 from llamactl.trace.mechanisms.view import View
-
-IntArray = NDArray[np.int64]
 
 _PID_BITS = 32
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind, Task
 from llamactl.trace.decode.sockets import address_text
 from llamactl.trace.decode.table import ARCH_NAMES, calls
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.syscalls.transfers import PASSING
 from llamactl.trace.mechanisms.view import ARCHITECTURES, CODES, View, codes_of, distinct, name_of
-
-IntArray = NDArray[np.int64]
 
 _FD_BITS = 22
 _FD_MASK = (1 << _FD_BITS) - 1

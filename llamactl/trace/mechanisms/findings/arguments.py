@@ -7,7 +7,6 @@ import numpy as np
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 
 CONTEXTS = ("llama_init_from_model", "llama_new_context_with_model", "llama_set_n_threads")
-LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
 
 
 def last_argument(facts: ExchangeFacts | None, names: tuple[str, ...], label: str) -> int | None:

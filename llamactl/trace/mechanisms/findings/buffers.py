@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.mechanisms.buffers.buffers import Verdict
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
-from llamactl.trace.mechanisms.interface.crossings import LOGITS
 
 if TYPE_CHECKING:
     from llamactl.trace.mechanisms.report import TraceReport

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llamactl.trace.mechanisms.findings.arguments import LOADS, last_argument
+from llamactl.trace.capture.engine_calls import LOADS
+from llamactl.trace.mechanisms.findings.arguments import last_argument
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
 from llamactl.trace.mechanisms.gpu.device_errors import OUT_OF_MEMORY
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from llamactl.trace.capture.engine_calls import COMPUTE
 from llamactl.trace.mechanisms.disk.disk import NOTABLE_BYTES
 from llamactl.trace.mechanisms.disk.generation_reads import PageIn
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
-from llamactl.trace.mechanisms.interface.exchange import COMPUTE
 from llamactl.trace.mechanisms.memory.faults import NOT_SEEN
 
 if TYPE_CHECKING:

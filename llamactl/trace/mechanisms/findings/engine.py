@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamactl.process.files.device_nodes import GPU_NODES_BYTES
-from llamactl.trace.mechanisms.findings.arguments import LOADS, last_argument
+from llamactl.trace.capture.engine_calls import LOADS
+from llamactl.trace.mechanisms.findings.arguments import last_argument
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
 from llamactl.trace.mechanisms.gpu.gpu_calls import gpu_reasons
 from llamactl.trace.mechanisms.interface.wrong_library import wrong_libraries

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamactl.trace.mechanisms.findings.finding import Finding, FindingKind, Look
-from llamactl.trace.mechanisms.gil.gil import GilVerdict
+from llamactl.trace.mechanisms.gil.gil import HOLD_FLOOR_NS, GilVerdict
 from llamactl.trace.mechanisms.interface.exchange import Place
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 PYTHON_SHARE = 0.10
 """A binding that takes more of a token than this is named."""
-HELD_NS = 5_000_000
-"""CPython's switch interval: a computing call that holds the GIL longer keeps other threads waiting."""
 
 
 def _gil_held(report: TraceReport) -> Iterator[Finding]:
@@ -26,7 +24,7 @@ def _gil_held(report: TraceReport) -> Iterator[Finding]:
     for row in facts.gil.functions:
         if (
             row.name in {"llama_decode", "llama_encode", "llama_process"}
-            and (row.longest_hold_ns or 0) > HELD_NS
+            and (row.longest_hold_ns or 0) > HOLD_FLOOR_NS
         ):
             function = next(item for item in facts.functions if item.name == row.name)
             yield Finding(

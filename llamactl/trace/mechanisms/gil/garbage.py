@@ -13,9 +13,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import RECORD, Kind, Sched
 from llamactl.trace.mechanisms.interface.crossings import Tokens
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 LEAST_NS = 5_000_000
 """A collection that may have taken less isn't worth a word."""

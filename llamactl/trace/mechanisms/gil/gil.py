@@ -8,11 +8,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.capture.engine_calls import COMPUTE
 from llamactl.trace.capture.record import Flag
 from llamactl.trace.mechanisms.interface.exchange import (
-    COMPUTE,
     Exchange,
-    IntArray,
     durations,
     ends,
     finished,

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.capture.engine_calls import COMPUTE
 from llamactl.trace.mechanisms.interface.exchange import (
     AMONG_ENGINE,
-    COMPUTE,
     Exchange,
-    IntArray,
     durations,
     ends,
     finished,

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
-from llamactl.trace.mechanisms.interface.exchange import IntArray, Mask
 
 IN, OUT, ON, BETWEEN, HOST, UNSURE = "in", "out", "on", "between", "host", "unknown"
 DIRECTIONS = (IN, OUT, ON, BETWEEN, HOST, UNSURE)

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.mechanisms.gpu.device_calls import IN, ON, OUT, DeviceCalls, family_of
 from llamactl.trace.mechanisms.gpu.device_errors import DeviceError, device_errors
@@ -20,7 +21,7 @@ from llamactl.trace.mechanisms.gpu.device_memory import (
 )
 from llamactl.trace.mechanisms.gpu.device_work import Work, find_work
 from llamactl.trace.mechanisms.interface.crossings import Tokens, sums_by_token
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, Mask
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 from llamactl.trace.mechanisms.phases import OUTSIDE, Phases
 
 NOTABLE_START_NS = 10_000_000

@@ -8,9 +8,10 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.mechanisms.gpu.awaited import calls_around
 from llamactl.trace.mechanisms.gpu.device_calls import DeviceCalls
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, Mask
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 DEVICE, MANAGED, PINNED, REGISTERED = "device", "managed", "pinned", "registered"
 ON_HOST = (PINNED, REGISTERED)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.mechanisms.gpu.device_calls import (
     BETWEEN,
     DIRECTIONS,
@@ -22,7 +23,6 @@ from llamactl.trace.mechanisms.gpu.device_calls import (
     DeviceCalls,
 )
 from llamactl.trace.mechanisms.gpu.device_memory import DEVICE, MANAGED, ON_HOST, Allocations
-from llamactl.trace.mechanisms.interface.exchange import IntArray, Mask
 
 BY_ROLE = {"copy-in": IN, "copy-out": OUT, "copy-on": ON, "copy-between": BETWEEN}
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.process.files.device_nodes import GPU_NODES_BYTES
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.files.files import FileRow
 from llamactl.trace.mechanisms.names import Names
 from llamactl.trace.mechanisms.view import View
-
-IntArray = NDArray[np.int64]
 
 KEPT = 1_000_000
 

@@ -7,10 +7,10 @@ from enum import Enum
 
 import numpy as np
 
+from llamactl.trace.capture.engine_calls import COMPUTE, LOADS
 from llamactl.trace.mechanisms.gpu.device_buffers import DeviceBuffer
-from llamactl.trace.mechanisms.interface.exchange import COMPUTE, Exchange, Place, ends, finished, starts
+from llamactl.trace.mechanisms.interface.exchange import Exchange, Place, ends, finished, starts
 
-MODEL_LOADS = ("llama_model_load_from_file", "llama_load_model_from_file", "llama_model_load_from_splits")
 MODEL_FREES = ("llama_model_free", "llama_free_model")
 
 
@@ -49,7 +49,7 @@ def left_memory(exchange: Exchange, buffers: list[DeviceBuffer]) -> list[LeftMem
     if exchange.lost:
         return []
     found = []
-    for name, why in ((MODEL_LOADS, Why.REPLACED), (MODEL_FREES, Why.FREED)):
+    for name, why in ((LOADS, Why.REPLACED), (MODEL_FREES, Why.FREED)):
         calls = exchange.calls[exchange.named(*name) & finished(exchange.calls)]
         for pid in np.unique(calls["pid"]).tolist():
             mine = calls[calls["pid"] == pid]

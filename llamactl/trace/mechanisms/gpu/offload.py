@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from llamactl.trace.capture.engine_calls import LOADS
 from llamactl.trace.mechanisms.gpu.device_buffers import (
     KV,
     WEIGHTS,
@@ -15,7 +16,7 @@ from llamactl.trace.mechanisms.gpu.device_buffers import (
     device_buffers,
     memory_by_device,
 )
-from llamactl.trace.mechanisms.gpu.left import MODEL_LOADS, LeftMemory, left_memory
+from llamactl.trace.mechanisms.gpu.left import LeftMemory, left_memory
 from llamactl.trace.mechanisms.interface.exchange import Exchange, finished, starts
 
 
@@ -81,7 +82,7 @@ def device_facts(exchange: Exchange, begin_ns: int) -> DeviceFacts | None:
 
 
 def _offloads(exchange: Exchange, buffers: list[DeviceBuffer]) -> list[Offload]:
-    loads = exchange.calls[exchange.named(*MODEL_LOADS) & finished(exchange.calls)]
+    loads = exchange.calls[exchange.named(*LOADS) & finished(exchange.calls)]
     loads = loads[loads["ret"] != 0]
     found = []
     for row, begin in enumerate(starts(loads).tolist()):

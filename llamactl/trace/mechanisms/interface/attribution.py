@@ -11,16 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind
-from llamactl.trace.mechanisms.interface.exchange import (
-    Exchange,
-    IntArray,
-    durations,
-    ends,
-    outermost,
-    starts,
-    timed,
-)
+from llamactl.trace.mechanisms.interface.exchange import Exchange, durations, ends, outermost, starts, timed
 
 OUTSIDE = -1
 MAJOR = 1

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, finished, starts
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.mechanisms.interface.exchange import Exchange, finished, starts
 
 PLAIN = ("llama_decode", "llama_encode")
 EXTENDED = "llama_process"

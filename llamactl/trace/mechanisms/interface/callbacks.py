@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.gil.gil import CALLED_BACK, WAITED
 from llamactl.trace.mechanisms.interface.exchange import (
     Exchange,
-    IntArray,
     Place,
     durations,
     ends,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.capture.engine_calls import COMPUTE, LOADS, LOGITS, VOCABULARY
 from llamactl.trace.capture.record import Flag
 from llamactl.trace.mechanisms.interface.batches import batches
 from llamactl.trace.mechanisms.interface.callbacks import callback_rows, lie_in, python_inside
 from llamactl.trace.mechanisms.interface.exchange import (
-    COMPUTE,
     Exchange,
-    IntArray,
     Place,
     durations,
     finished,
@@ -25,9 +25,6 @@ from llamactl.trace.mechanisms.interface.exchange import (
 from llamactl.trace.mechanisms.interface.model_tensors import vocabulary_of
 from llamactl.trace.mechanisms.requests.requests import Decodes, decodes_of
 
-LOGITS = ("llama_get_logits", "llama_get_logits_ith")
-LOADS = ("llama_model_load_from_file", "llama_load_model_from_file")
-VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
 LEAST_SAMPLES, SURE_SHARE = 16, 0.5
 """The agent looks for the caller of a cheap call once in 64 times: fewer samples than this don't tell the busiest."""
 CALLED_BACK_SHARE = 0.05

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.capture.functions import ENTERED_ON, Function
 from llamactl.trace.capture.reader import Capture
 from llamactl.trace.capture.record import RECORD, Flag, Kind
@@ -17,18 +18,11 @@ from llamactl.trace.capture.record import RECORD, Flag, Kind
 if TYPE_CHECKING:
     from llamactl.trace.mechanisms.gpu.awaited import Awaited
 
-IntArray = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Place = tuple[str, int, str]
 """File, line and function of Python code."""
 
 CPYTHON = "Py"
 """What the functions of the GIL begin with, which aren't llama.cpp's."""
-COMPUTE = (
-    "llama_decode", "llama_encode", "llama_process", "whisper_full", "whisper_full_with_state",
-    "whisper_full_parallel", "whisper_encode", "whisper_decode",
-)  # fmt: skip
-"""The functions that compute with weights, as long as a batch takes."""
 
 AMONG_ENGINE = "engine"
 """How a function is bound that the engine's libraries call among themselves."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llamactl.trace.mechanisms.interface.crossings import LOADS
-from llamactl.trace.mechanisms.interface.exchange import Exchange, Mask, Place, finished, starts
+from llamactl.trace.capture.arrays import Mask
+from llamactl.trace.capture.engine_calls import LOADS
+from llamactl.trace.mechanisms.interface.exchange import Exchange, Place, finished, starts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.interface.callbacks import SAMPLER_PREFIX, callbacks_of, lie_in
 from llamactl.trace.mechanisms.interface.crossings import Tokens, sums_by_token
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, durations, outermost
+from llamactl.trace.mechanisms.interface.exchange import Exchange, durations, outermost
 
 GRAMMAR = "llama_sampler_init_grammar"
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamactl.process.memory.address_ranges import AddressRanges
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.mapping.address_space import Mapping
 
-IntArray = NDArray[np.int64]
 Addresses = NDArray[np.uint64]
 
 _ADDRESS_MASK = (1 << 64) - 1

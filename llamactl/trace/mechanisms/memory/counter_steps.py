@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from llamactl.trace.capture.arrays import IntArray
+
 Intervals = tuple[IntArray, IntArray]
 """Beginnings and ends, ns."""
 

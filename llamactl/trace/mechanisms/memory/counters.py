@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.mechanisms.phases import OUTSIDE, Phases
 from llamactl.trace.mechanisms.view import View
-
-IntArray = NDArray[np.int64]
 
 KEPT = 1_000_000
 """Samples kept per capture (32 MB); recorders take a few per second and process."""

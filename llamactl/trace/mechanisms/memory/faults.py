@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.mechanisms.disk.generation_reads import PageIn, generating
 from llamactl.trace.mechanisms.lineage import Fork
 from llamactl.trace.mechanisms.mapping.address_space import Mapping
-from llamactl.trace.mechanisms.mapping.mapping_index import Addresses, IntArray, MappingIndex
+from llamactl.trace.mechanisms.mapping.mapping_index import Addresses, MappingIndex
 from llamactl.trace.mechanisms.mapping.mapping_rows import role_of
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.phases import Phases

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.interface.exchange import Exchange, starts
 from llamactl.trace.mechanisms.interface.kept_objects import KeptObjects, kept_objects
 from llamactl.trace.mechanisms.phases import Phases
-
-IntArray = NDArray[np.int64]
 
 LEAST_REQUESTS = 5
 LEAST_STEP_BYTES = 256 * 1024

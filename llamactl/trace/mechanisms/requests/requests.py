@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray, Mask
 from llamactl.trace.mechanisms.interface.batches import batches
 from llamactl.trace.mechanisms.interface.context_memory import Context, Cut, created, cuts, restored
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, ends, finished, outermost, starts
+from llamactl.trace.mechanisms.interface.exchange import Exchange, ends, finished, outermost, starts
 
 DECODES = ("llama_decode", "llama_process")
 TOKENIZE = "llama_tokenize"
@@ -33,8 +34,6 @@ TAKES = (
 SAMPLES = ("llama_sampler_sample",)
 RELIABLE = 0.5
 """A sign that is there, or not there, for more of the single tokens than this doesn't tell a prompt."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

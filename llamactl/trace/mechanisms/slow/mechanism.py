@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.capture.record import Kind
 from llamactl.trace.mechanisms.gil.garbage import Garbage
 from llamactl.trace.mechanisms.gil.mechanism import GilFacts
 from llamactl.trace.mechanisms.gpu.gpu_calls import GpuCalls
 from llamactl.trace.mechanisms.interface.crossings import Tokens, tokens
-from llamactl.trace.mechanisms.interface.exchange import IntArray, unfinished
+from llamactl.trace.mechanisms.interface.exchange import unfinished
 from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 from llamactl.trace.mechanisms.mechanism import Drawn, Mechanism
 from llamactl.trace.mechanisms.requests.requests import DECODES

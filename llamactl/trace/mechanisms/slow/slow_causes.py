@@ -7,11 +7,11 @@ from enum import Enum
 
 import numpy as np
 
-from llamactl.trace.mechanisms.interface.exchange import IntArray
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.capture.record import UNKNOWN_CPU
 from llamactl.trace.mechanisms.slow.slow_measures import Measured
 from llamactl.trace.mechanisms.slow.slow_workers import Worker
 
-UNKNOWN_CPU = 65535
 FAULT_CPU_NS = 50_000
 """CPU time that a major fault may cost beside the wait, recording it included; 38 µs in a virtual machine."""
 

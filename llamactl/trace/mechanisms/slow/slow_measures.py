@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.cpu.scheduling import Scheduling
 from llamactl.trace.mechanisms.interface.crossings import Tokens, sums_by_token
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, durations, starts, timed
+from llamactl.trace.mechanisms.interface.exchange import Exchange, durations, starts, timed
 from llamactl.trace.mechanisms.interface.sampler_share import in_samplers
 from llamactl.trace.mechanisms.slow.slow_workers import Worker, workers
 

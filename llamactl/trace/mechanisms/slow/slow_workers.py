@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.decode.table import calls
 from llamactl.trace.mechanisms.cpu.scheduling import Counter, Scheduling, beyond_usual
 from llamactl.trace.mechanisms.interface.crossings import Tokens
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray
+from llamactl.trace.mechanisms.interface.exchange import Exchange
 
 MAJOR = 1
 AT_BARRIER = frozenset({"futex", "futex_wait", "futex_waitv", "sched_yield"})

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.decode.table import ARCH_NAMES, numbers
 from llamactl.trace.mechanisms.inner import INNER
 from llamactl.trace.mechanisms.mapping.mapping_rows import MappingRow
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.syscalls.transfers import FILE_READS, FILE_WRITES
 from llamactl.trace.mechanisms.view import View, codes_of
-
-IntArray = NDArray[np.int64]
 
 _OPENS = ("open", "openat", "openat2", "creat")
 _KEPT = 200_000

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamactl.trace.decode.table import moving
 from llamactl.trace.mechanisms.view import ARCHITECTURES, CODES, View, name_of
 
 
@@ -27,28 +28,7 @@ class CallRow:
     """Sum of the positive results of calls that transfer bytes; None for other calls."""
 
 
-TRANSFERS = frozenset(
-    {
-        "read",
-        "pread64",
-        "readv",
-        "preadv",
-        "preadv2",
-        "recvfrom",
-        "recvmsg",
-        "write",
-        "pwrite64",
-        "writev",
-        "pwritev",
-        "pwritev2",
-        "sendto",
-        "sendmsg",
-        "sendfile",
-        "copy_file_range",
-        "splice",
-        "getrandom",
-    }
-)
+TRANSFERS = moving("in", "out", "over", "made")
 
 
 class CallTable:

@@ -11,19 +11,17 @@ import errno
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llamactl.trace.decode.sockets import address_text
+from llamactl.trace.decode.table import moving
 from llamactl.trace.mechanisms.names import Names
 from llamactl.trace.mechanisms.phases import Phases
 from llamactl.trace.mechanisms.view import View, codes_of
 
-IntArray = NDArray[np.int64]
-
 LEAST_NS = 100_000_000
 """A refusal that comes sooner is an answer."""
 _WAITS = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
-_USES = ("getsockopt", "sendto", "sendmsg", "write", "writev", "recvfrom", "recvmsg", "read")
+_USES = ("getsockopt", *moving("in", "out"))
 _FAILED = (
     errno.ETIMEDOUT,
     errno.EHOSTUNREACH,

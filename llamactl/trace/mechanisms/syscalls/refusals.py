@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from llamactl.errors import NO_ROOM
 from llamactl.process.engine.libraries import is_library
 from llamactl.process.files.mounts import Mount, mount_of
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.decode.sockets import address_text
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.view import ARCHITECTURES, CODES, View, codes_of, name_of
-
-IntArray = NDArray[np.int64]
 
 _PROT_EXEC = 4
 _MOST = 500

@@ -1,4 +1,4 @@
-"""Which system calls move bytes, and between which descriptors: the one list of them.
+"""Which records move bytes, and between which descriptors; which calls do is said by their rows in ``decode``.
 
 ``sendfile``, ``copy_file_range`` and ``splice`` move bytes inside the kernel, from one descriptor to another.
 """
@@ -6,23 +6,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
+from llamactl.trace.decode.table import ROWS, moving
 from llamactl.trace.mechanisms.view import View, codes_of
 
-IntArray = NDArray[np.int64]
+FILE_READS, FILE_WRITES = moving("in", network=False), moving("out", network=False)
+PASSING = moving("over")
 
-FILE_READS = ("read", "pread64", "readv", "preadv", "preadv2")
-FILE_WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
-NETWORK_READS = ("recvfrom", "recvmsg")
-NETWORK_WRITES = ("sendto", "sendmsg")
-PASSING = ("sendfile", "copy_file_range", "splice")
-"""From one descriptor to another; only ``sendfile`` names the one that is written to first."""
-
-_READ = codes_of((*FILE_READS, *NETWORK_READS))
-_WRITE = codes_of((*FILE_WRITES, *NETWORK_WRITES))
-_PASS = codes_of(PASSING)
-_SEND = codes_of(("sendfile",))
+_READ, _WRITE, _PASS = (codes_of(moving(way)) for way in ("in", "out", "over"))
+_SEND = codes_of(row.name for row in ROWS if row.moves == "over" and row.arguments.startswith("out"))
+"""Those that name the descriptor that is written to first."""
 
 
 def reading(view: View, resolved: IntArray, other: IntArray) -> tuple[IntArray, IntArray]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.mapping.mapping_index import MappingIndex
 from llamactl.trace.mechanisms.mapping.mapping_rows import role_of
 from llamactl.trace.mechanisms.mapping.mappings import MappingTable
 from llamactl.trace.mechanisms.names import Names
 from llamactl.trace.mechanisms.phases import Phases
 from llamactl.trace.mechanisms.view import View, codes_of, distinct
-
-IntArray = NDArray[np.int64]
 
 WORDS = 65536
 """Distinct futex words followed one by one; later ones are counted together."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.cpu.scheduling import Counter, Scheduling
-from llamactl.trace.mechanisms.interface.exchange import Exchange, IntArray, durations, starts, timed
+from llamactl.trace.mechanisms.interface.exchange import Exchange, durations, starts, timed
 
 SPUN_SHARE = 0.5
 """Of the time between calls: a thread that is at it for less has stopped spinning soon."""

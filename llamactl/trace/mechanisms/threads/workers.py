@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from llamactl.trace.capture.arrays import IntArray
 from llamactl.trace.mechanisms.interface.attribution import OUTSIDE, woken_by
 from llamactl.trace.mechanisms.names import NO_NAME, Names
 from llamactl.trace.mechanisms.view import View, codes_of
 
 if TYPE_CHECKING:
-    from llamactl.trace.mechanisms.interface.exchange import IntArray
     from llamactl.trace.mechanisms.interface.exchange_facts import ExchangeFacts
 
 COMMAND_BYTES, LENGTH_BYTES = 1, 8

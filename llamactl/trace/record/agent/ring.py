@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llamactl.process import proc_pid
-from llamactl.trace.capture.record import RECORD, Flag, Kind
+from llamactl.trace.capture.record import RECORD, UNKNOWN_CPU, Flag, Kind
 from llamactl.trace.record.agent.layout import (
     COUNT,
     HEADER,
@@ -372,7 +372,7 @@ def _released(slot: np.void) -> NDArray[np.void]:
     record = np.zeros(1, RECORD)
     record["kind"] = Kind.GIL
     record["flags"] = Flag.NO_EXIT
-    record["cpu"] = 0xFFFF
+    record["cpu"] = UNKNOWN_CPU
     record["tid"] = int(slot["owner"]) & 0xFFFFFFFF
     record["pid"] = int(slot["owner"]) >> 32
     record["start"] = slot["released_at"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from llamactl.errors import LlamactlError
 from llamactl.process.memory.maps import ProcessMaps
+from llamactl.trace.capture.engine_calls import LOGITS, VOCABULARY
 from llamactl.trace.capture.record import Flag, Kind
 from llamactl.trace.record.buffers.readers import Readers
 from llamactl.trace.record.calls.targets import is_engine
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from llamactl.trace.record.calls.rings import Rings
 
 
-LOGITS = ("llama_get_logits", "llama_get_logits_ith")
-VOCABULARY = ("llama_vocab_n_tokens", "llama_n_vocab")
 FLOAT_BYTES = 4
 FIRST, LAST = 0, 1
 

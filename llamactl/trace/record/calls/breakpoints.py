@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from llamactl.errors import LlamactlError
 from llamactl.process import proc_pid
 from llamactl.process.memory.maps import ProcessMaps
-from llamactl.trace.record.buffers.watch import LOGITS, without_own
+from llamactl.trace.capture.engine_calls import LOGITS
+from llamactl.trace.record.buffers.watch import without_own
 from llamactl.trace.record.buffers.watching import Watching
 from llamactl.trace.record.calls.calls import CallTable
 from llamactl.trace.record.calls.lookout import Lookout

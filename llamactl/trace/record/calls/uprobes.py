@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llamactl.errors import LlamactlError
+from llamactl.trace.capture.engine_calls import LOGITS
 from llamactl.trace.capture.functions import Function
 from llamactl.trace.capture.record import Flag, Kind
-from llamactl.trace.record.buffers.watch import LOGITS, Watch, without_own
+from llamactl.trace.record.buffers.watch import Watch, without_own
 from llamactl.trace.record.calls.calls import CallTable
 from llamactl.trace.record.calls.points import new_points, point_of
 from llamactl.trace.record.calls.rings import Rings

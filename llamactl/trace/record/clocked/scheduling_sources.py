@@ -14,14 +14,15 @@ import numpy as np
 from llamactl.process import proc_pid
 from llamactl.process.cpu_budget import physical_cores
 from llamactl.process.cpu_quota import parse_cpu_stat, quota_of
-from llamactl.trace.capture.record import RECORD, Kind, Sched
+from llamactl.trace.capture.record import RECORD, UNKNOWN_CPU, Kind, Sched
+from llamactl.trace.decode.table import arch_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llamactl.trace.capture.writer import CaptureWriter
 
-ARCHITECTURE = 1 if platform.machine() == "aarch64" else 0
+ARCHITECTURE = arch_of(platform.machine())
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -164,7 +165,7 @@ def records_of(rows: list[Row], writer: CaptureWriter) -> NDArray[np.void]:
     """Return rows as SCHED records."""
     records = np.zeros(len(rows), RECORD)
     records["kind"] = Kind.SCHED
-    records["cpu"] = 0xFFFF
+    records["cpu"] = UNKNOWN_CPU
     records["arch"] = ARCHITECTURE
     for record, row in zip(records, rows, strict=True):
         record["pid"], record["tid"], record["nr"] = row.pid, row.tid, row.nr

@@ -22,8 +22,8 @@ from llamactl.process.threads.waiting import RESTARTED, Wait
 from llamactl.snapshot.process.address_space import AddressSpace
 from llamactl.snapshot.process.standing_facts import Standing
 from llamactl.snapshot.process.thread_table import build_table
-from llamactl.trace.capture.record import RECORD, Flag, Kind
-from llamactl.trace.decode.table import ARCH_NAMES, numbers
+from llamactl.trace.capture.record import RECORD, UNKNOWN_CPU, Flag, Kind
+from llamactl.trace.decode.table import arch_of, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -145,7 +145,7 @@ class UnderWay:
         return replace(reading, wait=before.wait)
 
     def _records(self, pid: int, readings: list[Reading]) -> NDArray[np.void]:
-        arch = ARCH_NAMES.index(self.machine) if self.machine in ARCH_NAMES else len(ARCH_NAMES)
+        arch = arch_of(self.machine)
         known = numbers(arch)
         still = [
             one for one in readings if one.thread in self._before and one.wait and one.wait.call in known
@@ -154,7 +154,7 @@ class UnderWay:
         for record, reading in zip(records, still, strict=True):
             assert reading.wait is not None
             record["kind"], record["flags"] = Kind.SYSCALL, Flag.NO_ENTRY | Flag.NO_EXIT
-            record["nr"], record["arch"], record["cpu"] = known[reading.wait.call], arch, 65535
+            record["nr"], record["arch"], record["cpu"] = known[reading.wait.call], arch, UNKNOWN_CPU
             record["pid"], record["tid"], record["start"] = pid, reading.thread, self._begun_ns
             record["args"][: len(reading.wait.arguments)] = reading.wait.arguments
         return records

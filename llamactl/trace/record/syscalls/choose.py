@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.process.cpu_budget import cpu_budget
 from llamactl.remedy import install
+from llamactl.trace.decode.table import arch_of, numbers
 from llamactl.trace.record.syscalls.base import Command, Engine, Options
 from llamactl.trace.record.syscalls.native import ffi, lib
 
@@ -20,7 +21,7 @@ PLAIN_LOOPS = 3
 """The least of so many: what else the machine does only adds to it."""
 LOOPS = {"perf": 5000, "ptrace": 500, "python": 200}
 POLL_S = 0.05
-LOOP_SYSTEM_CALL = {"x86_64": 110, "aarch64": 173}.get(platform.machine(), 110)  # getppid
+LOOP_SYSTEM_CALL = numbers(arch_of(platform.machine())).get("getppid", 110)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llamactl.trace.capture.record import RECORD
+from llamactl.trace.capture.record import RECORD, rebase
 from llamactl.trace.record.syscalls.base import Batch
 from llamactl.trace.record.syscalls.entry_texts import moved_strings
 
@@ -28,7 +28,7 @@ class Held:
     def add(self, batch: Batch) -> None:
         """Keep a copy of a batch."""
         records = batch.records.copy()
-        _rebase(records, len(self._strings))
+        rebase(records, len(self._strings))
         self._records = np.concatenate([self._records, records])
         self._strings += batch.strings
 
@@ -63,9 +63,3 @@ class Held:
 def _ends(records: NDArray[np.void]) -> NDArray[np.uint64]:
     ends: NDArray[np.uint64] = records["start"] + records["duration"]
     return ends
-
-
-def _rebase(records: NDArray[np.void], offset: int) -> None:
-    for name in ("text", "text2"):
-        column = records[name]
-        column[column != 0] += np.uint32(offset)

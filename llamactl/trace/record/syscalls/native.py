@@ -12,6 +12,7 @@ import numpy as np
 from llamactl.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LlamactlError
 from llamactl.trace._tracer import ffi, lib
 from llamactl.trace.capture.record import RECORD
+from llamactl.trace.decode.table import arch_of, numbers
 from llamactl.trace.record.syscalls.base import Batch
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ STAGES = ("", "thread", "fork", "seize", "chdir", "no_new_privs", "seccomp", "ex
 SELECT_BYTES = 128
 ASK = 1023
 """A system call that doesn't exist, by which the agent asks for a buffer to be watched (``calls/handed_out.h``)."""
-STOPS_TO_WATCH = frozenset({ASK, *{"x86_64": (157, 317), "aarch64": (167, 277)}.get(platform.machine(), ())})
+_HERE = numbers(arch_of(platform.machine()))
+STOPS_TO_WATCH = frozenset({ASK, *(_HERE[name] for name in ("prctl", "seccomp") if name in _HERE)})
 """ASK, and prctl and seccomp: a program that filters its own system calls isn't asked any more."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamactl.process import proc_pid
+from llamactl.trace.decode.table import ARCH_NAMES
 from llamactl.trace.record.syscalls import refusal
 from llamactl.trace.record.syscalls.base import Options
 from llamactl.trace.record.syscalls.native import ASK, ffi, lib, selection_bits
@@ -23,7 +24,7 @@ ALL_NUMBERS = frozenset(range(HIGHEST))
 PID_NAMESPACE = proc_pid.place("self", "ns/pid")
 INITIAL_NAMESPACE = 0xEFFFFFFC
 """The first pid namespace's inode (``PROC_PID_INIT_INO`` of linux/proc_ns.h)."""
-MACHINES = ("x86_64", "aarch64")
+MACHINES = ARCH_NAMES
 
 
 @dataclass(frozen=True, slots=True)

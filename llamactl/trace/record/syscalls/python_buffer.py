@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llamactl.trace.capture.record import RECORD
+from llamactl.trace.capture.record import RECORD, UNKNOWN_CPU
 from llamactl.trace.capture.strings import encode
 from llamactl.trace.record.syscalls.base import Batch
 
 ROW = struct.Struct("<BBHHHiiQQq6QII")
 LIMIT_BYTES = 32 << 20
-CPU_UNKNOWN = 0xFFFF
 
 assert ROW.size == RECORD.itemsize
 
@@ -68,7 +67,7 @@ class RecordBuffer:
                 self._changed.wait()
             references = (self._content.reference(text), self._content.reference(text2))
             *head, args = row
-            self._content.records += ROW.pack(*head[:3], CPU_UNKNOWN, *head[3:], *args, *references)
+            self._content.records += ROW.pack(*head[:3], UNKNOWN_CPU, *head[3:], *args, *references)
 
     def take(self, timeout_s: float) -> Batch | None:
         """Return what was added since the last time; None when that is nothing."""

@@ -8,16 +8,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from llamactl.trace.capture.record import Flag, Kind
+from llamactl.trace.capture.record import UNKNOWN_NR, Flag, Kind
 from llamactl.trace.decode.ptrace_library import RETURN_VALUE_REGISTER, SYSCALL_REGISTER, PtraceError
+from llamactl.trace.decode.table import I386, arch_of
 from llamactl.trace.record.syscalls.python_buffer import RecordBuffer, Row
 from llamactl.trace.record.syscalls.texts import Part, TextKind, rule_of
 from llamactl.trace.record.syscalls.world_calls import ALWAYS, asks_for
 
-ARCHITECTURES = {"x86_64": 0, "aarch64": 1}
-NATIVE = ARCHITECTURES.get(platform.machine(), 255)
-USER_32_CS, I386 = 0x23, 2
-"""The code segment of a 32-bit program on x86-64 (asm/segment.h), and what its records have as ``arch``."""
+NATIVE = arch_of(platform.machine())
+USER_32_CS = 0x23
+"""The code segment of a 32-bit program on x86-64 (asm/segment.h)."""
 ARGUMENTS_32 = ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp")
 TEXT_LIMIT = 4096
 VECTOR_LIMIT = 64
@@ -30,7 +30,6 @@ ARGUMENTS = {
     "i686": ("ebx", "ecx", "edx", "esi", "edi", "ebp"),
     "armv7l": ("r0", "r1", "r2", "r3", "r4", "r5"),
 }.get(platform.machine(), ())
-NUMBER_UNKNOWN = 0xFFFF
 NO_CALL = 2**64 - 1
 
 
@@ -56,13 +55,13 @@ class Thread:
         registers = self.process.getregs()
         number = int(getattr(registers, SYSCALL_REGISTER))
         self.in_call = True
-        if ARCHITECTURES["x86_64"] == NATIVE and registers.cs == USER_32_CS:
+        if arch_of("x86_64") == NATIVE and registers.cs == USER_32_CS:
             self._enter_foreign(number, registers)
             return True
         self.arch = NATIVE
         if number in ALWAYS:
             self.asks_for |= asks_for(number, *(int(getattr(registers, name)) for name in ARGUMENTS[:2]))
-        self.nr = number if number < NUMBER_UNKNOWN else NUMBER_UNKNOWN
+        self.nr = number if number < UNKNOWN_NR else UNKNOWN_NR
         if selection is not None and number not in selection:
             self.start = 0
             return False
@@ -77,7 +76,7 @@ class Thread:
     def _enter_foreign(self, number: int, registers: Any) -> None:
         """Take a call of a 32-bit program: its numbers mean other calls, so it is recorded whatever was selected."""
         self.arch, self.flags = I386, 0
-        self.nr = number if number < NUMBER_UNKNOWN else NUMBER_UNKNOWN
+        self.nr = number if number < UNKNOWN_NR else UNKNOWN_NR
         self.args = tuple(int(getattr(registers, name)) & 0xFFFFFFFF for name in ARGUMENTS_32)
         self.texts = [b"", b""]
         self.start = time.monotonic_ns()

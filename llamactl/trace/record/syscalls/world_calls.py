@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 
-_PTRACE, _PRCTL, _SECCOMP = {"x86_64": (101, 157, 317), "aarch64": (117, 167, 277)}.get(
-    platform.machine(), (-1, -1, -1)
-)
+from llamactl.trace.decode.table import arch_of, numbers
+
+_HERE = numbers(arch_of(platform.machine()))
+_PTRACE, _PRCTL, _SECCOMP = (_HERE.get(name, -1) for name in ("ptrace", "prctl", "seccomp"))
 ALWAYS = frozenset(number for number in (_PTRACE, _PRCTL, _SECCOMP) if number >= 0)
 """They stop a started program whatever is selected."""
 
