@@ -48,6 +48,18 @@ def test_the_rows(pair: tuple[dict[str, Any], Traced]) -> None:
     assert max(map(len, traced.report.splitlines())) <= 80
 
 
+def test_buffers_without_a_device_are_the_machines(pair: tuple[dict[str, Any], Traced]) -> None:
+    devices = pair[1].json["devices"]
+    assert {row["device_type"] for row in devices["buffers"]} <= {"cpu", ""}
+    (cache,) = (row for row in devices["buffers"] if row["kind"] == "KV cache")
+    assert (cache["layers"], cache["host"]) == ([[0, 29]], True)
+    assert cache["bytes"] % 30 == 0, "as much for each layer"
+    (offload,) = devices["offloads"]
+    assert (offload["layers"], offload["total"], offload["devices"]) == (0, 31, [])
+    assert (devices["memory"], devices["left"]) == ([], [])
+    assert pair[1].mechanism("GPU")["verdict"] == "–"
+
+
 def test_the_agents_records_are_paid_for_apart(pair: tuple[dict[str, Any], Traced]) -> None:
     cost = pair[1].json["cost"]
     engine = cost["records"] - cost["agent_records"]
