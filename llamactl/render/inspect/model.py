@@ -10,7 +10,6 @@ from llamactl.render.inspect.memory import file_system_text
 from llamactl.render.safe import safe_text
 from llamactl.render.units import size
 from llamactl.snapshot.gguf.model import MetadataValue, ModelPart, ModelSnapshot, TensorInfo, Tokenizer
-from llamactl.snapshot.gguf.values import MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from llamactl.run.memory_needed import MemoryNeeded
@@ -148,12 +147,8 @@ def _template_line(snapshot: ModelSnapshot) -> str | None:
             return None
         return "none: a base model, or a template given with the prompt"
     further = f", further ones: {', '.join(snapshot.chat_templates)}" if snapshot.chat_templates else ""
-    cut = " (the first of them: --only template)" if _is_cut(snapshot) else " (--only template)"
+    cut = " (the first of them: --only template)" if snapshot.chat_template_cut else " (--only template)"
     return f"{snapshot.chat_template_bytes or 0:,} bytes{cut}{further}"
-
-
-def _is_cut(snapshot: ModelSnapshot) -> bool:
-    return (snapshot.chat_template_bytes or 0) > MAX_TEXT_BYTES
 
 
 def _file_system(parts: tuple[ModelPart, ...]) -> str:
@@ -252,7 +247,9 @@ def _template(snapshot: ModelSnapshot) -> list[str]:
     if snapshot.chat_template is None:
         return ["chat template: none"]
     lines = snapshot.chat_template.split("\n")
-    cut = [f"  … cut here: it has {snapshot.chat_template_bytes:,} bytes"] if _is_cut(snapshot) else []
+    cut = (
+        [f"  … cut here: it has {snapshot.chat_template_bytes:,} bytes"] if snapshot.chat_template_cut else []
+    )
     return ["chat template", *(f"  {safe_text(line)}" for line in lines), *cut]
 
 

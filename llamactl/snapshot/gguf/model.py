@@ -162,6 +162,11 @@ class ModelSnapshot:
     metadata: tuple[MetadataValue, ...]
     tensors: tuple[TensorInfo, ...]
 
+    @property
+    def chat_template_cut(self) -> bool:
+        """Whether ``chat_template`` is only the beginning."""
+        return (self.chat_template_bytes or 0) > values.MAX_TEXT_BYTES
+
 
 def snapshot(path: str, tensor_pattern: str | None = None) -> ModelSnapshot:
     """Look at a model. No weights are read; a damaged file gives what could be read before the fault.
