@@ -36,7 +36,7 @@ class Hierarchy:
 
 
 def hierarchy(controller: str, pid: int | None = None, root: Path = ROOT) -> Hierarchy | None:
-    """Return the hierarchy that holds a controller, or ``None`` where none is mounted.
+    """Return the hierarchy that holds a controller, or ``None`` where none is mounted or something hides it.
 
     Args:
         controller: Such as ``cpu`` or ``memory``.
@@ -49,6 +49,8 @@ def hierarchy(controller: str, pid: int | None = None, root: Path = ROOT) -> Hie
     # Our own mounts: those of a process in a container name directories that we see elsewhere.
     for version, mount_root, mount_point, options in _mounts(root / "proc/self/mountinfo"):
         mount = root / mount_point.lstrip("/")
+        if not mount.is_dir():  # Something else is mounted over /sys: no file there isn't "no limit".
+            continue
         if version == 1 and controller in options and controller in paths:
             return Hierarchy(1, mount, _below(mount, mount_root, paths[controller]))
         if version == 2 and "" in paths:

@@ -25,7 +25,7 @@ class CpuBudget:
         physical_cores: Cores behind the CPUs it may run on; two hyperthreads count once.
         affinity_cpus: CPUs it may run on (sched_getaffinity(2)).
         quota_cpus: CPU time per time from ``cpu.max`` or ``cpu.cfs_quota_us``, the least up the tree;
-            ``None`` where none is set.
+            ``None`` where none is set, or no group is seen.
         quota_source: The file that sets it.
         limited_by: ``cores``, ``affinity`` or ``quota``: what makes ``threads`` as small as it is.
     """

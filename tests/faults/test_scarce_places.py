@@ -62,6 +62,8 @@ def test_this_machine_and_a_process_without_sys(tmp_path: Path, without_sys: lis
     assert machine["memory"]["huge_pages"]["transparent"] is None
     process = done(room, [*without_sys, *LLAMACTL, "inspect", str(os.getpid()), "--json"])
     assert process.returncode == 0, process.stderr
+    limits = json.loads(process.stdout)["processes"][0]["limits"]
+    assert (limits["memory"], limits["cpu"], limits["pids"]) == (None, None, None), "that isn't no limit"
 
 
 LIMITS = {1: "memory.limit_in_bytes", 2: "memory.max"}

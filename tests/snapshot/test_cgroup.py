@@ -10,7 +10,8 @@ from llamactl.process.cgroup import hierarchy
 
 
 def tree(root: Path, cgroup: str, mountinfo: str) -> Path:
-    """Write the two files of a process."""
+    """Write the two files of a process, and make the places where something is mounted."""
+    (root / "sys/fs/cgroup/cpu").mkdir(parents=True)
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(cgroup)
     (root / "proc/self/mountinfo").write_text(mountinfo)
@@ -48,6 +49,14 @@ def test_hierarchies(tmp_path: Path, cgroup: str, mountinfo: str, version: int, 
 )
 def test_nothing_that_holds_the_controller(tmp_path: Path, cgroup: str, mountinfo: str) -> None:
     assert hierarchy("cpu", root=tree(tmp_path, cgroup, mountinfo)) is None
+
+
+def test_a_mount_that_something_else_hides_is_not_a_group_without_limits(tmp_path: Path) -> None:
+    tree(tmp_path, "0::/\n", V2.format(root="/"))
+    assert hierarchy("cpu", root=tmp_path) is not None
+    (tmp_path / "sys/fs/cgroup/cpu").rmdir()
+    (tmp_path / "sys/fs/cgroup").rmdir()
+    assert hierarchy("cpu", root=tmp_path) is None
 
 
 def test_no_process_files(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def _against(limits: Limits, models: Sequence[ModelMemory], n_files: int | None)
 
 def _memory(group: MemoryGroup | None) -> str:
     if group is None:
-        return "memory: no control group"
+        return "memory: no control group is seen"
     used = (
         f"{size(group.current_bytes)} used, {size(group.reclaimable_bytes)} of it cache that can be dropped"
     )
@@ -57,7 +57,7 @@ def _memory(group: MemoryGroup | None) -> str:
 
 def _cpu(group: CpuGroup | None) -> str:
     if group is None:
-        return "CPU: no control group"
+        return "CPU: no control group is seen"
     quota = "no quota" if group.cpus is None else f"{group.cpus:g} CPUs"
     throttled = ""
     if group.throttled_periods:
@@ -68,7 +68,7 @@ def _cpu(group: CpuGroup | None) -> str:
 
 def _pids(group: PidsGroup | None) -> str:
     if group is None:
-        return "processes and threads: no control group"
+        return "processes and threads: no control group is seen"
     current = "unknown" if group.current is None else str(group.current)
     most = "no limit" if group.limit is None else f"at most {group.limit}"
     refused = f", {group.refused} refused so far" if group.refused else ""
