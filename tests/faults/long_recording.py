@@ -31,7 +31,8 @@ class Sample:
     Attributes:
         at_s: Since the first request.
         requests: Answered so far.
-        memory_bytes: Resident, without files that are mapped.
+        memory_bytes: Resident, of its own.
+        ring_bytes: Resident of what it shares with the program: as much of the ring as was in use so far.
         descriptors: Open ones of llamactl's.
         file_bytes: Of the capture.
         cpu_s: CPU time of llamactl so far.
@@ -40,6 +41,7 @@ class Sample:
     at_s: float
     requests: int
     memory_bytes: int
+    ring_bytes: int
     descriptors: int
     file_bytes: int
     cpu_s: float
@@ -119,7 +121,7 @@ class Server:
         ticks = sum(int(one) for one in stat_fields((process / "stat").read_bytes())[1][11:13])
         self.samples.append(Sample(
             round(time.monotonic() - self._begin, 1), self.requests,
-            sum(int(status[name].split()[0]) for name in ("RssAnon", "RssShmem")) * 1024,
+            *(int(status[name].split()[0]) * 1024 for name in ("RssAnon", "RssShmem")),
             len(os.listdir(process / "fd")), self.capture.stat().st_size, ticks * TICK_S,
         ))  # fmt: skip
         with log.open("a") as file:

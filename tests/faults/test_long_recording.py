@@ -16,6 +16,7 @@ from long_recording import PROGRAMS, Sample, Server
 from support import python_with_llama_cpp
 
 from llamactl.trace.record.agent.library import find_agent
+from llamactl.trace.record.agent.ring import SIZE_LIMIT
 
 SHORT_S = 5.0
 SECONDS = float(os.environ.get("LLAMACTL_HOUR_SECONDS", SHORT_S))
@@ -28,7 +29,7 @@ REST = 3
 SETTLED = 0.25
 """Of the time: until then buffers grow to their size."""
 MOST_GROWTH_BYTES = 8 << 20
-MOST_MEMORY_BYTES = 512 << 20
+MOST_MEMORY_BYTES = 128 << 20
 MOST_PER_REQUEST = 1 << 20
 """Bytes of capture for a request of 12 tokens, threads' waits included."""
 MOST_AT_REST_PER_S = 20 << 10
@@ -55,6 +56,7 @@ def check(samples: list[Sample]) -> None:
     settled = samples[int(len(samples) * SETTLED) :]
     first, last = settled[0], settled[-1]
     assert max(one.memory_bytes for one in samples) < MOST_MEMORY_BYTES
+    assert max(one.ring_bytes for one in samples) <= SIZE_LIMIT
     assert last.memory_bytes - first.memory_bytes < MOST_GROWTH_BYTES
     assert max(one.descriptors for one in settled) <= first.descriptors + 4
     allowed = MOST_PER_REQUEST * (last.requests - first.requests) + MOST_AT_REST_PER_S * (

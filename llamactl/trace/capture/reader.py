@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LARGE = 1024
+MOST_JOINED = 256
+"""So many chunks with fewer than LARGE records are read as one."""
+
 
 class Capture:
     """A capture file, complete or cut off.
@@ -112,6 +116,20 @@ class Capture:
         """Yield the records as they were written (read-only views of the file): for a capture that grows."""
         for begin, count in self._records:
             yield np.frombuffer(self._data, RECORD, count, begin)
+
+    def raw_pieces(self) -> Iterator[NDArray[np.void]]:
+        """Yield what :meth:`raw_chunks` does, small chunks copied together.
+
+        A recording that goes on for hours has a chunk for each tenth of a second in which something happened.
+        """
+        small: list[memoryview] = []  # numpy copies records field by field.
+        for begin, count in self._records:
+            small.append(self._data[begin : begin + count * RECORD.itemsize])
+            if count >= LARGE or len(small) >= MOST_JOINED:
+                yield np.frombuffer(b"".join(small), RECORD)
+                small = []
+        if small:
+            yield np.frombuffer(b"".join(small), RECORD)
 
     def _plausible_chunks(self) -> Iterator[NDArray[np.void]]:
         for number, chunk in enumerate(self.raw_chunks()):

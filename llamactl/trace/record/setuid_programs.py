@@ -31,7 +31,7 @@ def notes_on_setuid(capture: Capture) -> tuple[str, ...]:
 def _started(capture: Capture) -> set[str]:
     """Return the paths of successful execve calls; relative ones are looked for where we are."""
     paths = set()
-    for chunk in capture.raw_chunks():
+    for chunk in capture.raw_pieces():
         rows = np.flatnonzero((chunk["kind"] == Kind.SYSCALL) & (chunk["ret"] == 0))
         for arch in range(len(ARCH_NAMES)):
             mine = rows[(chunk["nr"][rows] == numbers(arch)["execve"]) & (chunk["arch"][rows] == arch)]

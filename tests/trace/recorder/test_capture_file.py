@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,15 @@ def test_strings_that_are_all_new_take_no_memory_for_ever() -> None:
     finally:
         tracemalloc.stop()
     assert table.add(b"%08d" % 19_999 * 512) < table.length, "the last ones are remembered"
+
+
+def test_small_chunks_are_read_together(tmp_path: Path) -> None:
+    """An hour's recording has 80,000 chunks of ten records; each reader took seconds for that."""
+    with closing(CaptureWriter(tmp_path / "c")) as writer:
+        for first in range(0, 3000, 3):
+            writer.records(rows(3, first))
+        writer.records(rows(5000, 3000))
+        writer.records(rows(2, 8000))
+    pieces = list(Capture.open(tmp_path / "c").raw_pieces())
+    assert np.concatenate(pieces)["start"].tolist() == list(range(8002))
+    assert len(pieces) < 10

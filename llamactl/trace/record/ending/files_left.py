@@ -50,7 +50,7 @@ def files_left(capture: Capture) -> list[dict[str, Any]]:
 def _made(capture: Capture) -> dict[bytes, int]:
     """Return each path that was opened with O_CREAT, and when first, ns of the capture's clock."""
     made: dict[bytes, int] = {}
-    for chunk in capture.raw_chunks():
+    for chunk in capture.raw_pieces():
         rows = np.flatnonzero(
             (chunk["kind"] == Kind.SYSCALL)
             & (chunk["ret"] >= 0)
