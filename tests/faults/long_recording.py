@@ -119,9 +119,9 @@ class Server:
         process = Path(f"/proc/{self.recorder.pid}")
         status = status_fields((process / "status").read_bytes())
         ticks = sum(int(one) for one in stat_fields((process / "stat").read_bytes())[1][11:13])
+        memory, ring = (int(status[name].split()[0]) * 1024 for name in ("RssAnon", "RssShmem"))
         self.samples.append(Sample(
-            round(time.monotonic() - self._begin, 1), self.requests,
-            *(int(status[name].split()[0]) * 1024 for name in ("RssAnon", "RssShmem")),
+            round(time.monotonic() - self._begin, 1), self.requests, memory, ring,
             len(os.listdir(process / "fd")), self.capture.stat().st_size, ticks * TICK_S,
         ))  # fmt: skip
         with log.open("a") as file:
