@@ -9,7 +9,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_
     set(agent_assembly agent/x86_64.S)
   endif()
   set(agent_sources
-    agent/agent.c agent/buffers.c agent/call.c agent/callback.c agent/clock.c agent/device.c agent/device_table.c
+    agent/agent.c agent/buffers.c agent/call.c agent/callback.c agent/clock.c agent/device.c agent/device_got.c agent/device_table.c
     agent/elf.c agent/exec.c agent/gil.c agent/memory.c agent/names.c agent/open.c agent/python.c agent/ring.c
     agent/thread.c agent/watch.c calls/table.c)
   list(TRANSFORM agent_sources PREPEND ${NATIVE_DIR}/)

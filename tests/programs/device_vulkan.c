@@ -1,6 +1,7 @@
-// Vulkan as far as the tests need it (structures of vulkan_core.h): libvulkan's functions, which a program gets from
-// vkGetInstanceProcAddr, and with -DPROGRAM a program that does.
+// Vulkan as far as the tests need it (structures of vulkan_core.h): libvulkan's functions, which a
+// program gets from vkGetInstanceProcAddr, and with -DPROGRAM a program that does.
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -26,7 +27,8 @@ static int allocate(void * device, const memory_info * info, const void * how, u
     *memory = 0xA000 + info->memory_type;
     return info->bytes > 1 << 30 ? -2 : 0;
 }
-static void copy(void * commands, uint64_t from, uint64_t to, uint32_t count, const region * regions) {
+static void copy(void * commands, uint64_t from, uint64_t to, uint32_t count,
+                 const region * regions) {
     (void) commands, (void) from, (void) to, (void) count, (void) regions;
 }
 static int submit(void * queue, uint32_t count, const void * submits, uint64_t fence) {
@@ -42,24 +44,31 @@ static void dispatch(void * commands, uint32_t x, uint32_t y, uint32_t z) {
 }
 function vkGetInstanceProcAddr(void * instance, const char * name) {
     (void) instance;
-    return strcmp(name, "vkAllocateMemory") == 0   ? (function) allocate
-           : strcmp(name, "vkCmdCopyBuffer") == 0  ? (function) copy
-           : strcmp(name, "vkQueueSubmit") == 0    ? (function) submit
-           : strcmp(name, "vkWaitForFences") == 0  ? (function) wait
-           : strcmp(name, "vkCmdDispatch") == 0    ? (function) dispatch
-                                                   : NULL;
+    return strcmp(name, "vkAllocateMemory") == 0  ? (function) allocate
+           : strcmp(name, "vkCmdCopyBuffer") == 0 ? (function) copy
+           : strcmp(name, "vkQueueSubmit") == 0   ? (function) submit
+           : strcmp(name, "vkWaitForFences") == 0 ? (function) wait
+           : strcmp(name, "vkCmdDispatch") == 0   ? (function) dispatch
+                                                  : NULL;
 }
 #else
-int main(void) {
-    const allocate_function allocate = (allocate_function) vkGetInstanceProcAddr(0, "vkAllocateMemory");
-    const copy_function copy = (copy_function) vkGetInstanceProcAddr(0, "vkCmdCopyBuffer");
-    const submit_function submit = (submit_function) vkGetInstanceProcAddr(0, "vkQueueSubmit");
-    const wait_function wait = (wait_function) vkGetInstanceProcAddr(0, "vkWaitForFences");
-    const dispatch_function dispatch = (dispatch_function) vkGetInstanceProcAddr(0, "vkCmdDispatch");
+// Its address is taken, as Vulkan's C++ loader does: the linker asks nobody about it.
+function (*volatile get)(void *, const char *) = vkGetInstanceProcAddr;
+
+int main(int argc, char ** argv) {
+    if (!getenv("PATH") || !argv) { // What libraries do first: call others.
+        return 3;
+    }
+    function (*find)(void *, const char *) = argc > 1 ? get : vkGetInstanceProcAddr;
+    const allocate_function allocate = (allocate_function) find(0, "vkAllocateMemory");
+    const copy_function copy = (copy_function) find(0, "vkCmdCopyBuffer");
+    const submit_function submit = (submit_function) find(0, "vkQueueSubmit");
+    const wait_function wait = (wait_function) find(0, "vkWaitForFences");
+    const dispatch_function dispatch = (dispatch_function) find(0, "vkCmdDispatch");
     const memory_info fits = {5, 0, 4096, 7}, too_large = {5, 0, (uint64_t) 1 << 40, 7};
     const region regions[] = {{0, 0, 100}, {0, 0, 20}, {0, 0, 3}};
     uint64_t memory = 0;
-    if (vkGetInstanceProcAddr(0, "vkNoSuchThing") || !allocate || allocate(0, &fits, 0, &memory)) {
+    if (find(0, "vkNoSuchThing") || !allocate || allocate(0, &fits, 0, &memory)) {
         return 1;
     }
     allocate(0, &too_large, 0, &memory);

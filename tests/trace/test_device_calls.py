@@ -43,6 +43,7 @@ DEVICE = {
     "cudaGetDeviceCount": ("", "start"),
     "vkWaitForFences": ("", "wait"),
     "vkAllocateMemory": ("address:p bytes:u type:i", "alloc-device"),
+    "vkCmdCopyBuffer": ("to:p from:p bytes:u", "copy"),
 }
 NUMBER = {name: len(FUNCTIONS) + index for index, name in enumerate(DEVICE)}
 
@@ -222,6 +223,15 @@ def test_an_answer_of_vulkan_is_no_error(build: Build) -> None:
     facts = facts_of(report_of(build, fill))
     assert [(one.name, one.what) for one in facts.errors] == [("vkAllocateMemory", "out of device memory")]
     assert facts.families == ("Vulkan",)
+
+
+def test_handles_of_vulkan_are_no_addresses(build: Build) -> None:
+    def fill(out: Any) -> None:
+        ask(out, "vkAllocateMemory", 0, 5, 0x1000, 7 * MIB, 1)
+        ask(out, "vkCmdCopyBuffer", 10, 5, 0x1100, 0x9000_0000, 123)
+
+    (row,) = report_of(build, fill).device_phases
+    assert (row.in_bytes, row.out_bytes, row.on_bytes) == (0, 0, 0), "which way it goes isn't known"
 
 
 def test_layers_that_were_asked_for_and_nothing_was_launched(build: Build) -> None:

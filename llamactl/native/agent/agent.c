@@ -257,6 +257,18 @@ void * device_entry(const char * name, void * target, const struct hook * asked)
     return row ? device_hook(row, name, target, asked->caller, asked->library, VIA_DLSYM) : NULL;
 }
 
+void * device_taken(const char * name, void * target, struct object * caller) {
+    for (uint32_t i = 0; i < object_count; i++) {
+        struct object * library = objects + i;
+        if (!library->closed && library != caller && device_keeps_own_calls(library) &&
+            elf_symbol(library->map, name) == target) {
+            const struct device_row * row = device_asked(name, caller, library);
+            return row ? device_hook(row, name, target, caller, library, VIA_PLT) : NULL;
+        }
+    }
+    return NULL;
+}
+
 static int exports(const void * library, const char * name) {
     return elf_symbol(library, name) != NULL;
 }
@@ -269,6 +281,9 @@ exported uintptr_t la_symbind64(Elf64_Sym * symbol, unsigned index, uintptr_t * 
     const enum gil_kind kind = gil_kind(name, caller);
     if (!caller || !library || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) {
         return symbol->st_value;
+    }
+    if (unlikely(!load(&caller->got)) && !__atomic_exchange_n(&caller->got, 1, __ATOMIC_ACQ_REL)) {
+        device_got(caller);
     }
     const int of_engine = kind == GIL_NONE && is_engine_name(name);
     if (kind == GIL_NONE && !of_engine) {

@@ -115,6 +115,7 @@ struct object {
     uint8_t binding; // has bound a function of the engine
     uint8_t called;  // others call its functions of the engine, so its own calls are no boundary
     uint8_t closed;
+    uint8_t got;       // its table of addresses has been looked at (agent/device_got.c)
     uint8_t of_device; // its calls of a device's functions are its own business (agent/device.c)
 };
 enum gil_kind {
@@ -173,6 +174,13 @@ hidden const struct device_row * device_asked(const char * name, struct object *
                                               const struct object * library);
 hidden enum weight device_weight(const struct device_row * row);
 hidden uint32_t device_keeps_text(const struct device_row * row);
+hidden int device_library_name(const char * base);
+hidden int device_keeps_own_calls(struct object * object);
+// An entry for a function of a device whose address an object took; NULL when it isn't to be
+// recorded.
+hidden void * device_taken(const char * name, void * target, struct object * caller);
+// --- agent/device_got.c
+hidden void device_got(struct object * object);
 hidden int device_is_lookup(const struct device_row * row);
 hidden void device_begin(const struct thread * t, const struct hook * hook,
                          const struct saved_registers * in, struct record * frame);

@@ -3,14 +3,14 @@
 #include "agent/device.h"
 
 // What a device's own libraries call is their own business: recorded is what somebody asks of them.
-static int is_device_library(const struct link_map * map) {
+// Whether this is the name of one, with or without directories.
+int device_library_name(const char * base) {
     static const char * const stems[] = {
         "libcuda.so",  "libcudart",   "libcublas",   "libcudnn",     "libcufft",
         "libcusolver", "libcusparse", "libcurand",   "libcupti",     "libcuinj",
         "libnv",       "libnccl",     "libamdhip64", "libamd_comgr", "libhsa-runtime",
         "libhip",      "libroc",      "libMIOpen",   "libvulkan",    "libVk",
     };
-    const char * base = map->l_name ? map->l_name : "";
     for (const char * c = base; *c; c++) {
         base = *c == '/' ? c + 1 : base;
     }
@@ -22,7 +22,11 @@ static int is_device_library(const struct link_map * map) {
     return 0;
 }
 
-static int keeps_own_calls(struct object * object) {
+static int is_device_library(const struct link_map * map) {
+    return device_library_name(map->l_name ? map->l_name : "");
+}
+
+int device_keeps_own_calls(struct object * object) {
     enum { UNKNOWN, NO, YES };
     if (object->of_device == UNKNOWN) {
         object->of_device = is_device_library(object->map) ? YES : NO;
@@ -38,7 +42,7 @@ const struct device_row * device_asked(const char * name, struct object * caller
         return NULL;
     }
     const struct device_row * row = device_row(name);
-    return row && caller != library && !keeps_own_calls(caller) ? row : NULL;
+    return row && caller != library && !device_keeps_own_calls(caller) ? row : NULL;
 }
 
 int device_is_lookup(const struct device_row * row) {

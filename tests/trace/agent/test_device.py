@@ -144,11 +144,16 @@ def test_nothing_is_recorded_as_a_call_of_llama_cpp(traced: Trace, place: Path) 
     }
 
 
-def test_vulkans_functions_are_recorded_as_they_are_handed_out(traced: Trace, place: Path) -> None:
-    """A program gets all of them from vkGetInstanceProcAddr."""
+@pytest.mark.parametrize("taken", ["by code", "in data"])
+@pytest.mark.parametrize("relro", ["lazy", "now"])
+def test_vulkans_functions_are_recorded_as_they_are_handed_out(
+    traced: Trace, place: Path, relro: str, taken: str
+) -> None:
+    """A library gets all of them from vkGetInstanceProcAddr, whose address it takes, as Vulkan's C++ loader does."""
     runtime = compile_program("cc", place / "libvulkan.so.1", ["device_vulkan.c"], "-shared", "-fPIC")
-    link = (str(runtime), f"-Wl,-rpath,{place}", "-Wl,-z,lazy")
-    result = traced(compile_program("cc", place / "vulkan", ["device_vulkan.c"], "-DPROGRAM", *link))
+    link = ("-fPIC", "-pie", str(runtime), f"-Wl,-rpath,{place}", f"-Wl,-z,{relro}", "-Wl,-z,relro")
+    program = compile_program("cc", place / f"vulkan_{relro}", ["device_vulkan.c"], "-DPROGRAM", *link)
+    result = traced(program, *(["in data"] if taken == "in data" else []))
     assert result.returncode == 0, result.err
     fits, refused = calls_of(result, "vkAllocateMemory")
     assert fits["args"][:3].tolist() == [0xA007, 4096, 7] and fits["ret"] == 0

@@ -88,7 +88,10 @@ def directions(
     kind = calls.argument("kind", -1)
     for number, name in KINDS.items():
         found[(calls.role == "copy") & (kind == number)] = name
-    rows = np.flatnonzero(copies & (found == UNSURE) & calls.complete & (to != 0) & (source != 0))
+    # Vulkan's buffers are handles, which lie nowhere.
+    handles = np.array([function.name.startswith("vk") for function in calls.functions], dtype=bool)
+    known = copies & calls.complete & ~handles[calls.records["nr"]]
+    rows = np.flatnonzero(known & (found == UNSURE) & (to != 0) & (source != 0))
     if len(rows):
         moments, pids = calls.start[rows], calls.records["pid"][rows].astype(np.int64)
         there = taken.holding((DEVICE, MANAGED), to[rows], moments, pids)
