@@ -18,11 +18,21 @@ def read_json(path: str) -> Any:
         OSError: It can't be read.
         ValueError: It isn't JSON, or too large; the message says which.
     """
+    return parse_json(read_bounded(path))
+
+
+def read_bounded(path: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is too large.
+    """
     with Path(path).open("rb") as file:
         data = file.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
         raise ValueError(f"it is larger than {LARGEST_BYTES >> 20} MiB")
-    return parse_json(data)
+    return data
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from llamactl.bench.cold import WarmCacheError, check_cold
 from llamactl.bench.measure import machine
 from llamactl.bench.measure.counters import Counters
 from llamactl.bench.measure.environment import environment
@@ -49,6 +50,7 @@ class Draft:
         self._models: dict[str, ModelFacts] = {}
         self._results: list[Result] = []
         self._warnings: list[str] = []
+        self._skipped = 0
 
     def warn(self, text: str) -> None:
         """Keep a warning about the whole and show it."""
@@ -65,13 +67,19 @@ class Draft:
             self._listener.on_warning(f"{result.test.name}: {text}")
         self._listener.on_report(self.report())
 
+    def skip(self, why: WarmCacheError) -> None:
+        """Have one case count as done, without a result."""
+        self._skipped += 1
+        self.warn(str(why))
+        self._listener.on_report(self.report())
+
     def report(self) -> BenchReport:
         """Return the report so far."""
         return BenchReport(
             environment=self._environment,
             models=tuple(self._models.values()),
             results=tuple(self._results),
-            complete=len(self._results) == len(self._cases),
+            complete=len(self._results) + self._skipped == len(self._cases),
             planned=tuple(case.test.name for case in self._cases),
             warnings=tuple(self._warnings),
         )
@@ -94,8 +102,12 @@ def execute(cases: Sequence[Case], options: Options, listener: Listener) -> Benc
             for number, case in enumerate(cases, 1):
                 if options.delay_s:
                     time.sleep(options.delay_s)
-                result = _measure(session, case, options, listener, (number, len(cases)))
-                draft.add(result, session.facts)
+                try:
+                    result = _measure(session, case, options, listener, (number, len(cases)))
+                except WarmCacheError as why:
+                    draft.skip(why)
+                else:
+                    draft.add(result, session.facts)
     except InterruptedTestError:
         pass
     finally:
@@ -128,6 +140,7 @@ def _measure(
         for index in range(options.repetitions):
             progress(index + 1)
             samples.append(session.sample())
+            check_cold(case, samples[-1])
             _stop_if_interrupted()
     except (DecodeAbortedError, KeyboardInterrupt):
         raise InterruptedTestError from None

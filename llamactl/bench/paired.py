@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
+from llamactl.bench.cold import WarmCacheError, check_cold
 from llamactl.bench.execute import Draft, Listener, now_utc, standing_warnings
 from llamactl.bench.measure import machine
 from llamactl.bench.measure.same_cpus import shared_cpus
@@ -43,7 +44,12 @@ def execute_paired(
         with guard.interruptible():
             for number, case in enumerate(cases, 1):
                 time.sleep(options.delay_s)
-                results = _Turns(case, options, sides, listener, (number, len(cases))).measure()
+                try:
+                    results = _Turns(case, options, sides, listener, (number, len(cases))).measure()
+                except WarmCacheError as why:
+                    for draft in drafts:
+                        draft.skip(why)
+                    continue
                 if results is None:
                     break
                 for draft, remote, result in zip(drafts, (first, second), results, strict=True):
@@ -113,6 +119,7 @@ class _Turns:
             # Whoever goes second may find a warmer or a busier machine: take turns.
             for side in (0, 1) if index % 2 == 0 else (1, 0):
                 self.samples[side].append(remotes[side].sample())
+                check_cold(self.case, self.samples[side][-1])
             if guard.interrupted():
                 return False
         self.memories = [remote.memory() for remote in remotes]

@@ -1,4 +1,4 @@
-"""Read what was stored: a document of ``--save``, a stream of results, or a history in SQLite."""
+"""Read what was stored: a document of ``--save``, a history in SQLite, or what llama-bench wrote."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from llamactl.bench import llama_bench
 from llamactl.bench.plan import BenchTest, Setup
 from llamactl.bench.report import BenchReport, Environment, Memory, ModelFacts, Result, Sample
 from llamactl.errors import UsageError
-from llamactl.json_file import LARGEST_BYTES, parse_json, read_json
+from llamactl.json_file import LARGEST_BYTES, parse_json, read_bounded
 from llamactl.typed import expect, made
 
 SCHEMA, SCHEMA_VERSION = "llamactl.bench", 1
@@ -19,6 +20,9 @@ SHOWN_RUNS = 20
 LONGEST_S = 10.0
 LIMIT_LENGTH = 0
 """``SQLITE_LIMIT_LENGTH`` of sqlite3.h: most bytes of a value."""
+HISTORY = "llamactl_bench"
+SQL = b"CREATE TABLE"
+ADVICE = "Name a file that --save or llama-bench wrote."
 SQLITE_MAGIC = b"SQLite format 3\x00"
 RESULT_FIELDS: dict[str, Any] = {
     "test_time": str,
@@ -34,7 +38,7 @@ def load(reference: str) -> BenchReport:
     """Return a stored report.
 
     Args:
-        reference: A file; ``FILE#N`` is run N of a SQLite history, without it the last one.
+        reference: A file of ours or of llama-bench; ``FILE#N`` is run N of a SQLite history, without it the last.
 
     Raises:
         UsageError: It can't be read, isn't one of ours, or is of another version of the schema.
@@ -43,13 +47,33 @@ def load(reference: str) -> BenchReport:
     if number and not (number.isascii() and number.isdigit() and len(number) < 19):
         raise UsageError(f"{reference!r}: {number!r} isn't the number of a run", "Write FILE#1.")
     if _head(path) == SQLITE_MAGIC:
+        if _tables(path) & {llama_bench.TABLE, HISTORY} == {llama_bench.TABLE}:
+            return llama_bench.report_of(_rows_of(path, llama_bench.TABLE), path)
         return from_document(_from_history(path, int(number) if number else None), path)
     try:
-        value = read_json(path)
+        data = read_bounded(path)
+        rows = llama_bench.rows_of_text(data)
+        if rows is not None:
+            return llama_bench.report_of(rows, path)
+        if data.lstrip().startswith(SQL):
+            raise ValueError(f"it is SQL: put it into a database (sqlite3 FILE.sqlite < {path})")
+        value = parse_json(data)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path!r} can't be read: {reason}", "Name a file that --save wrote.") from None
+        raise UsageError(f"{path!r} can't be read: {reason}", ADVICE) from None
     return from_document(value, path)
+
+
+def _tables(path: str) -> set[str]:
+    return {str(row[0]) for row in _query(path, "SELECT name FROM sqlite_master WHERE type = 'table'", ())}
+
+
+def _rows_of(path: str, table: str) -> list[dict[str, Any]]:
+    """Return the rows of a table, its last results by setup and test: it may hold many runs."""
+    sql = f"SELECT * FROM {table} ORDER BY test_time LIMIT {llama_bench.MOST_ROWS}"  # noqa: S608 - ours
+    found = _query(path, sql, (), whole=True)
+    names = [name for name in llama_bench.IDENTIFYING if found and name in found[0]]
+    return list({tuple(row[name] for name in names): row for row in found}.values())
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -102,10 +126,13 @@ def _from_history(path: str, number: int | None) -> Any:
         raise UsageError(f"{path!r}: run {wanted} is damaged: {error}", "Name another run.") from None
 
 
-def _query(path: str, sql: str, values: tuple[object, ...]) -> list[Any]:
+def _query(path: str, sql: str, values: tuple[object, ...], *, whole: bool = False) -> list[Any]:
     try:
         with closing(_opened(path)) as connection:
-            return connection.execute(sql, values).fetchmany(SHOWN_RUNS)
+            if not whole:
+                return connection.execute(sql, values).fetchmany(SHOWN_RUNS)
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql, values).fetchmany(llama_bench.MOST_ROWS)]
     except (sqlite3.Error, OverflowError, ValueError) as error:
         # SQLite quotes what it can't decode, all of it.
         reason = str(error).partition("\n")[0][:100]

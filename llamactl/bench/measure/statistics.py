@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from llamactl.errors import LlamactlError
@@ -32,15 +33,23 @@ class Ratio:
 
 
 def require_scipy() -> None:
-    """Raise :class:`LlamactlError` if SciPy isn't installed; before measuring, not after."""
-    _scipy()
+    """Raise :class:`LlamactlError` if SciPy isn't installed; before measuring, not after.
+
+    It isn't loaded: what is measured is this process, too.
+    """
+    if find_spec("scipy") is None:
+        raise _missing()
+
+
+def _missing() -> LlamactlError:
+    return LlamactlError("comparing needs SciPy, which isn't installed", install("scipy"))
 
 
 def _scipy() -> Any:
     try:
         import scipy.stats
     except ImportError:
-        raise LlamactlError("comparing needs SciPy, which isn't installed", install("scipy")) from None
+        raise _missing() from None
     return scipy.stats
 
 

@@ -90,7 +90,13 @@ bench.__doc__ = EXAMPLES
 
 @GROUP.command("compare", cls=StrictCommand, no_args_is_help=True)
 def compare(
-    base: Annotated[str, Argument(metavar="BASE", help="A file of --save, or FILE.sqlite#RUN.")],
+    base: Annotated[
+        str,
+        Argument(
+            metavar="BASE",
+            help="A file of --save or of llama-bench, or FILE.sqlite#RUN.",
+        ),
+    ],
     new: Annotated[
         str | None,
         Argument(metavar="[NEW]", help="Another; without it, BASE is a history and its last two count."),

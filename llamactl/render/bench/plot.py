@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,19 @@ def check(path: str) -> None:
     """
     if Path(path).suffix not in SUFFIXES:
         raise UsageError(f"--plot {path!r} has an unknown suffix", f"Use one of: {', '.join(SUFFIXES)}.")
-    _matplotlib()
+    if find_spec("matplotlib") is None:  # Not loaded: what is measured is this process, too.
+        raise _missing()
+
+
+def _missing() -> LlamactlError:
+    return LlamactlError("--plot needs matplotlib", install("matplotlib"))
 
 
 def _matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise LlamactlError("--plot needs matplotlib", install("matplotlib")) from None
+        raise _missing() from None
     # No display is needed, and none is looked for.
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
