@@ -7,10 +7,11 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from llamactl.cli import environment
+from llamactl.cli import environment, streams
 
 ATTACHED_NUMBER = re.compile(r"[+-]?\d[\d.,:*+-]*")
 """What may stand right behind a letter: ``-n64``, ``-s-1``. A word there is another option, mistyped or unknown."""
+RESULT_ON_STDOUT = ("run", "bench", "compare", "inspect")
 LLAMA_CPP = ("run", "bench")
 """Commands that stand for one of llama.cpp's programs, whose variables people have set."""
 
@@ -33,7 +34,9 @@ class _Strict:
         return rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Call the command; what of the environment it doesn't read is said before."""
+        """Call the command, if its result can go anywhere; what of the environment it doesn't read is said before."""
+        if self.name in RESULT_ON_STDOUT:
+            streams.require_stdout()
         if (
             self.name in LLAMA_CPP
             and not getattr(ctx, "invoked_subcommand", None)
