@@ -145,18 +145,7 @@ def test_every_option_of_theirs_is_known(program: str, ours: str, not_ours: set[
             theirs |= set(re.findall(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*", heads))
     assert len(theirs) > 50
     unknown = {one for one in theirs if one not in names_of(ours) and not instead(ours, one)}
-    assert unknown - not_ours - PENDING == set()
-
-
-PENDING = {
-    "-p", "--prompt", "-e", "--escape", "--no-escape", "-sysf", "--system-prompt-file", "--samplers",
-    "--sampler-seq", "--sampling-seq", "--dry-sequence-breaker", "--adaptive-target", "--adaptive-decay", "-j",
-    "--json-schema", "-jf", "--json-schema-file", "-bs", "--backend-sampling", "--reasoning-format", "-rea",
-    "--reasoning", "--reasoning-effort", "--reasoning-budget", "--reasoning-budget-message",
-    "--reasoning-preserve", "--no-reasoning-preserve", "--chat-template", "--chat-template-file",
-    "--skip-chat-parsing", "--no-skip-chat-parsing",
-}  # fmt: skip
-"""Prompts, templates and sampling."""
+    assert unknown - not_ours == set()
 
 
 def test_what_is_advised_is_there() -> None:
