@@ -9,7 +9,7 @@ SOURCES := pyproject.toml ffi_build.py $(shell find llamactl llama.cpp -type f -
 NATIVE  := $(filter-out %.cdef.h,$(wildcard $(addprefix llamactl/native/*/*,.c .h .cpp)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-vulkan soak hour test-pythons fuzz sanitize analyze check format bench gate peers docs clean
+.PHONY: help demo quick test test-vulkan soak hour equality test-pythons fuzz sanitize analyze check format bench gate peers docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ soak: $(VENV)/.installed-test  ## Kill, starve and feed llamactl for long: make 
 
 hour: $(VENV)/.installed-test  ## Record servers that generate for an hour (SECONDS=3600), and hold what llamactl uses to bounds
 	LLAMACTL_HOUR_SECONDS=$(or $(SECONDS),3600) LLAMACTL_HOUR_LOG=$(CURDIR)/build/hour.jsonl $(BIN)/pytest tests/faults/test_long_recording.py $(ARGS)
+
+equality: $(VENV)/.installed-test  ## Compare every combination of models and options with llama-completion (make peers first)
+	LLAMACTL_EQUALITY=all $(BIN)/pytest tests/run/equality $(ARGS)
 
 test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
 	$(BIN)/python tests/other_pythons.py
