@@ -35,7 +35,14 @@ def llamactl(*words: str, **options: object) -> subprocess.CompletedProcess[str]
         (("-p", "1", "--compare-untraced"), "needs a command"),
         (("--watch", "--no-calls", "--", "true"), "--watch needs the calls"),
         (("--breakpoints", "--no-calls", "--", "true"), "--breakpoints needs the calls"),
-        (("--engine", "foo", "--", "true"), "there is no engine 'foo'. Engines are perf, ptrace, python."),
+        (
+            ("--engine", "foo", "--", "true"),
+            "there is no recorder 'foo'. Recorders are perf, ptrace, python.",
+        ),
+        (
+            ("--recorder", "foo", "--", "true"),
+            "there is no recorder 'foo'. Recorders are perf, ptrace, python.",
+        ),
         (("-p", "4194305"), "no process has the number 4194305"),
         (("-p", "0"), "-p 0 isn't a process"),
         (("--duration", "nan", "--", "true"), "--duration nan isn't a time"),

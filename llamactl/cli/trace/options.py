@@ -32,9 +32,15 @@ class RecordingOptions:
         str | None,
         Option("-o", "--output", metavar="FILE", help="Keep the capture.", rich_help_panel=RECORDING),
     ] = None
-    engine: Annotated[
+    recorder: Annotated[
         str | None,
-        Option("--engine", metavar="NAME", help="ptrace, perf or python.", rich_help_panel=RECORDING),
+        Option(
+            "--recorder",
+            "--engine",
+            metavar="NAME",
+            help="ptrace, perf or python.",
+            rich_help_panel=RECORDING,
+        ),
     ] = None
     duration: Annotated[
         float | None,
@@ -47,7 +53,7 @@ class RecordingOptions:
     ] = None  # fmt: skip
     faults: Annotated[
         bool,
-        Option("--faults/--no-faults", help="Page faults, with an engine that sees them.",
+        Option("--faults/--no-faults", help="Page faults, with a recorder that sees them.",
                rich_help_panel=RECORDING),
     ] = True  # fmt: skip
     calls: Annotated[

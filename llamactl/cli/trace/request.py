@@ -66,11 +66,12 @@ def _check_recording(recording: RecordingOptions) -> None:
         raise UsageError(f"-p {recording.pid} isn't a process")
     if recording.pid is not None and not proc_pid.is_there(recording.pid):
         raise UsageError(f"no process has the number {recording.pid}", "See them with: ps -e")
-    if recording.engine is not None:
-        from llamactl.trace.record.syscalls.choose import ENGINES
+    if recording.recorder is not None:
+        from llamactl.trace.record.syscalls.choose import RECORDERS
 
-        if recording.engine not in ENGINES:
-            raise UsageError(f"there is no engine {recording.engine!r}", f"Engines are {', '.join(ENGINES)}.")
+        if recording.recorder not in RECORDERS:
+            known = ", ".join(RECORDERS)
+            raise UsageError(f"there is no recorder {recording.recorder!r}", f"Recorders are {known}.")
     if recording.duration is not None and not math.isfinite(recording.duration):
         raise UsageError(f"--duration {recording.duration:g} isn't a time", "Give a number of seconds.")
 

@@ -71,7 +71,7 @@ def _session_options(recording: RecordingOptions, calls: frozenset[int] | None, 
 
     limit_records, limit_bytes = limits(recording.limit)
     return SessionOptions(
-        engine=recording.engine,
+        engine=recording.recorder,
         selection=calls,
         faults=recording.faults,
         duration_s=recording.duration,

@@ -49,10 +49,10 @@ def report_text(report: TraceReport, tables: Sequence[Table] = (), explain: bool
 
 
 def head_text(report: TraceReport) -> str:
-    """Return what was recorded: the command, how long, what was made, by which engine, the phases."""
+    """Return what was recorded: the command, how long, what was made, by which recorder, the phases."""
     command = shortened(safe_text(_command(report.command)), 70)
     about = [f"{report.length_s:.2f} s", *_generated(report)]
-    about.append(f"{report.cost.engine or 'unknown engine'}, {_completeness(report)}")
+    about.append(f"{report.cost.engine or 'unknown recorder'}, {_completeness(report)}")
     lines = [f"trace: {command}", "  " + "   ".join(about)]
     phases = [
         f"{row.name} {time_text(row.wall_s * 1e9)}{_awaited(row)}{' (unfinished)' if row.unfinished else ''}"
@@ -159,7 +159,7 @@ def _cost(report: TraceReport) -> str:
 
 
 def _engine(report: TraceReport) -> str:
-    """Say why a better engine wasn't used, what this one can't see, and what didn't go as planned."""
+    """Say why a better recorder wasn't used, what this one can't see, and what didn't go as planned."""
     lines: list[str] = []
     for key, label in (("reasons", ""), ("blind", "Limit: "), ("notes", "Note: ")):
         found = report.metadata.get(key)

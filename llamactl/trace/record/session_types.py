@@ -17,7 +17,7 @@ class SessionOptions:
     """How to record.
 
     Attributes:
-        engine: One of ``engines.choose.ENGINES``; None chooses.
+        engine: One of ``syscalls.choose.RECORDERS``; None chooses.
         selection: Numbers of the system calls to record; None for all.
         faults: Record page faults where the engine can.
         duration_s: Stop recording after so long; None for never.

@@ -138,6 +138,6 @@ def test_strict_seccomp_is_had_or_its_refusal_is_told(tmp_path: Path, program: P
     told = [note for note in seen.result.notes if "strict seccomp" in note]
     assert (seen.result.exit_code, len(told)) in {(5, 0), (4, 1)}
     if told:
-        assert "--engine ptrace -e all" in told[0]
+        assert "--recorder ptrace -e all" in told[0]
         again = recorded(tmp_path / "d", argv, "ptrace")
         assert again.result.exit_code == 5

@@ -170,7 +170,8 @@ class _Started:
         holder = engine.stopper
         if holder is None:
             raise LlamactlError(
-                "breakpoints need an engine that stops the program", "Take --engine ptrace, or leave it out."
+                "breakpoints need a recorder that stops the program",
+                "Take --recorder ptrace, or leave it out.",
             )
         self._breakpoints = Breakpoints(holder, agent=True, found=found)
 

@@ -13,7 +13,7 @@ from llamactl.trace.decode.table import arch_of, numbers
 from llamactl.trace.record.syscalls.base import Command, Engine, Options
 from llamactl.trace.record.syscalls.native import ffi, lib
 
-ENGINES = ("perf", "ptrace", "python")
+RECORDERS = ("perf", "ptrace", "python")
 """In the order in which they are tried when nobody names one; ``python`` is never chosen unasked."""
 
 STOPS_A_CALL = 2
@@ -63,7 +63,7 @@ def make_engine(name: str, options: Options, with_strings: bool = True) -> Engin
         return PerfEngine(options, with_strings)
     if name == "python":
         return _python_engine(options)
-    raise UsageError(f"there is no engine {name!r}", f"Engines are {', '.join(ENGINES)}.")
+    raise UsageError(f"there is no recorder {name!r}", f"Recorders are {', '.join(RECORDERS)}.")
 
 
 def choose_engine(name: str | None, options: Options, attach: bool) -> Choice:
@@ -139,7 +139,7 @@ def _python_engine(options: Options) -> Engine:
     try:
         from llamactl.trace.record.syscalls.python import PythonEngine
     except ImportError as error:
-        raise LlamactlError("the engine python needs python-ptrace", install("python-ptrace")) from error
+        raise LlamactlError("the recorder python needs python-ptrace", install("python-ptrace")) from error
     return PythonEngine(options)
 
 

@@ -20,9 +20,9 @@ _TRACEME = 0
 
 _NOTES = {
     NO_STRICT_SECCOMP: "the program asked for strict seccomp and was refused (EINVAL), which the kernel does where a "
-    "filter is, and selected calls need one. With --engine ptrace -e all there is none",
+    "filter is, and selected calls need one. With --recorder ptrace -e all there is none",
     NO_TRACER: "the program asked to be traced by its parent (PTRACE_TRACEME) and was refused, since it has a tracer. "
-    "Attach with -p --engine perf, which needs none",
+    "Attach with -p --recorder perf, which needs none",
 }
 
 
