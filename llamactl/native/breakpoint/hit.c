@@ -20,7 +20,7 @@
 
 static void go_on_at(const struct task * task, uint64_t address) {
     request(PTRACE_POKEUSR, task->tid, offsetof(struct user, regs.rip),
-            (const void *) (uintptr_t) address);
+            (void *) (uintptr_t) address);
 }
 
 static void put(struct program * program, const struct frame * frame) {

@@ -22,7 +22,7 @@
 
 static long poke(pid_t tid, int number, uint64_t value) {
     size_t at = offsetof(struct user, u_debugreg) + (size_t) number * sizeof(uint64_t);
-    return request(PTRACE_POKEUSR, tid, at, (const void *) (uintptr_t) value);
+    return request(PTRACE_POKEUSR, tid, at, (void *) (uintptr_t) value);
 }
 
 /* Enabled for this thread, reads and writes, four bytes. */

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static inline long request(int what, pid_t tid, uint64_t address, const void * data) {
+static inline long request(int what, pid_t tid, uint64_t address, void * data) {
     return syscall(SYS_ptrace, what, tid, address, data);
 }
 
