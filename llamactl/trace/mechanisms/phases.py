@@ -39,6 +39,7 @@ PHASE_OF_FUNCTION = {
     "llama_encode": "prefill",
     "llama_process": "decode",
     "llama_sampler_sample": "sample",
+    "llama_sampler_apply": "sample",
     "llama_free": "free",
     "llama_model_free": "free",
     "llama_free_model": "free",

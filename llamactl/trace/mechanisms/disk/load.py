@@ -58,7 +58,7 @@ def load_facts(
     found = {
         name: _facts(row, _named(name, mappings), blind)
         for name, row in rows.items()
-        if row.opens or row.mapped_bytes
+        if (row.opens or row.mapped_bytes) and not _seen_by_another_name(name, row, rows)
     }
     there = [row.name for row in mapped or [] if row.role == "weights"]
     opened = [_text(name) for name in open_files or {} if name.removesuffix(DELETED).endswith(MODEL)]
@@ -66,6 +66,14 @@ def load_facts(
         if name not in found:
             found[name] = _from_start(name, rows.get(name), _named(name, mapped or []))
     return list(found.values())
+
+
+def _seen_by_another_name(name: str, row: FileRow, rows: Mapping[str, FileRow]) -> bool:
+    """Tell whether a file that was only opened, by a name within a directory, is there by its whole name, too."""
+    used = row.read_bytes or row.mapped_bytes or row.unseen
+    return (
+        not used and not name.startswith("/") and any(one.endswith(f"/{name}") for one in rows if one != name)
+    )
 
 
 def _text(name: bytes) -> str:
