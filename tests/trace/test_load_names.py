@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from llamactl.trace.mechanisms.disk.load import load_facts
 from llamactl.trace.mechanisms.files.files import FileRow
@@ -13,7 +13,8 @@ SEEN: Any = SimpleNamespace(maps=True, reads=True)
 
 def row(name: bytes, **figures: int) -> FileRow:
     zeros = dict.fromkeys(FileRow.__dataclass_fields__, 0)
-    return cast("FileRow", FileRow(**{**zeros, "name": name, "count": 1, "opens": 1, **figures}))  # type: ignore[arg-type]
+    values: dict[str, Any] = {**zeros, "name": name, "count": 1, "opens": 1, **figures}
+    return FileRow(**values)
 
 
 def names(*rows: FileRow) -> list[str]:
