@@ -12,7 +12,7 @@ LIMIT = 2**63
 
 
 def made(kind: type[T], value: Any) -> T:
-    """Return a dataclass of plain values from a JSON object; other keys are passed over.
+    """Return a dataclass from a JSON object, and those in its tuples; other keys are passed over.
 
     Raises:
         TypeError: It isn't an object, or a value has another type.
@@ -24,7 +24,14 @@ def made(kind: type[T], value: Any) -> T:
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in names:
         expect(value[name], hints[name], name)
-    return kind(**{name: value[name] for name in names})
+    return kind(**{name: _built(value[name], hints[name]) for name in names})
+
+
+def _built(value: Any, hint: Any) -> Any:
+    """Return a value that fits as what is declared: JSON has lists and objects alone."""
+    if get_origin(hint) is tuple:
+        return tuple(_built(one, get_args(hint)[0]) for one in value)
+    return made(hint, value) if isinstance(hint, type) and dataclasses.is_dataclass(hint) else value
 
 
 def expect(value: Any, hint: Any, name: str) -> None:
@@ -32,9 +39,10 @@ def expect(value: Any, hint: Any, name: str) -> None:
 
     Args:
         value: From a JSON file.
-        hint: ``str``, ``bool``, ``int`` (of 64 bits), ``float`` (finite), ``list[…]``, ``dict[str, …]``, or a
-            union of such. A dictionary of hints describes an object: keys that it hasn't are passed over, and
-            so are those that aren't there.
+        hint: ``str``, ``bool``, ``int`` (of 64 bits), ``float`` (finite), ``list[…]``, ``dict[str, …]``,
+            ``tuple[…, ...]`` and dataclasses (as JSON has them: a list, an object), or a union of
+            such. A dictionary of hints describes an object: keys that it hasn't are passed over, and so are those
+            that aren't there.
         name: What to call the value.
     """
     if isinstance(hint, dict):
@@ -53,9 +61,10 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(key, of_keys) and _fits(one, of_values) for key, one in value.items()
         )
-    if get_origin(hint) is list:
-        (of_items,) = get_args(hint)
-        return isinstance(value, list) and all(_fits(one, of_items) for one in value)
+    if get_origin(hint) in {list, tuple}:
+        return isinstance(value, list) and all(_fits(one, get_args(hint)[0]) for one in value)
+    if dataclasses.is_dataclass(hint):
+        return isinstance(value, dict)  # made() looks at its fields.
     if hint is int or (hint is float and isinstance(value, int)):
         # True is an int to Python, but not to JSON.
         return isinstance(value, int) and not isinstance(value, bool) and -LIMIT <= value < LIMIT

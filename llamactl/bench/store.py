@@ -202,10 +202,15 @@ def _result(value: dict[str, Any]) -> Result:
         samples=tuple(_sample(one) for one in value["samples"]),
         crossings=value["crossings"],
         crossings_tokens=value["crossings_tokens"],
-        memory=made(Memory, value["memory"]) if value["memory"] else None,
+        memory=_memory(value["memory"]) if value["memory"] else None,
         machine=value["machine"],
         warnings=tuple(value["warnings"]),
     )
+
+
+def _memory(value: dict[str, Any]) -> Memory:
+    # Reports of before devices were told apart lack them.
+    return made(Memory, {"devices": [], **value})
 
 
 def _sample(value: dict[str, Any]) -> Sample:

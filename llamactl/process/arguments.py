@@ -11,17 +11,27 @@ from collections.abc import Iterable, Sequence
 HIDDEN = "<hidden>"
 """What stands for a word that isn't shown."""
 
-TEXTS = frozenset("-sys --system --system-prompt -r --stop --reverse-prompt --grammar".split())
+TEXTS = frozenset(
+    """-p --prompt -sys --system --system-prompt -r --stop --reverse-prompt --grammar -j --json-schema
+    --chat-template --chat-template-kwargs --reasoning-budget-message --dry-sequence-breaker""".split()
+)
 """Options of ``llamactl run`` whose value is text of the user's."""
 
 VALUES = frozenset(
-    """-f --file -n --predict --n-predict -m --model -hf --hf-repo -lm --load-mode -ngl --gpu-layers --n-gpu-layers
-    -mg --main-gpu -sm --split-mode --rpc -t --threads -tb --threads-batch -c --ctx-size -b --batch-size
-    -ub --ubatch-size -fa --flash-attn -ctk --cache-type-k -ctv --cache-type-v --temp --temperature -s --seed
+    """-f --file -n --predict --n-predict -m --model -hf -hfr --hf-repo -hff --hf-file -lm --load-mode -lzm --lazy-mode
+    -ngl --gpu-layers --n-gpu-layers -mg --main-gpu -sm --split-mode -ts --tensor-split -dev --device
+    -ot --override-tensor -ncmoe --n-cpu-moe -ncffn --n-cpu-ffn --override-kv -fit --fit -fitt --fit-target
+    -fitc --fit-ctx --rpc -t --threads -tb --threads-batch -C --cpu-mask -Cr --cpu-range --cpu-strict --prio --poll
+    -Cb --cpu-mask-batch -Crb --cpu-range-batch --cpu-strict-batch --prio-batch --poll-batch --numa
+    -c --ctx-size -b --batch-size -ub --ubatch-size -fa --flash-attn -ctk --cache-type-k -ctv --cache-type-v
+    --rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx --yarn-ext-factor
+    --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast --lora --lora-scaled --control-vector
+    --control-vector-scaled --control-vector-layer-range --pooling --chat-template-file -rea --reasoning
+    --reasoning-effort --reasoning-budget --samplers --sampler-seq --sampling-seq --temp --temperature -s --seed
     --top-k --top-p --min-p --typical --typical-p --top-nsigma --top-n-sigma --xtc-probability --xtc-threshold
-    --dynatemp-range --dynatemp-exp --repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty
-    --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --mirostat --mirostat-ent --mirostat-lr
-    -l --logit-bias --grammar-file --expect""".split()
+    --dynatemp-range --dynatemp-exp --adaptive-target --adaptive-decay --repeat-last-n --repeat-penalty
+    --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n
+    --mirostat --mirostat-ent --mirostat-lr -l --logit-bias --grammar-file -jf --json-schema-file --expect""".split()
 )
 """Options of ``llamactl run`` whose value is a number, a name or a file."""
 
@@ -66,8 +76,11 @@ def _shown(words: Iterable[str]) -> Iterable[str]:
         elif word == "--":
             only_texts = True
             yield word
-        elif before in VALUES or _OPTION.fullmatch(word) or _ATTACHED.fullmatch(word):
+        elif before in VALUES or _ATTACHED.fullmatch(word):
             yield word
+        elif _OPTION.fullmatch(word):
+            # A text may follow its letter in one word: -rEND.
+            yield word if word in TEXTS | VALUES or word[:2] not in TEXTS else HIDDEN
         elif equals and name in VALUES | TEXTS:
             yield f"{name}={HIDDEN if name in TEXTS else value}"
         else:

@@ -104,6 +104,7 @@ def test_a_mapped_file_of_any_name_is_found_in_the_kernels_own_maps(tmp_path: Pa
 
 def test_a_control_group_with_a_carriage_return(tmp_path: Path) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_bytes(b"0::/a\rb\x0bc\n")
     (tmp_path / "proc/self/mountinfo").write_bytes(
         b"30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n31 20 0:27 / /mnt/x\ry rw - ext4 /dev/x rw\n"

@@ -44,7 +44,7 @@ def test_faults_and_buffers_of_a_program_with_the_kernel_s_page(build: Build, tm
     by_role = {row.name: row.count for row in report.faults}
     assert by_role == {"weights": 1, "kernel": 1, "in no mapping that was seen being made": 1}
     (buffer,) = report.buffers
-    assert set(buffer.memory) == {"weights", "file", "unknown"}
+    assert set(buffer.memory) == {"weights", "kernel", "unknown"}
     assert report_text(report, tables())
     assert json.loads(report_json(report))["faults"]
     with (tmp_path / "x.db").open("wb") as file:

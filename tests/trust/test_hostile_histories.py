@@ -49,6 +49,19 @@ def test_flipped_bytes_are_a_report_or_one_line(history: Path) -> None:
     assert refused > MUTATIONS / 4
 
 
+def test_what_is_read_is_what_was_written(tmp_path: Path, report_of: Callable[..., BenchReport]) -> None:
+    path, report = tmp_path / "r.json", report_of({"tg4": [5, 6]})
+    path.write_text(_document(report))
+    assert store.load(str(path)) == report
+    # As before devices and workers were told apart.
+    document = json.loads(_document(report))
+    del document["results"][0]["memory"]["devices"]
+    del document["results"][0]["samples"][0]["workers"]
+    path.write_text(json.dumps(document))
+    memory = store.load(str(path)).results[0].memory
+    assert memory is not None and memory.devices == ()
+
+
 @pytest.mark.parametrize(
     "value", [None, True, -1, 2**70, 1e400, "x", [], {}, [None], {"a": 1}, float("nan")], ids=repr
 )

@@ -50,8 +50,8 @@ def pinned() -> dict[str, Any]:
 def test_the_table_is_what_the_compiler_made_of_the_pinned_engine() -> None:
     native = pytest.importorskip("llamactl.engine._engine", reason="the engine isn't built")
     ffi = native.ffi
-    for name in ("llama_model_params", "llama_context_params", "llama_sampler_chain_params", "llama_batch"):
-        kind = ffi.typeof(f"struct {name}")
+    for name in ("llama_model_params", "llama_context_params", "llama_batch", "llama_logit_bias"):
+        kind = ffi.typeof(name if name == "llama_logit_bias" else f"struct {name}")
         entry = pinned()["structs"][name]
         assert entry["size"] == ffi.sizeof(kind)
         assert len(kind.fields) >= 1

@@ -19,6 +19,26 @@ SECRET = "tell me the secret"
         ["timeout", "9", "llamactl", "run", "--system", SECRET, "--raw", SECRET],
         ["llamactl", "run", f"--system={SECRET}", f"-r={SECRET}", "--stop", SECRET, "x"],
         ["llamactl", "run", "-sys", f"-{SECRET}", "--grammar", SECRET],
+        [
+            "llamactl",
+            "run",
+            "-p",
+            SECRET,
+            f"--prompt={SECRET}",
+            "--json-schema",
+            SECRET,
+            f"--chat-template={SECRET}",
+        ],
+        [
+            "llamactl",
+            "run",
+            "--reasoning-budget-message",
+            SECRET,
+            "--dry-sequence-breaker",
+            SECRET,
+            "-j",
+            SECRET,
+        ],
         ["llamactl", "trace", "-o", "x", "--", "run", SECRET],
         ["llamactl", "trace", "run", SECRET],
         ["python", "-c", "from llamactl.cli.main import main; main()", "run", SECRET],
@@ -33,10 +53,30 @@ def test_no_text_of_the_users_is_shown(words: list[str]) -> None:
     assert HIDDEN in shown or f"--system={HIDDEN}" in shown
 
 
+@pytest.mark.parametrize("letter", ["-p", "-r", "-j"])
+def test_a_text_in_one_word_with_its_option_is_not_shown(letter: str) -> None:
+    assert without_prompts(["llamactl", "run", f"{letter}swordfish", "-jf", "a.json", "-rea", "off"]) == (
+        "llamactl", "run", HIDDEN, "-jf", "a.json", "-rea", "off",
+    )  # fmt: skip
+    assert without_prompts(["llamactl", "run", letter, "--swordfish"])[-1] == HIDDEN
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["llamactl", "run", "-m", "model.gguf", "-n", "8", "--temp=0", "-t", "2", "--raw", "-n32", "-f", "-"],
+        [
+            "llamactl",
+            "run",
+            "--lora",
+            "a.gguf",
+            "--override-kv",
+            "a=int:1",
+            "--device",
+            "CUDA0",
+            "-Cr",
+            "0-3",
+        ],
         ["python", "app.py", "run", "fast"],
         ["/home/me/llamactl/.venv/bin/python", "app.py", "run", "fast"],
         ["llamactl", "inspect", "1"],
