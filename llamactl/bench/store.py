@@ -202,14 +202,16 @@ def _result(value: dict[str, Any]) -> Result:
         samples=tuple(_sample(one) for one in value["samples"]),
         crossings=value["crossings"],
         crossings_tokens=value["crossings_tokens"],
-        memory=_memory(value["memory"]) if value["memory"] else None,
+        memory=_memory(value["memory"]),
         machine=value["machine"],
         warnings=tuple(value["warnings"]),
     )
 
 
-def _memory(value: dict[str, Any]) -> Memory:
-    # Reports of before devices were told apart lack them.
+def _memory(value: Any) -> Memory | None:
+    if value is None:
+        return None
+    # Reports of before devices' memory was told apart lack them.
     return made(Memory, {"devices": [], **value})
 
 

@@ -20,13 +20,15 @@ OTHER_NAMES = {
     "-f": "--prompt-file --input --input-file --prompt-path",
     "-sys": "--sys --system-message --system-text --instruction",
     "-s": "--random-seed --rng-seed",
-    "-r": "--stop-sequence --stop-sequences --stop-words --iterations --runs --reps --repeat",
+    "--stop": "--stop-sequence --stop-sequences --stop-words",
+    "--repetitions": "--iterations --runs --reps --repeat",
     "-b": "--n-batch --batch",
     "--repeat-penalty": "--repetition-penalty --penalty",
     "--top-k": "--topk",
     "--top-p": "--topp --nucleus",
-    "-p": "--attach --process --n-prompt --prompt-length",
-    "-e": "--filter --expr --syscalls",
+    "--pid": "--attach --process",
+    "--n-prompt": "--prompt-length",
+    "--trace": "--filter --expr --syscalls",
     "-o": "--out --output --capture --save --write",
     "--save": "--out --output-file --result",
     "--duration": "--time --seconds --timeout",
@@ -34,14 +36,15 @@ OTHER_NAMES = {
     "--json": "--output-json --as-json",
     "-lm": "--use-mmap --use-mlock",
 }
-"""How other tools call an option: llama.cpp's programs, Ollama, vLLM, Transformers, llama-cpp-python, strace."""
+"""How other tools call an option: llama.cpp's programs, Ollama, vLLM, Transformers, llama-cpp-python, strace.
+
+A letter that means something else from command to command is here by its long name.
+"""
 
 SENTENCES = {
     "run": dict.fromkeys(
-        ("--prompt", "-p", "--text", "--query", "--message"),
-        'The prompt is an argument: llamactl run "TEXT".',
-    )
-    | {},
+        ("--text", "--query", "--message"), 'The prompt is an argument: llamactl run "TEXT".'
+    ),
     "inspect": dict.fromkeys(
         ("--pid", "-p", "--process"), "The process is an argument: llamactl inspect PID."
     )
@@ -89,13 +92,20 @@ def _meant(option: str, context: Any) -> str:
     head, equals, value = option.partition("=")
     if equals and head in options:
         return f"Write {head} {value}."
-    found = name if name in options else next((one for one in OTHER_NAMES if _fits(one, name, options)), None)
+    found = name if name in options else _renamed(name, options)
     if found is None and len(name) > 2:
         found = next(iter(get_close_matches(name, options, 1, 0.7)), None)
     if found is None:
         return ""
     long = max(_names(options[found]), key=len)
     return f"Did you mean {found}?" if long == found else f"Did you mean {found} ({long})?"
+
+
+def _renamed(name: str, options: dict[str, Any]) -> str | None:
+    """Return the option that other tools call so, by its letter where it has one."""
+    found = next((one for one in OTHER_NAMES if _fits(one, name, options)), None)
+    letters = [one for one in _names(options[found]) if not one.startswith("--")] if found else []
+    return letters[0] if letters else found
 
 
 def _names(parameter: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,10 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def program(path: Path, text: str) -> str:
-    path.write_text(f"#!{sys.executable}\n{text}")
+    # As a shell's script: the kernel splits an interpreter's path at spaces.
+    source = path.with_suffix(".py")
+    source.write_text(text)
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(source))} "$@"\n')
     path.chmod(0o755)
     return str(path)
 

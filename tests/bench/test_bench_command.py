@@ -67,7 +67,7 @@ def test_a_cold_load_reads_the_disk(bench: Run, tmp_path: Path, model_file: str)
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("-p", "x"), ("-r", "0"), ("-t", "0"), ("-o", "xml"), ("--prio", "9"), ("--numa", "x"), ("-ctk", "f7"),
+        ("-p", "x"), ("-r", "0"), ("-t", "-2"), ("-o", "xml"), ("--prio", "9"), ("--numa", "x"), ("-ctk", "f7"),
         ("-fa", "maybe"), ("-lm", "x"), ("-C", "zz"), ("-pg", "1"), ("--load", "hot"), ("-p", "0", "-n", "0"),
         ("--save", "x.xyz"), ("--save", "/nowhere/x.json"), ("--fail-if", "tg4 < 1"), ("--against", "/nowhere"),
         ("--against-python", "/nowhere"), ("--baseline", "/nowhere.json"), ("--update-baseline",),

@@ -11,9 +11,10 @@ import pytest
 from llamactl.bench import store
 from llamactl.bench.compare import compare
 from llamactl.bench.gate import check_baseline, judge, parse
-from llamactl.bench.report import BenchReport
+from llamactl.bench.report import BenchReport, Memory
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.render.bench.files import json_document
+from llamactl.snapshot.gpu.account import DeviceAccount
 
 pytest.importorskip("scipy", reason="comparing needs SciPy")
 Make = Callable[..., BenchReport]
@@ -127,8 +128,34 @@ def test_an_interrupted_baseline_is_refused(report_of: Make) -> None:
 
 def test_a_report_survives_being_stored(tmp_path: Path, report_of: Make) -> None:
     report = report_of({"tg16": STEADY, "pp64": SLOW}, counters={"minor_faults": 3, "cycles": None})
+    memory = Memory(1, 2, 3, 4, 5, devices=(DeviceAccount("CUDA0", None, 1, 2, 3, 6, 9, "nvml", 3, None),))
+    first, second = report.results
+    report = replace(
+        report,
+        results=(replace(first, memory=memory), replace(second, memory=Memory(None, None, None, None, None))),
+    )
     (tmp_path / "r.json").write_text(json_document(report))
     assert store.load(str(tmp_path / "r.json")) == report
+
+
+def test_a_report_without_what_later_versions_add_is_read(tmp_path: Path, report_of: Make) -> None:
+    report = report_of({"tg16": STEADY})
+    report = replace(report, results=(replace(report.results[0], memory=Memory(1, 2, 3, 4, 5)),))
+    document = json.loads(json_document(report))
+    del document["results"][0]["memory"]["devices"]
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    assert store.load(str(tmp_path / "r.json")) == report
+
+
+@pytest.mark.parametrize("devices", [{}, [5], [{"device": "CUDA0"}], None])
+def test_damaged_devices_are_refused(devices: object, tmp_path: Path, report_of: Make) -> None:
+    report = report_of({"tg16": STEADY})
+    report = replace(report, results=(replace(report.results[0], memory=Memory(1, 2, 3, 4, 5)),))
+    document = json.loads(json_document(report))
+    document["results"][0]["memory"]["devices"] = devices
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="damaged"):
+        store.load(str(tmp_path / "r.json"))
 
 
 @pytest.mark.parametrize(

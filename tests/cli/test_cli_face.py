@@ -24,11 +24,13 @@ class Terminal(io.StringIO):
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool, text: str) -> str:
-    """Return what stdout gets of a text."""
-    stream = Terminal(terminal)
+    """Return what stdout gets of a text, in UTF-8: its own encoding can't say it."""
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
     monkeypatch.setattr(sys, "stdout", stream)
     writer(OutputOptions(quiet=True)).listener.on_text(text)
-    return stream.getvalue()
+    return written.getvalue().decode()
 
 
 def test_control_characters_are_stripped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamactl.errors import LlamactlError, UsageError
 from llamactl.json_file import read_json
+from llamactl.render.inspect.version import NAME, VERSION
 
 if TYPE_CHECKING:
     from llamactl.cli.inspect.subjects import Subject
@@ -102,9 +103,9 @@ def _load(path: str) -> dict[str, Any]:
         raise UsageError(f"{path} can't be read: {error}", hint) from error
     if (
         not isinstance(found, dict)
-        or found.get("schema") != "llamactl.inspect"
-        or found.get("schema_version") != 1
+        or found.get("schema") != f"llamactl.{NAME}"
+        or found.get("schema_version") != VERSION
     ):
-        raise UsageError(f"{path} isn't a document of llamactl inspect, version 1", hint)
+        raise UsageError(f"{path} isn't a document of llamactl inspect, version {VERSION}", hint)
     document: dict[str, Any] = found
     return document

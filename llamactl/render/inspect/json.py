@@ -7,10 +7,9 @@ from typing import Any
 
 from llamactl.process.engine.abi import AbiCheck
 from llamactl.render.document import document
+from llamactl.render.inspect.version import NAME, VERSION
 from llamactl.snapshot.process.findings import find_findings
 from llamactl.snapshot.process.snapshot import ProcessSnapshot
-
-NAME, VERSION = "inspect", 2
 
 
 def process_document(snapshots: Sequence[ProcessSnapshot]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from llamactl.render.columns import wrapped
 from llamactl.render.document import document, plain
+from llamactl.render.inspect.version import NAME, VERSION
 from llamactl.render.units import seconds, size
 from llamactl.snapshot.gpu.facts import Device, GpuReport
 from llamactl.snapshot.host.abilities import YES, Ability
@@ -40,7 +41,7 @@ def machine_document(machine: Machine, only: Collection[str] = ()) -> dict[str, 
     facts["cpu"]["flags"] = sorted(machine.cpu.flags)
     kept = {name for section in only or SECTIONS for name in _FIELDS[section]}
     shown = {name: value for name, value in facts.items() if name in kept}
-    return document("inspect", 1, {"kind": "machine", "machine": shown})
+    return document(NAME, VERSION, {"kind": "machine", "machine": shown})
 
 
 def machine_text(machine: Machine, only: Collection[str] = ()) -> str:

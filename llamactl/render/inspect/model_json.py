@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from llamactl.render.document import document, plain
+from llamactl.render.inspect.version import NAME, VERSION
 from llamactl.snapshot.gguf.model import ModelSnapshot
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def model_document(
         for name, value in facts.items()
         if not only or name in _ALWAYS or elsewhere.get(name, "model") in only
     }
-    return document("inspect", 1, {"kind": "model", "model": shown})
+    return document(NAME, VERSION, {"kind": "model", "model": shown})
 
 
 def _storable(value: Any) -> Any:
