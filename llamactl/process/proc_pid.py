@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llamactl.process.proc_text import comm_name, stat_fields, status_fields
 
+PIECE_BYTES = 1 << 16
 Number = int | str
 """A process's or thread's number, ``self`` or ``thread-self``."""
 
@@ -22,7 +23,15 @@ def place(pid: Number, *names: Number) -> Path:
 
 def read(pid: Number, name: str) -> bytes:
     """Return a whole file, without a byte changed. Raises OSError."""
-    return place(pid, name).read_bytes()
+    # Read a hundred times a second: half of the time would be pathlib's.
+    file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(file, PIECE_BYTES):
+            pieces.append(piece)
+    finally:
+        os.close(file)
+    return b"".join(pieces)
 
 
 def read_or_nothing(pid: Number, name: str) -> bytes:
@@ -45,7 +54,7 @@ def processes() -> list[int]:
 
 def threads_of(pid: Number) -> list[int]:
     """Return the numbers of a process's threads, rising. Raises OSError."""
-    return sorted(map(int, os.listdir(place(pid, "task"))))
+    return sorted(map(int, os.listdir(f"/proc/{pid}/task")))
 
 
 def threads_if_any(pid: Number) -> list[int]:

@@ -33,6 +33,8 @@ from llamactl.trace.record.clocked.scheduling_sources import (
 from llamactl.trace.record.session_parts import Parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -76,7 +78,7 @@ class SchedulingSampler:
         self._stopping = threading.Event()
         self._looks = 0
         self._once_s = 0.0
-        """CPU time of the last look that others don't take: finding the collector of a new process."""
+        """CPU time of the last look that others don't take: finding a new process's collector, or the neighbours."""
         self._closed = False
         self._next_family = self._next_machine = 0.0
         self._cpus: frozenset[int] = frozenset()
@@ -142,9 +144,7 @@ class SchedulingSampler:
         if now >= self._next_family:
             self._next_family = now + FAMILY_EVERY_S
             self._list_processes()
-            begin = time.thread_time()
-            self.collectors.find(self._processes)
-            self._once_s = time.thread_time() - begin
+            self._once(lambda: self.collectors.find(self._processes))
         listing = self._looks % LIST_EVERY == 0
         self._looks += 1
         if listing:
@@ -164,8 +164,14 @@ class SchedulingSampler:
             self._next_machine = now + MACHINE_EVERY_S
             self._machine(rows)
             if not self._neighbours.begun and self._starved():
-                self._neighbours.begin()
+                self._once(self._neighbours.begin)
         self._keep(rows)
+
+    def _once(self, work: Callable[[], None]) -> None:
+        """Do what other looks don't: looks stay as close as they are."""
+        begin = time.thread_time()
+        work()
+        self._once_s += time.thread_time() - begin
 
     def _starved(self) -> bool:
         """Tell whether the threads that are there have waited so long that one wants to know for whom."""
