@@ -18,6 +18,11 @@ from llamactl.snapshot.host.memory import headroom
 
 MAPPABLE = "CPU"
 """The engine's buffer type for weights as they are in the file."""
+LARGEST_TRIED = 2**20
+"""Tokens. Also without memory the engine makes a record of some 55 bytes for each cell of the cache, so a
+larger context is foretold from two that are tried: what is held grows by the same bytes with each token."""
+CELLS = 256
+"""The engine makes contexts of a multiple of them (``GGML_PAD`` in ``llama-context.cpp``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +99,47 @@ def memory_needed(
     check_model(path)
     asked = loading or ModelParameters()
     # With mmap in force the engine would map the weights, which it refuses to simulate.
-    with (
-        Model(path, replace(asked, load_mode="none", no_alloc=True)) as model,
-        Context(model, context) as made,
-    ):
+    with Model(path, replace(asked, load_mode="none", no_alloc=True)) as model:
+        return _needed(model, context, asked)
+
+
+def _needed(model: Model, context: ContextParameters, asked: ModelParameters) -> MemoryNeeded:
+    n_ctx = context.n_ctx or model.n_ctx_train
+    far = n_ctx > LARGEST_TRIED
+    with Context(model, replace(context, n_ctx=LARGEST_TRIED) if far else context) as made:
         buffers, left = made.memory(), headroom()
-        weights = _held_weights(buffers, asked.load_mode)
-        held = weights + sum(row.context_bytes + row.compute_bytes for row in buffers if _is_host(row))
-        return MemoryNeeded(
-            made.n_ctx, made.n_batch, made.n_ubatch, context.type_k, context.type_v,
-            model.layers_offloaded if library.has_gpu() else None, _by_device(buffers, left.bytes), buffers,
-            held, weights, left.source, None if left.bytes is None else held <= left.bytes,
-        )  # fmt: skip
+        n_ctx = n_ctx if far else made.n_ctx
+        sizes = made.n_batch, made.n_ubatch
+    if far:
+        with Context(model, replace(context, n_ctx=LARGEST_TRIED // 2)) as made:
+            buffers = _at(-(-n_ctx // CELLS) * CELLS, made.memory(), buffers)
+    weights = _held_weights(buffers, asked.load_mode)
+    held = weights + sum(row.context_bytes + row.compute_bytes for row in buffers if _is_host(row))
+    return MemoryNeeded(
+        n_ctx, *sizes, context.type_k, context.type_v,
+        model.layers_offloaded if library.has_gpu() else None, _by_device(buffers, left.bytes), buffers,
+        held, weights, left.source, None if left.bytes is None else held <= left.bytes,
+    )  # fmt: skip
+
+
+def _at(
+    n_ctx: int, half: tuple[BufferMemory, ...], whole: tuple[BufferMemory, ...]
+) -> tuple[BufferMemory, ...]:
+    """Return what a context takes, from what one of :data:`LARGEST_TRIED` tokens and one of half of it take."""
+    before = {(row.buffer_type, row.device): row for row in half}
+
+    def further(now: int, then: int) -> int:
+        return now + (now - then) * (n_ctx - LARGEST_TRIED) // (LARGEST_TRIED // 2)
+
+    rows = [(row, before.get((row.buffer_type, row.device), row)) for row in whole]
+    return tuple(
+        replace(
+            row,
+            context_bytes=further(row.context_bytes, then.context_bytes),
+            compute_bytes=further(row.compute_bytes, then.compute_bytes),
+        )
+        for row, then in rows
+    )
 
 
 def _held_weights(buffers: tuple[BufferMemory, ...], load_mode: str) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from model_kinds import model_of
 
 from llamactl.engine import Context, ContextParameters, Model, ModelParameters
 from llamactl.errors import LlamactlError, UsageError
@@ -40,6 +43,33 @@ def test_a_larger_context_needs_more_and_a_smaller_type_less(model_path: Path) -
     # 30 layers x (K + V) x 3 heads x 64 wide x 2 bytes for each token.
     assert large - small == 3072 * 30 * 2 * 3 * 64 * 2
     assert packed < large
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3", "hybrid", "mamba"])
+def test_a_context_too_large_to_try_is_foretold_from_smaller_ones(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = model_of(kind, tmp_path), ContextParameters(n_ctx=3_000_000)
+    foretold = memory_needed(path, asked)
+    monkeypatch.setattr("llamactl.run.memory_needed.LARGEST_TRIED", 2**22)
+    assert foretold.buffers == memory_needed(path, asked).buffers
+
+
+def test_the_largest_context_is_told_with_little_memory(model_path: Path) -> None:
+    """The engine's record of each cell alone would take more than 100 GiB."""
+    program = """
+import resource, sys
+from llamactl.engine import ContextParameters
+from llamactl.run.memory_needed import memory_needed
+needed = memory_needed(sys.argv[1], ContextParameters(n_ctx=2**31 - 1))
+# 30 layers x (K + V) x 3 heads x 64 wide x 2 bytes for each token.
+print(needed.n_ctx, needed.devices[0].context_bytes >= (2**31 - 1) * 30 * 2 * 3 * 64 * 2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**19, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, model_path], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("2147483647 True\n", "True\n")
 
 
 def test_no_weights_are_read_for_it(model_path: Path, tmp_path: Path) -> None:

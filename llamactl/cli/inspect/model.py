@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from llamactl.snapshot.gguf.model import ModelSnapshot
 
 
-MAX_CONTEXT = 1 << 24
-"""The engine keeps some 50 bytes for each token of a context, also of one that is only asked about."""
-
-
 @dataclass(frozen=True, slots=True)
 class ModelFileOptions:
     """What concerns a model only. One of the context's options asks for the memory that it will need."""
@@ -121,7 +117,7 @@ class ModelSubject(Subject):
         from llamactl.run.memory_needed import memory_needed
 
         parameters = ContextParameters(
-            n_ctx=_context(options.ctx_size),
+            n_ctx=_or(options.ctx_size, 0),
             n_batch=_or(options.batch_size, 2048),
             n_ubatch=_or(options.ubatch_size, 512),
             type_k=options.cache_type_k or "f16",
@@ -129,16 +125,6 @@ class ModelSubject(Subject):
             flash_attention=switch(options.flash_attn or "auto"),
         )
         return memory_needed(self.path, parameters, ModelParameters(n_gpu_layers=_layers(options.gpu_layers)))
-
-
-def _context(value: int | None) -> int:
-    from llamactl.errors import UsageError
-
-    if value is not None and value > MAX_CONTEXT:
-        raise UsageError(
-            f"-c {value}: the memory of so large a context can't be told", f"Ask for {MAX_CONTEXT} at most."
-        )
-    return _or(value, 0)
 
 
 def _or(value: int | None, default: int) -> int:
