@@ -48,7 +48,7 @@ hour: $(VENV)/.installed-test  ## Record servers that generate for an hour (SECO
 equality: $(VENV)/.installed-test  ## Compare every combination of models and options with llama-completion (make peers first)
 	LLAMACTL_EQUALITY=all $(BIN)/pytest tests/run/equality $(ARGS)
 
-test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.13 found here
+test-pythons: $(VENV)/.installed-test  ## Run the quick tests on every other Python from 3.10 to 3.14 found here
 	$(BIN)/python tests/other_pythons.py
 
 # $(1): the folder of the tools.

@@ -107,7 +107,8 @@ def _compiled(name: str, corpus: Path) -> Path:
         "clang",
         "-g",
         "-O1",
-        "-D_GNU_SOURCE",
+        "-D_GNU_SOURCE",  # Sources that are built alone define it, too.
+        "-Wno-macro-redefined",
         SANITIZERS,
         "-fno-sanitize-recover=undefined",
         f"-I{NATIVE}",
