@@ -23,6 +23,9 @@ def set_threads(library, count):
     library.llama_set_n_threads(None, count, count)
 """
 LEFT = "llamactl-findings-"
+BY_THE_CLOCK = {"memory-grows", "binding-overhead"}
+TRIES = 3
+"""On a machine that lets llamactl wait for seconds, memory is sampled too seldom to tell that it grows."""
 
 
 def compile_library(target: Path, source: Path | None, *options: str) -> None:
@@ -56,8 +59,13 @@ def left_behind() -> list[Path]:
 
 def test_every_fault_is_found(trace: Trace, folder: Path) -> None:
     try:
-        traced = trace(sys.executable, str(PROGRAMS / "findings.py"), "bad", str(folder))
-        found = traced.findings()
+        for _ in range(TRIES):
+            for file in left_behind():
+                file.unlink()
+            traced = trace(sys.executable, str(PROGRAMS / "findings.py"), "bad", str(folder))
+            found = traced.findings()
+            if found.keys() >= BY_THE_CLOCK:
+                break
         assert found["threads-over-budget"]["figures"]["threads"] == 4096
         assert found["load-mode"]["figures"]["asked"] == "mmap"
         assert found["load-mode"]["figures"]["in_force"] == "none"

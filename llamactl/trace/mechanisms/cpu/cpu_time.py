@@ -125,17 +125,18 @@ def cpu_rows(
     return [*sorted(rows, key=lambda row: known.get(row.name, len(known))), _all(scheduling, holding, group)]
 
 
-def waited_between_calls(scheduling: Scheduling | None, exchange: Exchange, rows: Tokens) -> int:
-    """Return how long the threads that make the tokens were ready without a CPU after the decodes, ns."""
-    total = 0.0
+def waited_in_tokens(scheduling: Scheduling | None, exchange: Exchange, rows: Tokens) -> tuple[int, int]:
+    """Return how long the threads that make the tokens were ready without a CPU, ns: after the decodes, and in all."""
+    between = whole = 0.0
     pids = exchange.calls["pid"][rows.index]
     for tid in np.unique(rows.tid).tolist() if scheduling is not None else ():
         mine = np.flatnonzero(rows.tid == tid)
         counter = scheduling.threads.get((int(pids[mine[0]]), tid)) if scheduling else None
         if counter is not None:
-            start = rows.start[mine]
-            total += Spans(start + rows.in_call_ns[mine], start + rows.length_ns[mine], 1.0).waited(counter)
-    return round(total)
+            start, end = rows.start[mine], rows.start[mine] + rows.length_ns[mine]
+            between += Spans(start + rows.in_call_ns[mine], end, 1.0).waited(counter)
+            whole += Spans(start, end, 1.0).waited(counter)
+    return round(between), round(whole)
 
 
 def computing_threads(scheduling: Scheduling, exchange: Exchange | None) -> list[tuple[int, int]]:

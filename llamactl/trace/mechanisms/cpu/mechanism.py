@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llamactl.trace.mechanisms.cpu.cpu_time import CpuRow, cpu_rows, waited_between_calls
+from llamactl.trace.mechanisms.cpu.cpu_time import CpuRow, cpu_rows, waited_in_tokens
 from llamactl.trace.mechanisms.cpu.cpu_use import CpuUse, CpuVerdict, cpu_use
 from llamactl.trace.mechanisms.findings import cpu
 from llamactl.trace.mechanisms.mechanism import OK, UNKNOWN, UNUSED, Drawn, Mechanism, Verdict, attention
@@ -43,6 +43,8 @@ class CpuFacts:
     cpu_use: CpuUse | None
     waited_between_calls_ns: int
     """How long the threads that make the tokens were ready without a CPU after the decodes."""
+    waited_in_tokens_ns: int
+    """The same in the tokens' whole time."""
 
 
 class Cpu(Mechanism[CpuFacts]):
@@ -66,13 +68,15 @@ class Cpu(Mechanism[CpuFacts]):
     def draw(self, drawn: Drawn) -> CpuFacts:  # noqa: ARG002 - from the looks at threads
         """Return what was had and waited for."""
         scene, found = self.scene, self.scene.exchange
+        waited = (
+            waited_in_tokens(scene.scheduling, found.exchange, found.tokens) if found is not None else (0, 0)
+        )
         rows = cpu_rows(scene.scheduling, scene.phases, scene.calls, scene.end_ns)
         return CpuFacts(
             cpu=rows,
             cpu_use=cpu_use(rows, scene.scheduling, scene.phases, scene.calls, scene.end_ns),
-            waited_between_calls_ns=waited_between_calls(scene.scheduling, found.exchange, found.tokens)
-            if found is not None
-            else 0,
+            waited_between_calls_ns=waited[0],
+            waited_in_tokens_ns=waited[1],
         )
 
     @classmethod

@@ -55,9 +55,10 @@ def _binding(report: TraceReport) -> Iterator[Finding]:
         return
     # What llama.cpp calls back isn't between the calls; it has a finding of its own.
     between = facts.tokens.python_ns - facts.tokens.called_back_ns
-    python, length = max(int(between.sum()), 0), int(facts.tokens.length_ns.sum())
-    # What the thread waited for a CPU isn't Python's.
-    if length and (python - report.waited_between_calls_ns) / length > PYTHON_SHARE:
+    # What the thread waited for a CPU is neither Python's nor the decode's.
+    python = max(int(between.sum()) - report.waited_between_calls_ns, 0)
+    length = int(facts.tokens.length_ns.sum()) - report.waited_in_tokens_ns
+    if length > 0 and python / length > PYTHON_SHARE:
         yield Finding(
             FindingKind.BINDING_OVERHEAD,
             python,
