@@ -183,10 +183,11 @@ def test_what_was_asked_and_is_not_there_is_said(small: Path) -> None:
     assert run("--only", "rpc").stdout == "rpc: none asked (--rpc HOST:PORT asks)\n"
 
 
-def test_a_context_beyond_any_machine_is_refused_before_the_engine_is_asked(model_path: Path) -> None:
+def test_what_a_context_beyond_any_machine_needs_is_told_without_trying_it(model_path: Path) -> None:
     done = run(str(model_path), "-c", str(2**30))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Ask for 16777216 at most." in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "memory needed for a context of 1,073,741,824 tokens" in done.stdout
+    assert "CPU hasn't enough free" in done.stdout
 
 
 def test_two_looks_at_a_model_can_be_compared(small: Path, tmp_path: Path) -> None:

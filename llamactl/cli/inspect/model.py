@@ -131,7 +131,7 @@ def _or(value: int | None, default: int) -> int:
     from llamactl.errors import UsageError
 
     if value is not None and not 0 <= value < 1 << 31:
-        raise UsageError(f"{value} isn't a number of tokens", "Give 0 or more.")
+        raise UsageError(f"{value} isn't a number of tokens", f"Give 0 to {(1 << 31) - 1}.")
     return default if value is None else value
 
 
