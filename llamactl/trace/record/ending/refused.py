@@ -20,7 +20,7 @@ from llamactl.process.files.mounts import read_mounts
 from llamactl.process.groups import pids_group_at
 from llamactl.process.limits import read_limits
 from llamactl.process.proc import ProcessDir
-from llamactl.process.proc_text import status_fields
+from llamactl.process.proc_text import stat_fields, status_fields
 from llamactl.trace.capture.record import Kind
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _ERRORS = np.array([
 _NO_LIMIT_OF_PROCESSES = 1 << 21 | 1 << 24
 """CAP_SYS_ADMIN and CAP_SYS_RESOURCE: RLIMIT_NPROC isn't for those who have one (getrlimit(2))."""
 _OPTIONS = frozenset({"noexec", "ro"})
+_FLAGS, _EXITING = 6, 0x4
+"""Where ``stat`` has the flags, from the state on (proc_pid_stat(5)), and PF_EXITING (linux/sched.h)."""
 
 
 @dataclass(slots=True)
@@ -71,9 +73,10 @@ def _limits_of(pid: int) -> dict[str, Any]:
             with ProcessDir.open(number) as process:
                 limits = read_limits(process)
                 status = status_fields(process.read("status"))
-        except (OSError, LlamactlError):
+                flags = int(stat_fields(process.read("stat"))[1][_FLAGS])
+        except (OSError, LlamactlError, ValueError):
             continue
-        if status.get("State", "Z")[:1] in "ZX":  # It has left its groups.
+        if status.get("State", "Z")[:1] in "ZX" or flags & _EXITING:  # It has left its groups.
             continue
         mounts = read_mounts(proc_pid.place(number))
         group = limits.pids
