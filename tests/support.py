@@ -44,6 +44,11 @@ def clean_environment(**changes: str | None) -> dict[str, str]:
     return kept
 
 
+def on_one_cpu() -> None:
+    """Stay on the first of our CPUs: elsewhere llama-completion often ends before its log's thread has written."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def python_with_llama_cpp() -> str:
     """Return a Python that has llama-cpp-python: this one, or the one that a variable names."""
     if importlib.util.find_spec("llama_cpp"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_a_reader_that_goes_away(model_path: Path, form: tuple[str, ...]) -> Non
 
 
 def test_stdout_that_is_closed_or_full(model_path: Path) -> None:
-    base = " ".join([*COMMAND, "-q", "-c", "256", "-n", "4", "Hi"])
+    base = shlex.join([*COMMAND, "-q", "-c", "256", "-n", "4", "Hi"])
     closed = subprocess.run(
         ["sh", "-c", f"{base} >&-"], env=clean_environment(), capture_output=True, text=True, check=False
     )

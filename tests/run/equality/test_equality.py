@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from combinations import KINDS, SAMPLE, TEMPLATES, Combination, combinations
 from model_kinds import model_of
-from support import REPOSITORY, Run, clean_environment
+from support import REPOSITORY, Run, clean_environment, on_one_cpu
 
 ALL = os.environ.get("LLAMACTL_EQUALITY") == "all"
 ROWS = [row for row in combinations(list(KINDS)) if ALL or row.name in SAMPLE]
@@ -65,6 +65,7 @@ def theirs(completion: Path, row: Combination, folder: Path) -> tuple[list[int],
         [completion, *arguments(row, folder), *way, "--verbose-prompt", "--no-display-prompt", "--no-warmup",
          "--simple-io"],
         env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
+        preexec_fn=on_one_cpu,
     )  # fmt: skip
     log = done.stderr.decode("utf-8", "replace")
     assert done.returncode == 0, log[-2000:]
