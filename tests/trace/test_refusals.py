@@ -226,8 +226,8 @@ def test_a_real_mount_without_the_right_to_execute(tmp_path: Path) -> None:
         pytest.skip("needs root for a mount")
     inner = (
         f"mount -t tmpfs -o noexec tmpfs {tmp_path} && cp {shutil.which('true')} {tmp_path}/libown.so && "
-        f"exec {sys.executable} -m llamactl trace --format json --report {tmp_path}.json -- "
-        f"{sys.executable} -c 'import ctypes; ctypes.CDLL(\"{tmp_path}/libown.so\")'"
+        f"exec '{sys.executable}' -m llamactl trace --format json --report {tmp_path}.json -- "
+        f"'{sys.executable}' -c 'import ctypes; ctypes.CDLL(\"{tmp_path}/libown.so\")'"
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", inner],
