@@ -58,7 +58,7 @@ define checks
 	$(1)/mypy
 	$(1)/lint-imports
 	$(1)/python docs/generate.py --check
-	$(1)/python ffi_stubs.py --check
+	$(1)/python llama.cpp/ffi_stubs.py --check
 	$(1)/clang-format --dry-run -Werror $(NATIVE)
 endef
 
@@ -78,7 +78,7 @@ quick: $(QUICK)/.installed  ## Lint, types, contracts and the pure tests, withou
 	$(QUICK)/venv/bin/python tests/quick.py
 
 format: $(VENV)/.installed-dev  ## Put the code into its format, and write the C modules' types
-	$(BIN)/python ffi_stubs.py
+	$(BIN)/python llama.cpp/ffi_stubs.py
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(NATIVE)

@@ -1,4 +1,4 @@
-# Written by ffi_stubs.py from the declarations in ffi_build.py.
+# Written by llama.cpp/ffi_stubs.py from the declarations in ffi_build.py.
 # ruff: noqa
 """The compiled module's types: C's integers are int, a struct is a class, and so is a pointer to it."""
 

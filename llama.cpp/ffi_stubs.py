@@ -1,6 +1,6 @@
 """Write the type stubs of the CFFI modules (``llamactl/**/_*.pyi``) from their declarations in ``ffi_build.py``.
 
-Usage: python ffi_stubs.py [--check]
+Usage: python llama.cpp/ffi_stubs.py [--check]
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 from cffi import model
 
-import ffi_build
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-ROOT = Path(__file__).resolve().parent
+import ffi_build  # noqa: E402 - it lies at the top
+
 MODULES = ("engine", "gguf", "kernel", "tracer", "proc", "bench")
 SCALARS = {"_Bool": "bool", "char": "bytes", "float": "float", "double": "float"}
 """All others are int."""
-HEAD = '''# Written by ffi_stubs.py from the declarations in ffi_build.py.
+HEAD = '''# Written by llama.cpp/ffi_stubs.py from the declarations in ffi_build.py.
 # ruff: noqa
 """The compiled module's types: C's integers are int, a struct is a class, and so is a pointer to it."""
 
@@ -92,7 +94,7 @@ def main() -> int:
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif path.read_text(encoding="utf-8") != text:
-            print(f"{path.relative_to(ROOT)} isn't what the declarations say: python ffi_stubs.py")
+            print(f"{path.relative_to(ROOT)} isn't what the declarations say: python llama.cpp/ffi_stubs.py")
             wrong = 1
     return wrong
 
