@@ -56,7 +56,7 @@ define checks
 	$(1)/ruff check .
 	$(1)/ruff format --check .
 	$(1)/mypy
-	$(1)/lint-imports
+	$(1)/lint-imports --no-cache
 	$(1)/python docs/generate.py --check
 	$(1)/python llama.cpp/ffi_stubs.py --check
 	$(1)/clang-format --dry-run -Werror $(NATIVE)
